@@ -1,0 +1,1 @@
+"""The nouns: frozen values that every floor shares. numpy and the standard library only."""

@@ -1,0 +1,122 @@
+"""What a running job tells: small frozen values that a generator yields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .image import Range
+
+
+@dataclass(frozen=True)
+class Started:
+    """A job knows its plan.
+
+    Attributes
+    ----------
+    total : int
+        Number of units to come; 0 where it is not known (training by the clock).
+    unit : str
+        "tile" or "step".
+    message : str
+        One line for the user.
+    """
+
+    total: int
+    unit: str
+    message: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class TileDone:
+    """One tile of a prediction is done.
+
+    Attributes
+    ----------
+    done, total : int
+        Tiles done so far, and in all.
+    plane : tuple of int
+        Index of the plane along the stack axes.
+    y, x : (start, stop)
+        Where the labels belong, in pixels of the image as it was given.
+    labels : ndarray, shape (Y, X), uint8 or uint16
+        Foreground classes of the tile (a first look: objects are numbered at the end of a plane).
+    """
+
+    done: int
+    total: int
+    plane: tuple[int, ...]
+    y: Range
+    x: Range
+    labels: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneDone:
+    """One plane of a prediction is final.
+
+    Attributes
+    ----------
+    plane : tuple of int
+        Index along the stack axes.
+    labels : ndarray, shape (Y, X), integer
+        Final labels of the plane.
+    """
+
+    plane: tuple[int, ...]
+    labels: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step: its number (from 1), loss, learning rate and the seconds since the start."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """The model was judged: `score` is the mean IoU on held-out annotation, None without any."""
+
+    step: int
+    score: float | None
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training state was written to `path` (atomically)."""
+
+    step: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the user should know, and that did not stop the job.
+
+    Attributes
+    ----------
+    message : str
+        One line.
+    details : dict
+        The facts behind it, JSON-able, which also go into the provenance.
+    """
+
+    message: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+Event = Started | TileDone | PlaneDone | Step | EpochDone | Checkpoint | Notice
+
+
+def smallest_label_type(highest: int) -> np.dtype[Any]:
+    """The smallest unsigned type (8, 16 or 32 bits) that holds `highest`."""
+    return np.min_scalar_type(max(int(highest), 0))

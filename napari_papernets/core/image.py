@@ -1,0 +1,211 @@
+"""An image with named axes, read plane by plane and window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+AXES = "TZCYX"
+STACK_AXES = "TZ"
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBlock:
+    """An image or stack with one letter for each axis.
+
+    Parameters
+    ----------
+    data : array
+        numpy, dask or zarr array, of boolean, integer or floating type. It is only ever sliced, so
+        it may be larger than memory.
+    axes : str
+        One letter of ``"TZCYX"`` for each axis of `data`, in the order of `data`; Y and X are needed.
+    scale : tuple of float, optional
+        Size of a pixel along each axis, in `unit`. Ones where nothing is given.
+    name : str
+        What to call the image in messages, tables and files.
+    unit : str
+        Unit of `scale`.
+
+    Raises
+    ------
+    InputError
+        If the axes do not fit the array, the array is empty or its type cannot be an image.
+    """
+
+    data: Any
+    axes: str
+    scale: tuple[float, ...] = ()
+    name: str = "image"
+    unit: str = "pixel"
+
+    def __post_init__(self) -> None:
+        check_array(self.data, self.name)
+        check_axes(self.axes, self.data.shape, self.name)
+        if not self.scale:
+            object.__setattr__(self, "scale", (1.0,) * len(self.axes))
+        if len(self.scale) != len(self.axes):
+            raise InputError("scale", self.scale, f"give one number for each axis of {self.axes}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(n) for n in self.data.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.data.dtype)
+
+    def size(self, axis: str) -> int:
+        """Length along `axis`; 1 for an axis that the image does not have."""
+        return self.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    @property
+    def channels(self) -> int:
+        return self.size("C")
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """(Y, X) of one plane."""
+        return self.size("Y"), self.size("X")
+
+    @property
+    def stack_axes(self) -> str:
+        """The axes that are iterated, in the order of the array: "", "T", "Z", "TZ" or "ZT"."""
+        return "".join(a for a in self.axes if a in STACK_AXES)
+
+    @property
+    def stack_shape(self) -> tuple[int, ...]:
+        return tuple(self.size(a) for a in self.stack_axes)
+
+    @property
+    def plane_scale(self) -> tuple[float, float]:
+        """Pixel size along (Y, X)."""
+        return self.scale[self.axes.index("Y")], self.scale[self.axes.index("X")]
+
+    def planes(self) -> Iterator[tuple[int, ...]]:
+        """Index of every plane along `stack_axes`, in order; one empty index for a single plane."""
+        yield from np.ndindex(*self.stack_shape)
+
+    def read(
+        self,
+        plane: Sequence[int] = (),
+        y: Range | None = None,
+        x: Range | None = None,
+        channels: Sequence[int] | None = None,
+    ) -> NDArray[Any]:
+        """Read a window of one plane; what lies outside the image is mirrored.
+
+        Parameters
+        ----------
+        plane : sequence of int
+            Index along each of `stack_axes`.
+        y, x : (start, stop), optional
+            Window in pixels, which may leave the image on any side; the whole axis where None.
+        channels : sequence of int, optional
+            Channels to keep, in this order; all where None.
+
+        Returns
+        -------
+        ndarray, shape (C, Y, X)
+            A copy or view in the type of the image. Outside, values are mirrored about the border
+            pixel as ``numpy.pad(mode="reflect")`` does, repeatedly where the window is larger.
+        """
+        rows = reflect_indices(*(y or (0, self.size("Y"))), self.size("Y"))
+        columns = reflect_indices(*(x or (0, self.size("X"))), self.size("X"))
+        index: list[int | slice] = []
+        at = dict(zip(self.stack_axes, plane, strict=True))
+        for axis in self.axes:
+            if axis == "Y":
+                index.append(slice(int(rows.min()), int(rows.max()) + 1))
+            elif axis == "X":
+                index.append(slice(int(columns.min()), int(columns.max()) + 1))
+            else:
+                index.append(at[axis] if axis in at else slice(None))
+        block = np.asarray(self.data[tuple(index)])
+        order = [a for a in self.axes if a not in at]
+        if "C" not in order:
+            block, order = block[np.newaxis], ["C", *order]
+        block = block.transpose([order.index(a) for a in "CYX"])
+        if channels is not None:
+            block = block[list(channels)]
+        return take_window(block, rows - rows.min(), columns - columns.min())
+
+
+def reflect_indices(start: int, stop: int, length: int) -> NDArray[np.intp]:
+    """Indices ``start..stop-1`` folded back into ``0..length-1`` as mirroring does.
+
+    >>> reflect_indices(-2, 5, 3).tolist()
+    [2, 1, 0, 1, 2, 1, 0]
+    """
+    period = max(2 * (length - 1), 1)
+    folded = np.arange(start, stop) % period
+    return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(folded)
+
+
+def take_window(block: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[Any]:
+    """Gather rows and columns of the last two axes, without a copy where they are just all of them."""
+    for axis, wanted in ((-2, rows), (-1, columns)):
+        if not np.array_equal(wanted, np.arange(block.shape[axis])):
+            block = np.take(block, wanted, axis=axis)
+    return block
+
+
+def check_array(data: Any, field: str) -> None:
+    """Refuse what cannot be an image.
+
+    Raises
+    ------
+    InputError
+        For anything without shape and type, fewer than 2 or more than 5 axes, an empty array, or
+        values that are not boolean, integer or real.
+    """
+    if not hasattr(data, "shape") or not hasattr(data, "dtype"):
+        raise InputError(field, type(data).__name__, "give a numpy, dask or zarr array")
+    if not 2 <= len(data.shape) <= len(AXES):
+        mend = "give an image with 2 to 5 axes, named by letters of TZCYX"
+        raise InputError(field, f"{len(data.shape)} axes, shape {tuple(data.shape)}", mend)
+    if 0 in data.shape:
+        raise InputError(field, f"shape {tuple(data.shape)}", "give an image with pixels in it")
+    if np.dtype(data.dtype).kind not in "buif":
+        mend = "give a boolean, integer or real-valued image"
+        raise InputError(field, f"values of type {data.dtype}", mend)
+
+
+def check_axes(axes: str, shape: Sequence[int], field: str) -> None:
+    """Refuse axes that are unknown, repeated, lack Y or X, or do not fit `shape`."""
+    unknown = set(axes) - set(AXES)
+    if unknown or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes):
+        mend = f"use letters of {AXES}, each once, Y and X among them, as in 'YX', 'CYX' or 'YXC'"
+        raise InputError("axes", repr(axes), mend)
+    if len(axes) != len(shape):
+        mend = f"name all {len(shape)} axes of {field}, whose shape is {tuple(shape)}"
+        raise InputError("axes", repr(axes), mend)
+
+
+def guess_axes(shape: Sequence[int], rgb: bool = False) -> str:
+    """Guess the axes of an array from its shape; the answer is shown to the user, who may correct it.
+
+    An axis of at most 4 is taken for channels: the last of an RGB(A) array, otherwise the one before
+    Y and X. What remains is Z for one stack axis and TZ for two.
+
+    Raises
+    ------
+    InputError
+        If the array has fewer than 2 or more than 5 axes.
+    """
+    n = len(shape)
+    if not 2 <= n <= len(AXES):
+        raise InputError("axes", f"shape {tuple(shape)}", "an image has 2 to 5 axes")
+    if rgb or (n >= 3 and shape[-1] in (3, 4) and shape[-2] > 4 and shape[-3] > 4):
+        return {2: "YX", 3: "YXC", 4: "ZYXC", 5: "TZYXC"}[n]
+    has_channels = n == 5 or (n > 2 and shape[-3] <= 4)
+    stack = n - 2 - has_channels
+    return {0: "", 1: "Z", 2: "TZ"}[stack] + ("C" if has_channels else "") + "YX"

@@ -1,0 +1,183 @@
+"""What a model is, without its weights: the value that the screen, the files and the engine share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import InputError, ModelError
+from .image import ImageBlock
+from .tiles import SizeRule
+
+SPEC_VERSION = 1
+
+# Okabe & Ito's palette, told apart with every common colour vision; background grey comes first.
+PALETTE = ("#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+
+Task = Literal["semantic", "instances"]
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """Name and colour ("#RRGGBB") of a class."""
+
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Linear map of grey values: percentiles `low` and `high` of a plane become 0 and 1.
+
+    Attributes
+    ----------
+    low, high : float
+        Percentiles in 0…100.
+    joint : bool
+        All channels together, which keeps colours, rather than each on its own.
+    """
+
+    low: float = 1.0
+    high: float = 99.8
+    joint: bool = True
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that must be known to build, feed and read a network.
+
+    Attributes
+    ----------
+    name : str
+        Short name, used in files and lists.
+    architecture : str
+        A name that ``networks.build`` knows.
+    options : mapping
+        Keyword arguments of the network beside channels and classes.
+    in_channels : int
+        Channels that the network takes.
+    classes : tuple of ClassInfo
+        One for each output channel.
+    size_rule : SizeRule
+        Valid input sizes and context.
+    normalisation : Normalisation
+        How grey values are brought to 0…1.
+    task : {"semantic", "instances"}
+        What ``predict`` returns as labels.
+    encoding : {"border", "ridge", ""}
+        How objects were turned into classes for training ("instances" only).
+    grey_to_colour : bool
+        A single channel may be repeated to `in_channels`.
+    exact_tiles : bool
+        False for networks with group or instance norm, whose statistics are those of a tile.
+    object_diameter : float or None
+        Median diameter in pixels of the objects that it was trained on, at zoom 1.
+    paper, description, licence : str
+        What to cite, what it is good for, and on what terms.
+    provenance : mapping
+        Training data, settings, scores, versions: JSON-able.
+    """
+
+    name: str
+    architecture: str
+    options: Mapping[str, Any]
+    in_channels: int
+    classes: tuple[ClassInfo, ...]
+    size_rule: SizeRule
+    normalisation: Normalisation = Normalisation()
+    task: Task = "semantic"
+    encoding: str = ""
+    grey_to_colour: bool = True
+    exact_tiles: bool = True
+    object_diameter: float | None = None
+    paper: str = ""
+    description: str = ""
+    licence: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    version: int = SPEC_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able mapping."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "model") -> ModelSpec:
+        """A spec from what `to_dict` made.
+
+        Raises
+        ------
+        ModelError
+            If fields are missing or unknown, or the format is newer than this program.
+        """
+        version = values.get("version")
+        if not isinstance(version, int) or version > SPEC_VERSION:
+            mend = f"this program reads model format {SPEC_VERSION}; update napari-papernets"
+            raise ModelError(source, f"model format {version!r}", mend)
+        try:
+            return cls(
+                **{
+                    **values,
+                    "classes": tuple(ClassInfo(**c) for c in values["classes"]),
+                    "size_rule": SizeRule(**values["size_rule"]),
+                    "normalisation": Normalisation(**values["normalisation"]),
+                }
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            mend = "its header is damaged; save or download the model again"
+            raise ModelError(source, f"a bad model description ({error})", mend) from error
+
+    def pick_channels(self, image: ImageBlock, wanted: Sequence[int] | None = None) -> tuple[int, ...]:
+        """Channels of `image` to feed, as many as the network takes (one may be repeated).
+
+        Parameters
+        ----------
+        image : ImageBlock
+            Any image.
+        wanted : sequence of int, optional
+            The user's choice, counted from 0.
+
+        Raises
+        ------
+        ModelError
+            If the model cannot take that many channels.
+        InputError
+            If a wanted channel does not exist.
+        """
+        available = image.channels
+        chosen = tuple(wanted) if wanted else tuple(range(available))
+        for channel in chosen:
+            if not 0 <= channel < available:
+                mend = f"{image.name} has channels 0 to {available - 1}"
+                raise InputError("channels", channel, mend)
+        if not wanted and available == 4 and self.in_channels == 3 and image.axes[-1] == "C":
+            chosen = chosen[:3]  # RGBA: alpha is no signal
+        if len(chosen) == self.in_channels:
+            return chosen
+        if len(chosen) == 1 and self.grey_to_colour:
+            return chosen * self.in_channels
+        takes = f"1 or {self.in_channels}" if self.grey_to_colour else f"{self.in_channels}"
+        mend = (
+            f"model {self.name!r} takes {takes.replace('1 or 1', '1')}; choose which with "
+            "channels, or correct the axes if C is not the channel axis"
+        )
+        raise ModelError("image", f"{len(chosen)} channels (axes {image.axes})", mend)
+
+
+def class_infos(names: Sequence[str]) -> tuple[ClassInfo, ...]:
+    """Classes with colours of the palette."""
+    return tuple(ClassInfo(n, PALETTE[i % len(PALETTE)]) for i, n in enumerate(names))
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model on disk: what it is and where it lies; weights are only ever loaded in the engine."""
+
+    spec: ModelSpec
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.spec.name

@@ -1,0 +1,70 @@
+"""Answers, each with the provenance that repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .model import ModelRef
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Answer of ``predict``.
+
+    Attributes
+    ----------
+    labels : ndarray of unsigned integers, shape (*stack, Y, X)
+        Instances: 0 is background, every other number one object (unique over a stack).
+        Semantic: the class of every pixel, 1…K.
+    probabilities : ndarray of float32, shape (K, *stack, Y, X), or None
+        Softmax over the K classes, in the order of the model's classes; None if not asked for.
+    provenance : mapping
+        JSON-able: model and the SHA-256 of its weights, settings, tile plan, device, precision,
+        versions, notices, and the command line that repeats it.
+    """
+
+    labels: NDArray[Any]
+    probabilities: NDArray[Any] | None
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class LevelMaps:
+    """Answer of ``inspect``: what each level of a network sees.
+
+    Attributes
+    ----------
+    maps : mapping of str to ndarray, shape (C, y, x), float32
+        Feature maps by level name, contracting path first.
+    boxes : mapping of str to (y0, y1, x0, x1)
+        Pixels of the image that each map covers.
+    provenance : mapping
+        As in `Prediction`.
+    """
+
+    maps: Mapping[str, NDArray[Any]]
+    boxes: Mapping[str, tuple[float, float, float, float]]
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """Answer of ``finetune``.
+
+    Attributes
+    ----------
+    model : ModelRef
+        The trained model, saved on disk.
+    history : tuple of dict
+        One row for each step: step, loss, learning_rate, seconds; and score where it was judged.
+    provenance : mapping
+        Settings, data, device, versions, steps done, and the command line that repeats it.
+    """
+
+    model: ModelRef
+    history: tuple[Mapping[str, Any], ...]
+    provenance: Mapping[str, Any]

@@ -1,0 +1,268 @@
+"""Overlap-tile geometry: which windows to read, and which part of each answer to keep.
+
+One axis of a plan for a ``same`` network, four windows of equal length::
+
+    canvas  0                                                              N
+            |------------ read 0 ------------|
+                       |------------ read 1 ------------|
+                                  |------------ read 2 ------------|
+                                             |------------ read 3 ------------|
+    write   |------- 0 -------|--- 1 ---|--- 2 ---|---------- 3 ----------|
+                               ^ at least `context` away from the ends of its window,
+                                 except at the ends of the canvas
+
+Every window starts at a multiple of ``step`` (2**depth), so that pooling meets the same pixels as in
+one pass over the whole image; without that the stitched result differs (Ronneberger et al. 2015,
+fig. 2, with its 388-pixel stride, is seamless but not equal to one pass).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import ceil
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .image import Range
+
+Padding = Literal["valid", "same"]
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """Which input sizes a network takes, and how much context a correct output pixel needs.
+
+    Parameters
+    ----------
+    padding : {"valid", "same"}
+        Whether convolutions are unpadded (the output is smaller) or padded with zeros.
+    step : int
+        Window starts, and differences between valid sizes, are multiples of this (2**depth).
+    context : int
+        Pixels on each side: cut off the output ("valid"), or needed around a block of `step` output
+        pixels for it to equal that of the whole image ("same"; a multiple of `step`).
+    minimum : int
+        Smallest valid input side.
+    """
+
+    padding: Padding
+    step: int
+    context: int
+    minimum: int
+
+    def round_up(self, size: int) -> int:
+        """Smallest valid input side that is at least `size`."""
+        return self.minimum + self.step * max(0, ceil((size - self.minimum) / self.step))
+
+    def whole(self, length: int) -> int:
+        """Input side of one pass over an axis of `length` pixels."""
+        return self.round_up(length + 2 * self.context if self.padding == "valid" else length)
+
+    def smallest_tile(self, length: int) -> int:
+        """Smallest window that can tile an axis of `length` pixels."""
+        return min(self.round_up(2 * self.context + self.step), self.whole(length))
+
+
+@dataclass(frozen=True)
+class Span:
+    """One axis of one tile.
+
+    Attributes
+    ----------
+    read : (start, stop)
+        Input window in image coordinates; it may leave the image, where the image is mirrored.
+    write : (start, stop)
+        Part of the image that this tile answers for.
+    crop : (start, stop)
+        Where that part lies in the network's output for the window.
+    """
+
+    read: Range
+    write: Range
+    crop: Range
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One window of a plan: a span along Y and a span along X."""
+
+    y: Span
+    x: Span
+
+    @property
+    def write(self) -> tuple[slice, slice]:
+        return slice(*self.y.write), slice(*self.x.write)
+
+    @property
+    def crop(self) -> tuple[slice, slice]:
+        return slice(*self.y.crop), slice(*self.x.crop)
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Windows of equal size whose inner parts cover an image exactly once.
+
+    Attributes
+    ----------
+    shape : (Y, X)
+        The image that is covered.
+    window : (Y, X)
+        Input size of every tile.
+    tiles : tuple of Tile
+        In reading order.
+    rule : SizeRule
+        The rule that the plan obeys.
+    """
+
+    shape: tuple[int, int]
+    window: tuple[int, int]
+    tiles: tuple[Tile, ...]
+    rule: SizeRule
+
+    def __iter__(self) -> Iterator[Tile]:
+        return iter(self.tiles)
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    @property
+    def overhead(self) -> float:
+        """Pixels computed for each pixel of one pass over the whole image (1 is ideal)."""
+        whole = self.rule.whole(self.shape[0]) * self.rule.whole(self.shape[1])
+        return len(self.tiles) * self.window[0] * self.window[1] / whole
+
+    def nearest_first(self, y: float, x: float) -> tuple[Tile, ...]:
+        """The tiles, those nearest to the point (y, x) first."""
+
+        def distance(tile: Tile) -> float:
+            return _distance(y, tile.y.write) ** 2 + _distance(x, tile.x.write) ** 2
+
+        return tuple(sorted(self.tiles, key=distance))
+
+
+def plan_tiles(
+    shape: tuple[int, int],
+    rule: SizeRule,
+    tile: int | tuple[int, int] | None = None,
+    max_pixels: int | None = None,
+) -> TilePlan:
+    """Cover an image of `shape` with few large tiles of equal size.
+
+    Parameters
+    ----------
+    shape : (Y, X)
+        Image size in pixels, from 1×1 up.
+    rule : SizeRule
+        From the network.
+    tile : int or (int, int), optional
+        Input side of a tile; rounded up to the next size that the network can tile with. By default
+        the planner chooses.
+    max_pixels : int, optional
+        Largest window in pixels when the planner chooses; among the plans that fit, the one that
+        computes the fewest pixels wins. Without it (and without `tile`) one window covers all.
+
+    Raises
+    ------
+    InputError
+        If `shape` is empty or `tile` is not positive.
+    """
+    if min(shape) < 1:
+        raise InputError("image", f"{shape[0]}×{shape[1]} pixels", "give an image with pixels in it")
+    if tile is not None:
+        sides = (tile, tile) if isinstance(tile, int | np.integer) else tile
+        window = tuple(_fit(int(t), n, rule) for t, n in zip(sides, shape, strict=True))
+    else:
+        window = _choose_window(shape, rule, max_pixels)
+    spans = [_spans(n, w, rule) for n, w in zip(shape, window, strict=True)]
+    tiles = tuple(Tile(y, x) for y, x in product(*spans))
+    return TilePlan(shape, (window[0], window[1]), tiles, rule)
+
+
+def halve_tiles(plan: TilePlan) -> TilePlan | None:
+    """The same image with windows of about half the pixels; None if they cannot be smaller."""
+    smaller = plan_tiles(plan.shape, plan.rule, max_pixels=plan.window[0] * plan.window[1] // 2)
+    return smaller if smaller.window != plan.window else None
+
+
+def mirror_pad(array: NDArray[Any], size: tuple[int, int], before: int = 0) -> NDArray[Any]:
+    """Mirror the last two axes of `array` out to `size`, `before` pixels of it in front."""
+    pad = [(0, 0)] * (array.ndim - 2)
+    pad += [(before, s - n - before) for n, s in zip(array.shape[-2:], size, strict=True)]
+    return np.pad(array, pad, mode="reflect")
+
+
+def _fit(side: int, length: int, rule: SizeRule) -> int:
+    if side < 1:
+        raise InputError("tile", side, "give a tile side of at least 1 pixel, or leave it to auto")
+    return min(max(rule.round_up(side), rule.smallest_tile(length)), rule.whole(length))
+
+
+def _choose_window(shape: tuple[int, int], rule: SizeRule, max_pixels: int | None) -> tuple[int, int]:
+    def cost(window: tuple[int, int]) -> tuple[int, int]:
+        counts = [len(_starts(n, w, rule)) for n, w in zip(shape, window, strict=True)]
+        return counts[0] * counts[1] * window[0] * window[1], counts[0] * counts[1]
+
+    candidates = list(product(_windows(shape[0], rule), _windows(shape[1], rule)))
+    if max_pixels is None:
+        return candidates[0]
+    fitting = [w for w in candidates if w[0] * w[1] <= max_pixels]
+    return min(fitting, key=cost) if fitting else candidates[-1]
+
+
+def _windows(length: int, rule: SizeRule) -> list[int]:
+    """Candidate window sides, from one window down: the smallest that does with 1, 2, 3 … of them."""
+    smallest = rule.smallest_tile(length)
+    sides = [rule.whole(length)]
+    count = 1
+    while sides[-1] > smallest:
+        count += 1
+        if rule.padding == "valid":
+            rest = (rule.minimum - 2 * rule.context) % rule.step
+            output = ceil((length - rest) / (rule.step * count)) * rule.step + rest
+            side = rule.round_up(output + 2 * rule.context)
+        else:
+            inner = ceil((rule.whole(length) - 2 * rule.context) / count)
+            side = rule.round_up(inner + 2 * rule.context)
+        sides.append(min(sides[-1], max(side, smallest)))
+    return list(dict.fromkeys(sides))
+
+
+def _starts(length: int, window: int, rule: SizeRule) -> list[int]:
+    """Starts of the windows: "same" on the canvas, "valid" of their outputs; multiples of step."""
+    if window >= rule.whole(length):
+        return [0]
+    if rule.padding == "valid":
+        output = window - 2 * rule.context
+        last, stride = ceil((length - output) / rule.step), output // rule.step
+    else:
+        last = (rule.whole(length) - window) // rule.step
+        stride = (window - 2 * rule.context) // rule.step
+    gaps = ceil(last / stride)
+    return [i * last // gaps * rule.step for i in range(gaps + 1)]
+
+
+def _spans(length: int, window: int, rule: SizeRule) -> list[Span]:
+    starts = _starts(length, window, rule)
+    valid = rule.padding == "valid"
+    output = window - 2 * rule.context if valid else window
+    trust = 0 if valid else rule.context
+    cuts = [0]
+    for first, second in zip(starts, starts[1:], strict=False):
+        middle = (first + output + second) // 2 // rule.step * rule.step
+        cuts.append(second if valid else middle)
+        assert second + trust <= cuts[-1] <= first + output - trust
+    cuts.append(length)
+    spans = []
+    for start, low, high in zip(starts, cuts, cuts[1:], strict=False):
+        read = start - rule.context if valid else start
+        spans.append(Span((read, read + window), (low, high), (low - start, high - start)))
+    return spans
+
+
+def _distance(point: float, span: Range) -> float:
+    return max(span[0] - point, 0.0, point - span[1])

@@ -1,0 +1,110 @@
+"""Weights to and from disk: safetensors with the ModelSpec in the header, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from ..core.errors import ModelError
+from ..core.model import ModelRef, ModelSpec
+from ..model_files import HEADER_KEY, SUFFIX, read_header
+from ..networks import build
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to a temporary file beside `path`, then rename it: never a half-written file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_weights(
+    spec: ModelSpec, weights: Mapping[str, Tensor], path: Path, half: bool = False
+) -> ModelRef:
+    """Write a model file.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Goes into the header.
+    weights : mapping of str to Tensor
+        A state dict.
+    path : Path
+        Ends in ``.safetensors``, or that is appended.
+    half : bool
+        Store floating tensors as float16 (half the size; they are float32 again when loaded).
+
+    Returns
+    -------
+    ModelRef
+        The model where it was written.
+    """
+    path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+    tensors = {k: _stored(v, half) for k, v in weights.items()}
+    metadata = {HEADER_KEY: json.dumps(spec.to_dict())}
+    write_atomically(path, save(tensors, metadata))
+    return ModelRef(spec, path)
+
+
+def load_weights(ref: ModelRef) -> nn.Module:
+    """Build the network of `ref` and load its weights (float32, CPU, evaluation mode).
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged or its tensors are not those of the described network; the first that
+        does not fit is named.
+    """
+    read_header(ref.path)  # a clear message for a truncated or foreign file
+    try:
+        weights = load_file(ref.path)
+    except Exception as error:  # noqa: BLE001 - safetensors raises its own and several built-in types
+        raise ModelError("model", ref.path.name, f"the file is damaged ({error})") from error
+    network = build(ref.spec)
+    check_state(network, weights, ref.path.name)
+    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    return network.eval()
+
+
+def check_state(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that are not those of `network`, naming the first tensor that does not fit."""
+    expected = network.state_dict()
+    for name, tensor in expected.items():
+        if name not in weights:
+            mend = "the file does not hold the weights that its description promises"
+            raise ModelError("model", f"{source} without tensor {name}", mend)
+        if weights[name].shape != tensor.shape:
+            shape = tuple(weights[name].shape)
+            mend = f"the described network needs {tuple(tensor.shape)}"
+            raise ModelError("model", f"{source} whose {name} has shape {shape}", mend)
+    for name in weights:
+        if name not in expected:
+            mend = "the described network has no such tensor"
+            raise ModelError("model", f"{source} with tensor {name}", mend)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.to(torch.float16) if half and tensor.is_floating_point() else tensor

@@ -1,0 +1,113 @@
+"""Model files without their weights: finding them, and reading what their headers say.
+
+A model is one ``.safetensors`` file with its ModelSpec as JSON in the header, so the viewer can list
+models without torch, and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from .core.errors import ModelError
+from .core.model import ModelRef, ModelSpec
+
+SUFFIX = ".safetensors"
+HEADER_KEY = "papernets"
+MAX_HEADER = 100_000_000  # bytes; the format's own limit
+
+BUNDLED = Path(__file__).parent / "models"
+
+
+def user_folder() -> Path:
+    """Where models that the user trains or imports are kept (made when first written to)."""
+    return Path(platformdirs.user_data_dir("napari-papernets", appauthor=False)) / "models"
+
+
+def list_models(folder: Path | None = None) -> tuple[ModelRef, ...]:
+    """Bundled models, then those of `folder` (the user's own by default); damaged files are left out."""
+    return tuple(_read_all(BUNDLED)) + tuple(_read_all(folder or user_folder()))
+
+
+def find_model(name_or_path: str | Path | ModelRef) -> ModelRef:
+    """The model of that name, or in that file.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or the file is not a model of this program.
+    """
+    if isinstance(name_or_path, ModelRef):
+        return name_or_path
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return ModelRef(read_spec(path), path)
+    models = {ref.name: ref for ref in list_models()}
+    if str(name_or_path) not in models:
+        known = ", ".join(models) or "none yet"
+        raise ModelError("model", repr(str(name_or_path)), f"give a file or one of: {known}")
+    return models[str(name_or_path)]
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """Read the description out of a model file's header.
+
+    Raises
+    ------
+    ModelError
+        If the file is truncated, is no safetensors file (a renamed pickle, say), or was written by
+        another program.
+    """
+    metadata = read_header(path).get("__metadata__", {})
+    if not isinstance(metadata, dict) or HEADER_KEY not in metadata:
+        mend = "it is not a model of napari-papernets; choose one made by it"
+        raise ModelError("model", f"{path.name} without a model description", mend)
+    try:
+        values = json.loads(metadata[HEADER_KEY])
+    except (TypeError, json.JSONDecodeError) as error:
+        mend = "its header is damaged; save or download the model again"
+        raise ModelError("model", path.name, mend) from error
+    return ModelSpec.from_dict(values, source=path.name)
+
+
+def read_header(path: Path) -> Mapping[str, Any]:
+    """The JSON header of a safetensors file, its lengths checked against the file.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, or is cut off or no safetensors file.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(8)
+            length = struct.unpack("<Q", head)[0] if len(head) == 8 else MAX_HEADER + 1
+            raw = file.read(length) if length <= min(size, MAX_HEADER) else b""
+        header = json.loads(raw)
+        if not isinstance(header, dict):
+            raise ValueError("header is no mapping")
+        ends = [t["data_offsets"][1] for k, t in header.items() if k != "__metadata__"]
+    except OSError as error:
+        raise ModelError("model", str(path), f"the file cannot be read ({error})") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        mend = "give a .safetensors file written by napari-papernets (pickles are never opened)"
+        raise ModelError("model", f"{path.name}, which is no safetensors file", mend) from error
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        mend = f"it should have {expected}; it was cut off: copy or download it again"
+        raise ModelError("model", f"{path.name} with {size} bytes", mend)
+    return header
+
+
+def _read_all(folder: Path) -> Iterator[ModelRef]:
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            yield ModelRef(read_spec(path), path)
+        except ModelError:
+            continue

@@ -1,0 +1,64 @@
+"""From a ModelSpec to a network, and from a network's options to a ModelSpec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from ..core.errors import ModelError
+from ..core.model import ClassInfo, ModelSpec
+from .unet import UNet, size_rule
+
+UNET_PAPER = (
+    "Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation. "
+    "MICCAI 2015, arXiv 1505.04597"
+)
+
+ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"unet": UNet}
+
+
+def build(spec: ModelSpec) -> nn.Module:
+    """The network that `spec` describes, with freshly drawn weights.
+
+    Raises
+    ------
+    ModelError
+        If the architecture is unknown or refuses its options.
+    """
+    if spec.architecture not in ARCHITECTURES:
+        mend = f"this program builds {', '.join(ARCHITECTURES)}"
+        raise ModelError("model", f"architecture {spec.architecture!r}", mend)
+    try:
+        return ARCHITECTURES[spec.architecture](
+            in_channels=spec.in_channels, classes=len(spec.classes), **spec.options
+        )
+    except TypeError as error:
+        mend = "its description is damaged; save or download the model again"
+        raise ModelError("model", f"bad options ({error})", mend) from error
+
+
+def unet_spec(
+    name: str,
+    in_channels: int,
+    classes: Sequence[ClassInfo],
+    width: int = 64,
+    depth: int = 4,
+    padding: str = "valid",
+    norm: str = "none",
+    dropout: float = 0.5,
+    **about: Any,
+) -> ModelSpec:
+    """Description of a U-Net; `about` holds further fields of ModelSpec."""
+    options = dict(width=width, depth=depth, padding=padding, norm=norm, dropout=dropout)
+    return ModelSpec(
+        name=name,
+        architecture="unet",
+        options=options,
+        in_channels=in_channels,
+        classes=tuple(classes),
+        size_rule=size_rule(depth, padding),  # type: ignore[arg-type]
+        paper=UNET_PAPER,
+        **about,
+    )
