@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from math import ceil
 from typing import Any, Literal
 
@@ -252,7 +252,7 @@ def _spans(length: int, window: int, rule: SizeRule) -> list[Span]:
     output = window - 2 * rule.context if valid else window
     trust = 0 if valid else rule.context
     cuts = [0]
-    for first, second in zip(starts, starts[1:], strict=False):
+    for first, second in pairwise(starts):
         middle = (first + output + second) // 2 // rule.step * rule.step
         cuts.append(second if valid else middle)
         assert second + trust <= cuts[-1] <= first + output - trust

@@ -1,4 +1,4 @@
-"""Weights to and from disk: safetensors with the ModelSpec in the header, written whole or not at all."""
+"""Weights to and from disk: safetensors with the ModelSpec in the header, written whole or not."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def load_weights(ref: ModelRef) -> nn.Module:
     read_header(ref.path)  # a clear message for a truncated or foreign file
     try:
         weights = load_file(ref.path)
-    except Exception as error:  # noqa: BLE001 - safetensors raises its own and several built-in types
+    except Exception as error:
         raise ModelError("model", ref.path.name, f"the file is damaged ({error})") from error
     network = build(ref.spec)
     check_state(network, weights, ref.path.name)

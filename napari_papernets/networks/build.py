@@ -51,7 +51,7 @@ def unet_spec(
     **about: Any,
 ) -> ModelSpec:
     """Description of a U-Net; `about` holds further fields of ModelSpec."""
-    options = dict(width=width, depth=depth, padding=padding, norm=norm, dropout=dropout)
+    options = {"width": width, "depth": depth, "padding": padding, "norm": norm, "dropout": dropout}
     return ModelSpec(
         name=name,
         architecture="unet",

@@ -62,9 +62,9 @@ class UNet(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        for name, value in dict(
-            in_channels=in_channels, classes=classes, width=width, depth=depth
-        ).items():
+        for name, value in {
+            "in_channels": in_channels, "classes": classes, "width": width, "depth": depth
+        }.items():
             if value < 1:
                 raise InputError(name, value, "give at least 1")
         if padding not in ("valid", "same"):
