@@ -34,6 +34,8 @@ class ImageBlock:
         What to call the image in messages, tables and files.
     unit : str
         Unit of `scale`.
+    source : str
+        File that the image came from, as the user would type it; empty where there is none.
 
     Raises
     ------
@@ -46,6 +48,7 @@ class ImageBlock:
     scale: tuple[float, ...] = ()
     name: str = "image"
     unit: str = "pixel"
+    source: str = ""
 
     def __post_init__(self) -> None:
         check_array(self.data, self.name)

@@ -71,6 +71,8 @@ class ModelSpec:
         How objects were turned into classes for training ("instances" only).
     grey_to_colour : bool
         A single channel may be repeated to `in_channels`.
+    values_per_pixel : float
+        Numbers held at the peak of a forward pass for each pixel of the window (memory planning).
     exact_tiles : bool
         False for networks with group or instance norm, whose statistics are those of a tile.
     object_diameter : float or None
@@ -91,6 +93,7 @@ class ModelSpec:
     task: Task = "semantic"
     encoding: str = ""
     grey_to_colour: bool = True
+    values_per_pixel: float = 512.0
     exact_tiles: bool = True
     object_diameter: float | None = None
     paper: str = ""
@@ -128,6 +131,10 @@ class ModelSpec:
         except (KeyError, TypeError, AttributeError) as error:
             mend = "its header is damaged; save or download the model again"
             raise ModelError(source, f"a bad model description ({error})", mend) from error
+
+    def window_pixels(self, memory_gb: float) -> int:
+        """Pixels of the largest window whose maps fit `memory_gb` (float32)."""
+        return int(memory_gb * 1e9 / (self.values_per_pixel * 4))
 
     def pick_channels(self, image: ImageBlock, wanted: Sequence[int] | None = None) -> tuple[int, ...]:
         """Channels of `image` to feed, as many as the network takes (one may be repeated).

@@ -265,15 +265,16 @@ class PredictSettings(Settings):
         ),
     ] = "auto"
     memory: Annotated[
-        float,
+        float | None,
         described(
-            "Memory",
-            "Memory in GB that prediction may use above the loaded model.",
+            "Memory (GB)",
+            "Memory that the network's maps may take while it predicts. Automatic: 0.85 GB of main "
+            "memory, or 60 % of what is free on the GPU.",
             min=0.05,
             max=1024.0,
             step=0.1,
         ),
-    ] = 0.8
+    ] = None
     channels: Annotated[
         tuple[int, ...] | None,
         described(

@@ -22,15 +22,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
 from math import ceil
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .errors import InputError
 from .image import Range
 
 Padding = Literal["valid", "same"]
+Region = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,9 @@ class TilePlan:
     Attributes
     ----------
     shape : (Y, X)
-        The image that is covered.
+        The image.
+    region : (y0, y1, x0, x1)
+        The part of it that is covered; usually all.
     window : (Y, X)
         Input size of every tile.
     tiles : tuple of Tile
@@ -120,6 +122,7 @@ class TilePlan:
     """
 
     shape: tuple[int, int]
+    region: Region
     window: tuple[int, int]
     tiles: tuple[Tile, ...]
     rule: SizeRule
@@ -132,8 +135,9 @@ class TilePlan:
 
     @property
     def overhead(self) -> float:
-        """Pixels computed for each pixel of one pass over the whole image (1 is ideal)."""
-        whole = self.rule.whole(self.shape[0]) * self.rule.whole(self.shape[1])
+        """Pixels computed for each pixel of one pass over the whole region (1 is ideal)."""
+        y0, y1, x0, x1 = self.region
+        whole = self.rule.whole(y1 - y0) * self.rule.whole(x1 - x0)
         return len(self.tiles) * self.window[0] * self.window[1] / whole
 
     def nearest_first(self, y: float, x: float) -> tuple[Tile, ...]:
@@ -150,8 +154,9 @@ def plan_tiles(
     rule: SizeRule,
     tile: int | tuple[int, int] | None = None,
     max_pixels: int | None = None,
+    region: Region | None = None,
 ) -> TilePlan:
-    """Cover an image of `shape` with few large tiles of equal size.
+    """Cover an image of `shape`, or a region of it, with few large tiles of equal size.
 
     Parameters
     ----------
@@ -165,35 +170,70 @@ def plan_tiles(
     max_pixels : int, optional
         Largest window in pixels when the planner chooses; among the plans that fit, the one that
         computes the fewest pixels wins. Without it (and without `tile`) one window covers all.
+    region : (y0, y1, x0, x1), optional
+        Cover only these pixels; the answers there are those of the whole image.
 
     Raises
     ------
     InputError
-        If `shape` is empty or `tile` is not positive.
+        If `shape` is empty, `tile` is not positive or `region` lies outside the image.
     """
     if min(shape) < 1:
         raise InputError("image", f"{shape[0]}×{shape[1]} pixels", "give an image with pixels in it")
+    region = _check_region(region, shape)
+    frames = _frame(region[:2], shape[0], rule), _frame(region[2:], shape[1], rule)
+    lengths = frames[0][1] - frames[0][0], frames[1][1] - frames[1][0]
     if tile is not None:
         sides = (tile, tile) if isinstance(tile, int | np.integer) else tile
-        window = tuple(_fit(int(t), n, rule) for t, n in zip(sides, shape, strict=True))
+        window = (_fit(int(sides[0]), lengths[0], rule), _fit(int(sides[1]), lengths[1], rule))
     else:
-        window = _choose_window(shape, rule, max_pixels)
-    spans = [_spans(n, w, rule) for n, w in zip(shape, window, strict=True)]
+        window = _choose_window(lengths, rule, max_pixels)
+    spans = [
+        _place(_spans(length, side, rule), frame[0], wanted)
+        for length, side, frame, wanted in zip(
+            lengths, window, frames, (region[:2], region[2:]), strict=True
+        )
+    ]
     tiles = tuple(Tile(y, x) for y, x in product(*spans))
-    return TilePlan(shape, (window[0], window[1]), tiles, rule)
+    return TilePlan(shape, region, window, tiles, rule)
 
 
 def halve_tiles(plan: TilePlan) -> TilePlan | None:
     """The same image with windows of about half the pixels; None if they cannot be smaller."""
-    smaller = plan_tiles(plan.shape, plan.rule, max_pixels=plan.window[0] * plan.window[1] // 2)
+    half = plan.window[0] * plan.window[1] // 2
+    smaller = plan_tiles(plan.shape, plan.rule, max_pixels=half, region=plan.region)
     return smaller if smaller.window != plan.window else None
 
 
-def mirror_pad(array: NDArray[Any], size: tuple[int, int], before: int = 0) -> NDArray[Any]:
-    """Mirror the last two axes of `array` out to `size`, `before` pixels of it in front."""
-    pad = [(0, 0)] * (array.ndim - 2)
-    pad += [(before, s - n - before) for n, s in zip(array.shape[-2:], size, strict=True)]
-    return np.pad(array, pad, mode="reflect")
+def _check_region(region: Region | None, shape: tuple[int, int]) -> Region:
+    if region is None:
+        return 0, shape[0], 0, shape[1]
+    y0, y1, x0, x1 = region
+    if not (0 <= y0 < y1 <= shape[0] and 0 <= x0 < x1 <= shape[1]):
+        raise InputError("region", region, f"give y0, y1, x0, x1 within {shape[0]}×{shape[1]} pixels")
+    return int(y0), int(y1), int(x0), int(x1)
+
+
+def _frame(wanted: Range, length: int, rule: SizeRule) -> Range:
+    """The stretch to cover for `wanted`: it starts at a multiple of step, so that pooling meets the
+    same pixels, and for "same" it has context on both sides where the image goes on."""
+    margin = rule.context if rule.padding == "same" else 0
+    start = max(0, wanted[0] // rule.step * rule.step - margin)
+    stop = ceil(wanted[1] / rule.step) * rule.step + margin
+    return start, min(stop, length)
+
+
+def _place(spans: list[Span], origin: int, wanted: Range) -> list[Span]:
+    """Move spans to `origin` and keep what they have of `wanted`."""
+    placed = []
+    for span in spans:
+        low = max(span.write[0] + origin, wanted[0])
+        high = min(span.write[1] + origin, wanted[1])
+        if low < high:
+            shift = span.crop[0] - span.write[0] - origin
+            read = span.read[0] + origin, span.read[1] + origin
+            placed.append(Span(read, (low, high), (low + shift, high + shift)))
+    return placed
 
 
 def _fit(side: int, length: int, rule: SizeRule) -> int:

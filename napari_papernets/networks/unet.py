@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import ceil, sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -63,13 +63,19 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         for name, value in {
-            "in_channels": in_channels, "classes": classes, "width": width, "depth": depth
+            "in_channels": in_channels,
+            "classes": classes,
+            "width": width,
+            "depth": depth,
         }.items():
             if value < 1:
                 raise InputError(name, value, "give at least 1")
         if padding not in ("valid", "same"):
             raise InputError("padding", repr(padding), "choose valid or same")
         self.in_channels, self.classes = in_channels, classes
+        self.options: dict[str, Any] = dict(
+            width=width, depth=depth, padding=padding, norm=norm, dropout=dropout
+        )
         self.size_rule = size_rule(depth, padding)
         channels = [width * 2**level for level in range(depth + 1)]
 

@@ -1,0 +1,202 @@
+"""The verbs on plain numpy arrays, in this process: no napari, no Qt, no child process."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import ArrayLike
+from torch import nn
+
+from .core.errors import InputError
+from .core.events import Event
+from .core.image import ImageBlock, check_array
+from .core.model import ModelRef
+from .core.results import Prediction, Tuned
+from .core.settings import PredictSettings, TuneSettings
+from .engine.device import keep_heap
+from .engine.finetune import finetune as run_finetune
+from .engine.models import describe_network
+from .engine.predict import predict as run_predict
+from .engine.weights import save_weights
+from .model_files import SUFFIX, find_model
+
+Result = TypeVar("Result")
+OnEvent = Callable[[Event], None]
+
+
+def predict(
+    image: Any,
+    model: str | Path | ModelRef | nn.Module,
+    axes: str = "YX",
+    tile: int | None = None,
+    settings: PredictSettings | None = None,
+    *,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+    probabilities: bool = True,
+) -> Prediction:
+    """Segment an image.
+
+    Parameters
+    ----------
+    image : array or ImageBlock
+        numpy, dask or zarr array of boolean, integer or real type.
+    model : str, Path, ModelRef or nn.Module
+        Name of a model, its file, its reference, or a bare U-Net.
+    axes : str
+        One letter of "TZCYX" for each axis of `image`, as in "YX", "CYX" or "YXC".
+    tile : int, optional
+        Window side in pixels; it changes speed and memory, not the result.
+    settings : PredictSettings, optional
+        Everything else; `tile` here takes precedence.
+    device : {"auto", "cpu", "cuda", "mps"}
+        "auto" is cuda, else mps, else cpu.
+    on_event : callable, optional
+        Called with every event of the run.
+    probabilities : bool
+        Whether to return probabilities beside the labels.
+
+    Returns
+    -------
+    Prediction
+        labels (*stack, Y, X), probabilities (K, *stack, Y, X) float32, provenance.
+
+    Raises
+    ------
+    InputError
+        If anything given cannot be used; the message names the field and the mend.
+    """
+    keep_heap()
+    settings = settings or PredictSettings()
+    if tile is not None:
+        settings = settings.replace(tile=tile)
+    block = as_block(image, axes)
+    job = run_predict(block, model, settings, device=device, probabilities=probabilities)
+    return drain(job, on_event)
+
+
+def finetune(
+    images: Any,
+    annotations: ArrayLike | Sequence[ArrayLike],
+    model: str | Path | ModelRef = "scratch",
+    settings: TuneSettings | None = None,
+    axes: str = "YX",
+    *,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+    name: str = "tuned",
+    class_names: Sequence[str] | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+) -> Tuned:
+    """Train a model from annotations.
+
+    Parameters
+    ----------
+    images : array, ImageBlock, or a sequence of them
+        One or several images with the same channels.
+    annotations : array or sequence of arrays
+        One for each image, of its shape without the channel axis; `settings.kind` tells what the
+        numbers mean.
+    model : str, Path or ModelRef
+        Where to start: "scratch", or a model.
+    settings : TuneSettings, optional
+        How to train.
+    axes : str
+        Axes of the images that are plain arrays.
+    device : {"auto", "cpu", "cuda", "mps"}
+        "auto" is cuda, else mps, else cpu.
+    on_event : callable, optional
+        Called with every event of the run.
+    name : str
+        Name of the new model.
+    class_names : sequence of str, optional
+        Names of the classes 1…K.
+    folder : Path, optional
+        Where the model and its checkpoints are written; the user's models by default.
+    resume : bool
+        Go on from the checkpoint of an interrupted run with the same name and folder.
+
+    Returns
+    -------
+    Tuned
+        The model on disk, the history of losses and scores, and provenance.
+
+    Raises
+    ------
+    InputError
+        If anything given cannot be used; the message names the field and the mend.
+    """
+    keep_heap()
+    single = isinstance(images, ImageBlock) or hasattr(images, "dtype")
+    blocks = [as_block(i, axes) for i in ([images] if single else images)]
+    labels = [annotations] if single and hasattr(annotations, "dtype") else list(annotations)  # type: ignore[arg-type]
+    job = run_finetune(
+        blocks,
+        labels,
+        model,
+        settings or TuneSettings(),
+        device=device,
+        name=name,
+        class_names=class_names,
+        folder=folder,
+        resume=resume,
+    )
+    return drain(job, on_event)
+
+
+def load_model(name_or_path: str | Path) -> ModelRef:
+    """Find a model by name or file; its weights are loaded when it is used."""
+    return find_model(name_or_path)
+
+
+def save_model(model: ModelRef | nn.Module, path: str | Path) -> ModelRef:
+    """Write a model to a file, whole or not at all.
+
+    Parameters
+    ----------
+    model : ModelRef or UNet
+        A model on disk, or a network built in code.
+    path : str or Path
+        Ends in ``.safetensors``, or that is appended; an existing file is not overwritten.
+
+    Raises
+    ------
+    InputError
+        If `path` exists.
+    """
+    path = Path(path)
+    path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+    if path.exists():
+        raise InputError("path", str(path), "the file exists: choose another name or remove it")
+    if isinstance(model, nn.Module):
+        return save_weights(describe_network(model), model.state_dict(), path)
+    ref = find_model(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        copy = shutil.copyfile(ref.path, Path(folder) / path.name)
+        Path(copy).rename(path)
+    return ModelRef(ref.spec, path)
+
+
+def as_block(image: Any, axes: str) -> ImageBlock:
+    """An ImageBlock of an array, or the block itself."""
+    if isinstance(image, ImageBlock):
+        return image
+    check_array(image, "image")
+    return ImageBlock(image, axes)
+
+
+def drain(job: Generator[Event, Any, Result], on_event: OnEvent | None = None) -> Result:
+    """Run a job to its end, telling `on_event` what it yields; return its result."""
+    while True:
+        try:
+            event = next(job)
+        except StopIteration as end:
+            return end.value
+        if on_event is not None:
+            on_event(event)

@@ -1,0 +1,322 @@
+"""``papernets``: the verbs on files. Bad input ends with exit code 2 and one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import click
+
+from ._version import __version__
+from .core.errors import InputError, PapernetsError
+from .core.settings import Device, FieldInfo, PredictSettings, Settings, TuneSettings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from .core.events import Event
+    from .core.image import ImageBlock
+    from .core.results import Prediction
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+DEVICES = click.Choice(get_args(Device))
+
+
+class IntegerList(click.ParamType):
+    """Whole numbers separated by commas."""
+
+    name = "n,n,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(v) for v in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers such as 0,2", param, ctx)
+
+
+def settings_options(kind: type[Settings]) -> Callable[[Command], Command]:
+    """One option for each field of a settings class, with its help, range and default."""
+
+    def decorate(command: Command) -> Command:
+        for info in reversed(kind.fields()):
+            command = _option(info)(command)
+        return command
+
+    return decorate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="papernets")
+def main() -> None:
+    """U-Net on your own microscopy images: segment, train, look inside."""
+
+
+@main.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", "-m", default="nuclei", show_default=True, help="Model name or file.")
+@click.option("--axes", help="Axes of the image, as in YX, CYX, ZYX or YXC. Default: from the file.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("."), show_default=True,
+              help="Folder for the results.")  # fmt: skip
+@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@click.option("--probabilities", is_flag=True, help="Write the probabilities too (float32 TIFF).")
+@click.option("--table", is_flag=True, help="Write measurements of every object (CSV).")
+@click.option("--region", type=IntegerList(), help="Only these pixels: y0,y1,x0,x1.")
+@settings_options(PredictSettings)
+def predict(
+    images: tuple[Path, ...],
+    model: str,
+    axes: str | None,
+    out: Path,
+    device: str,
+    probabilities: bool,
+    table: bool,
+    region: tuple[int, int, int, int] | None,
+    **options: Any,
+) -> None:
+    """Segment IMAGES (files, or folders of files) and write NAME_labels.tif for each."""
+    with friendly_errors():
+        from .engine.device import keep_heap
+        from .engine.predict import predict as run
+        from .files import read_image
+        from .model_files import find_model
+
+        settings, ref = PredictSettings.from_dict(_given(options)), find_model(model)
+        keep_heap()
+        for path in _expand(images):
+            image = read_image(path, axes)
+            job = run(image, ref, settings, device=device, probabilities=probabilities, region=region)
+            result = drain_with_bar(job, path.name)
+            for written in _write_prediction(result, image, out, path, table):
+                click.echo(written)
+
+
+@main.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("annotations", type=click.Path(path_type=Path))
+@click.option("--model", "-m", default="scratch", show_default=True,
+              help="Where to start: scratch, a model name or a file.")  # fmt: skip
+@click.option("--classes", help="Names of the classes 1 to K, separated by commas.")
+@click.option("--name", default="tuned", show_default=True, help="Name of the new model.")
+@click.option("--out", "-o", type=click.Path(path_type=Path),
+              help="Folder for the model and its checkpoints. Default: your models.")  # fmt: skip
+@click.option("--axes", help="Axes of the images. Default: from the files.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
+@settings_options(TuneSettings)
+def finetune(
+    images: Path,
+    annotations: Path,
+    model: str,
+    classes: str | None,
+    name: str,
+    out: Path | None,
+    axes: str | None,
+    device: str,
+    resume: bool,
+    **options: Any,
+) -> None:
+    """Train a model on IMAGES (a file or folder) and ANNOTATIONS (of the same file names)."""
+    with friendly_errors():
+        from .engine.device import keep_heap
+        from .engine.finetune import finetune as run
+        from .files import read_image, read_labels
+
+        settings = TuneSettings.from_dict(_given(options))
+        keep_heap()
+        pairs = _pair(images, annotations)
+        job = run(
+            [read_image(image, axes) for image, _ in pairs],
+            [read_labels(labels) for _, labels in pairs],
+            model,
+            settings,
+            device=device,
+            name=name,
+            class_names=classes.split(",") if classes else None,
+            folder=out,
+            resume=resume,
+        )
+        tuned = drain_with_bar(job, name)
+        click.echo(tuned.model.path)
+
+
+@main.command()
+@click.argument("name", required=False)
+def models(name: str | None) -> None:
+    """List the models, or tell everything about the model NAME."""
+    with friendly_errors():
+        from .model_files import find_model, list_models
+
+        if name is not None:
+            ref = find_model(name)
+            click.echo(json.dumps({"path": str(ref.path), **ref.spec.to_dict()}, indent=2))
+            return
+        for ref in list_models():
+            spec = ref.spec
+            classes = ", ".join(c.name for c in spec.classes)
+            click.echo(f"{spec.name:<16}{spec.task:<12}{classes:<40}{spec.description}")
+
+
+@main.command()
+@click.option("--output", type=click.Path(path_type=Path),
+              help="Write labels, table and a screenshot to this folder, then quit.")  # fmt: skip
+@click.option("--sample", default="nuclei", show_default=True, help="Sample to open.")
+def demo(output: Path | None, sample: str) -> None:
+    """Open napari with a sample and the U-Net panel, and run the bundled model."""
+    with friendly_errors():
+        from .widgets.demo import run_demo
+
+        for written in run_demo(sample, output):
+            click.echo(written)
+
+
+@main.group()
+def bench() -> None:
+    """Measure this machine: the project beside a peer, in one interleaved run."""
+
+
+@bench.command("predict")
+@click.option("--size", default=2048, show_default=True, help="Side of the image in pixels.")
+@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
+def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> None:
+    """Tiled prediction beside MONAI's sliding window (install the `bench` extra for the peer)."""
+    with friendly_errors():
+        from .benchmarks.predict import run_benchmark
+
+        run_benchmark(size, rounds, device, write)
+
+
+@contextmanager
+def friendly_errors() -> Iterator[None]:
+    """Turn what a person can mend into one line and exit code 2; other failures into exit code 1."""
+    try:
+        yield
+    except (InputError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        click.echo(f"papernets: {_one_line(error)}", err=True)
+        sys.exit(2)
+    except PapernetsError as error:
+        click.echo(f"papernets: {_one_line(error)}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("papernets: cancelled", err=True)
+        sys.exit(130)
+
+
+def drain_with_bar(job: Any, title: str) -> Any:
+    """Run a job to its end with a progress bar on standard error; return its result."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, note="")
+        try:
+            while True:
+                _show(next(job), bar, task)
+        except StopIteration as end:
+            return end.value
+        finally:
+            job.close()
+
+
+def _show(event: Event, bar: Progress, task: TaskID) -> None:
+    from .core.events import EpochDone, Notice, Started, Step, TileDone
+
+    if isinstance(event, Started):
+        bar.update(task, total=event.total or None)
+    elif isinstance(event, TileDone):
+        bar.update(task, completed=event.done)
+    elif isinstance(event, Step):
+        bar.update(task, completed=event.step, note=f"loss {event.loss:.3f}")
+    elif isinstance(event, EpochDone) and event.score is not None:
+        bar.console.print(f"step {event.step}: held-out IoU {event.score:.3f}")
+    elif isinstance(event, Notice):
+        bar.console.print(event.message)
+
+
+def _write_prediction(
+    result: Prediction, image: ImageBlock, out: Path, path: Path, table: bool
+) -> Iterator[Path]:
+    from .files import write_image, write_json, write_labels, write_table
+    from .measure import measure
+
+    stem = path.name.split(".")[0]
+    axes = f"{image.stack_axes}YX"
+    scale = tuple(image.scale[image.axes.index(a)] for a in axes)
+    target = out / f"{stem}_labels.tif"
+    write_labels(target, result.labels, axes=axes, scale=scale, unit=image.unit)
+    yield target
+    if result.probabilities is not None:
+        target = out / f"{stem}_probabilities.tif"
+        write_image(target, result.probabilities, f"C{axes}", (1.0, *scale), unit=image.unit)
+        yield target
+    if table:
+        target = out / f"{stem}_objects.csv"
+        write_table(target, measure(result.labels, image))
+        yield target
+    target = out / f"{stem}_provenance.json"
+    write_json(target, result.provenance)
+    yield target
+
+
+def _expand(paths: tuple[Path, ...]) -> list[Path]:
+    """Files, and the images in folders (an OME-Zarr folder is one image)."""
+    from .files import list_images
+
+    found: list[Path] = []
+    for path in paths:
+        folder = path.is_dir() and path.suffix != ".zarr"
+        found += list_images(path) if folder else [path]
+    return found
+
+
+def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
+    """Images with their annotations: two files, or two folders matched by file name."""
+    if not images.is_dir():
+        return [(images, annotations)]
+    if not annotations.is_dir():
+        raise InputError("annotations", str(annotations), "give a folder, as for the images")
+    by_stem = {p.stem: p for p in _expand((annotations,))}
+    pairs = [(p, by_stem[p.stem]) for p in _expand((images,)) if p.stem in by_stem]
+    if not pairs:
+        mend = f"name annotations as their images; {annotations} has none of the same name"
+        raise InputError("annotations", str(annotations), mend)
+    return pairs
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Only what was typed; the settings class knows the defaults."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _option(info: FieldInfo) -> Callable[[Command], Command]:
+    default = "auto" if info.default is None else info.default
+    text = f"{info.tooltip}  [default: {default}]"
+    kind: Any = info.type
+    if info.choices:
+        kind = click.Choice(info.choices)
+    elif info.type is tuple:
+        kind = IntegerList()
+    if info.type is bool:
+        return click.option(f"{info.option}/--no-{info.option[2:]}", info.name, default=None, help=text)
+    return click.option(info.option, info.name, type=kind, default=None, help=text)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    main()

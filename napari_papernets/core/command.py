@@ -1,0 +1,47 @@
+"""The command line that repeats what was just done."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .settings import Settings
+
+
+def command_line(
+    verb: str,
+    inputs: Sequence[str],
+    options: Mapping[str, Any],
+    settings: Settings,
+) -> str:
+    """A `papernets` command, quoted for a POSIX shell.
+
+    Parameters
+    ----------
+    verb : str
+        "predict", "finetune" …
+    inputs : sequence of str
+        Positional arguments.
+    options : mapping
+        Further options by name; None and False are left out, True is a flag.
+    settings : Settings
+        Those that differ from their defaults become options.
+    """
+    words = ["papernets", verb, *inputs]
+    for name, value in {**options, **settings.changed()}.items():
+        words += _option(name, value)
+    return shlex.join(words)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    flag = "--" + name.replace("_", "-")
+    if value is None:
+        return []
+    if value is True:
+        return [flag]
+    if value is False:
+        return ["--no-" + flag[2:]]
+    if isinstance(value, tuple | list):
+        return [flag, ",".join(str(v) for v in value)]
+    return [flag, f"{value:g}" if isinstance(value, float) else str(value)]

@@ -1,0 +1,85 @@
+"""Which device to compute on, what it is good at, and how this process keeps its memory."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from functools import cache
+
+import torch
+
+from ..core.errors import InputError
+
+# Parameters of glibc's mallopt (malloc.h).
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
+LARGEST = 2**31 - 8192
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """The device of that name; ``auto`` is cuda, else mps, else cpu.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown or this machine has no such device.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": has_mps(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(name for name, there in available.items() if there))
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise InputError("device", repr(device), "choose auto, cpu, cuda or mps") from error
+    if not available.get(wanted.type, False):
+        there = ", ".join(name for name, here in available.items() if here)
+        raise InputError("device", repr(device), f"this machine has {there}; auto takes the best")
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise InputError("device", repr(device), f"there are {torch.cuda.device_count()} GPUs")
+    return wanted
+
+
+def has_mps() -> bool:
+    """Whether this is a Mac whose GPU torch can use."""
+    return hasattr(torch.backends, "mps") and torch.backends.mps.is_available()
+
+
+@cache
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed in hardware on `device`, so that it is worth its rounding."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
+
+
+def cpu_flags() -> set[str]:
+    """Instruction sets of the processor that matter here; empty where they cannot be read."""
+    tell = getattr(torch.cpu, "get_capabilities", None)
+    if tell is not None:
+        return {name for name, there in tell().items() if there is True}
+    try:
+        with open("/proc/cpuinfo") as file:
+            return set(next((line for line in file if line.startswith("flags")), "").split())
+    except OSError:
+        return set()
+
+
+@cache
+def keep_heap() -> bool:
+    """Let glibc keep freed memory for the next tensor, for the whole process; True if that was set.
+
+    glibc gives every large tensor back to the kernel and pays for its pages again a moment later:
+    about half the time of an eager forward pass on a CPU. One arena makes it work in threads too, so
+    call this before any thread is started. Elsewhere than on glibc nothing is done.
+    """
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    wishes = (
+        (M_MMAP_THRESHOLD, LARGEST),
+        (M_TRIM_THRESHOLD, LARGEST),
+        (M_TOP_PAD, 64 * 2**20),
+        (M_ARENA_MAX, 1),
+    )
+    answers = [mallopt(name, value) for name, value in wishes]
+    return all(answer == 1 for answer in answers)

@@ -1,0 +1,59 @@
+"""Models in memory: loaded once, kept while they are in use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeAlias
+
+from torch import nn
+
+from ..core.errors import ModelError
+from ..core.model import ModelRef, ModelSpec, class_infos
+from ..model_files import find_model
+from ..networks import UNet
+from ..networks.build import unet_spec
+from .weights import hash_file, load_weights
+
+ModelLike: TypeAlias = str | Path | ModelRef | nn.Module
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network in memory with its description and the SHA-256 of its file ("" without a file)."""
+
+    spec: ModelSpec
+    network: nn.Module
+    sha256: str
+    path: Path | None
+
+
+def load_model(model: ModelLike) -> LoadedModel:
+    """Load a model by name, file or reference; a bare network is taken as it is.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, its file is damaged, or the bare network is no U-Net.
+    """
+    if isinstance(model, nn.Module):
+        return LoadedModel(describe_network(model), model.eval(), "", None)
+    ref = find_model(model)
+    stat = ref.path.stat()
+    return _load_file(ref.path.absolute(), stat.st_mtime_ns, stat.st_size)
+
+
+def describe_network(network: nn.Module) -> ModelSpec:
+    """A description for a network that was built in code."""
+    if not isinstance(network, UNet):
+        mend = "give a UNet, or the name or file of a saved model"
+        raise ModelError("model", type(network).__name__, mend)
+    classes = class_infos([f"class {i + 1}" for i in range(network.classes)])
+    return unet_spec("network", network.in_channels, classes, **network.options)
+
+
+@lru_cache(maxsize=2)
+def _load_file(path: Path, _modified: int, _size: int) -> LoadedModel:
+    ref = find_model(path)
+    return LoadedModel(ref.spec, load_weights(ref), hash_file(path), path)

@@ -1,0 +1,119 @@
+"""Grey values to 0…1 by percentiles of a plane, for every type and with NaN among the values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import InputError
+from ..core.image import ImageBlock
+from ..core.model import Normalisation
+
+SAMPLE_PIXELS = 2**20
+LIMIT = 1000.0  # |normalised value|: a single hot pixel must not overflow a network
+
+
+def normalisation_range(
+    image: ImageBlock,
+    plane: Sequence[int] = (),
+    channels: Sequence[int] | None = None,
+    normalisation: Normalisation | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Grey values that become 0 and 1.
+
+    Percentiles are taken over every s-th row and column, s such that about 2**20 pixels of the plane
+    are looked at. Where they coincide although the plane is not constant (a few bright spots on an
+    even ground), the extremes are taken instead.
+
+    Parameters
+    ----------
+    image : ImageBlock
+        Any image.
+    plane : sequence of int
+        Index along the stack axes.
+    channels : sequence of int, optional
+        Channels to keep, in this order (one may come twice); all where None.
+    normalisation : Normalisation, optional
+        Percentiles, and whether the channels share them.
+
+    Returns
+    -------
+    low, high : ndarray, shape (C,), float64
+        Grey values; equal for a constant plane.
+
+    Raises
+    ------
+    InputError
+        If a channel of the plane holds no finite value.
+    """
+    how = normalisation or Normalisation()
+    wanted = list(channels) if channels is not None else list(range(image.channels))
+    distinct = sorted(set(wanted))
+    block = read_sample(image, plane)[distinct]
+    groups = [block] if how.joint else list(block)
+    ranges = [percentile_range(values, how, image.name) for values in groups]
+    if how.joint:
+        ranges = ranges * len(distinct)
+    found = np.array([ranges[distinct.index(c)] for c in wanted], np.float64)
+    return found[:, 0], found[:, 1]
+
+
+def normalise(
+    array: NDArray[Any], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Map `low` to 0 and `high` to 1.
+
+    Parameters
+    ----------
+    array : ndarray, shape (C, Y, X), boolean, integer or real
+        Grey values.
+    low, high : ndarray, shape (C,)
+        From `normalisation_range`. Where they are equal the channel becomes 0.
+
+    Returns
+    -------
+    ndarray, shape (C, Y, X), float32
+        Finite; values that are no finite number become 0, and ±1000 is never left.
+    """
+    span = np.asarray(high, np.float64) - np.asarray(low, np.float64)
+    scale = np.divide(1.0, span, out=np.zeros_like(span), where=span > 0)
+    # float32 holds 8- and 16-bit integers exactly; of others the difference is what counts
+    kind = np.float32 if array.dtype.kind in "bui" and array.dtype.itemsize <= 2 else np.float64
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = array.astype(kind)
+        result -= np.asarray(low, kind)[:, None, None]
+        result *= scale.astype(kind)[:, None, None]
+    if array.dtype.kind == "f":
+        result[~np.isfinite(array)] = 0
+    return np.clip(result, -LIMIT, LIMIT, out=result).astype(np.float32, copy=False)
+
+
+def read_sample(image: ImageBlock, plane: Sequence[int] = ()) -> NDArray[Any]:
+    """Evenly spaced pixels of a plane, about 2**20 of them at most, shape (C, y, x)."""
+    stride = max(1, ceil(sqrt(np.prod(image.plane_shape) / SAMPLE_PIXELS)))
+    at = dict(zip(image.stack_axes, plane, strict=True))
+    index = tuple(slice(None, None, stride) if a in "YX" else at.get(a, slice(None)) for a in image.axes)
+    block = np.asarray(image.data[index])
+    left = [a for a in image.axes if a not in at]
+    if "C" not in left:
+        block, left = block[np.newaxis], ["C", *left]
+    return block.transpose([left.index(a) for a in "CYX"])
+
+
+def percentile_range(
+    values: NDArray[Any], normalisation: Normalisation, name: str = "image"
+) -> tuple[float, float]:
+    """Low and high percentile of the finite `values`; their extremes where those coincide."""
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
+    if not finite.size:
+        mend = "give an image with finite values; NaN and infinity are taken for 0"
+        raise InputError(name, "a plane without any finite value", mend)
+    finite = finite.astype(np.float64)
+    low, high = np.percentile(finite, [normalisation.low, normalisation.high])
+    if not low < high:
+        low, high = finite.min(), finite.max()
+    return float(low), float(high)

@@ -1,0 +1,188 @@
+"""One network on one device: windows in, probabilities out, as fast as the hardware allows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .device import fast_bf16
+
+Windows = NDArray[np.float32]  # (B, C, y, x)
+
+# A probability that moves by more than this under bfloat16 sends "auto" back to float32.
+BF16_TOLERANCE = 0.05
+
+
+class Runner:
+    """Runs a network on windows: folded, channels-last, in inference mode.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode; it is copied, not changed.
+    device : torch.device
+        Where to run.
+    precision : {"float32", "bfloat16"}
+        bfloat16 holds weights and maps in 16 bits; the softmax is always float32.
+
+    Attributes
+    ----------
+    device, precision
+        As given.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device, precision: str = "float32") -> None:
+        self.device, self.precision = device, precision
+        self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self._source = network
+        network = fold_batch_norm(copy.deepcopy(network).eval())
+        self._network = network.to(device, self._dtype, memory_format=torch.channels_last)
+
+    def to(self, device: torch.device) -> Runner:
+        """The same network in the same precision on another device."""
+        return Runner(self._source, device, self.precision)
+
+    @torch.inference_mode()
+    def __call__(self, windows: Windows) -> NDArray[np.float32]:
+        """Probabilities of a batch of windows.
+
+        Parameters
+        ----------
+        windows : ndarray of float32, shape (B, C, y, x)
+            Normalised grey values, of a size that the network takes.
+
+        Returns
+        -------
+        ndarray of float32, shape (B, K, y', x')
+            Softmax over the classes.
+        """
+        return self._forward(self._upload(torch.from_numpy(windows))).cpu().numpy()
+
+    @torch.inference_mode()
+    def logits(self, windows: Windows) -> NDArray[np.float32]:
+        """As a call, before the softmax."""
+        return self._network(self._upload(torch.from_numpy(windows))).float().cpu().numpy()
+
+    def stream(self, batches: Iterable[Windows]) -> Iterator[NDArray[np.float32]]:
+        """Answers to `batches` in their order, reading the next while the last is computed."""
+        if self.device.type == "cuda":
+            yield from self._stream_cuda(batches)
+        else:
+            for windows in prefetched(batches):
+                yield self(windows)
+
+    def _stream_cuda(self, batches: Iterable[Windows]) -> Iterator[NDArray[np.float32]]:
+        """Pinned copies on a stream of their own, one batch in flight behind the one read out."""
+        copies = torch.cuda.Stream(self.device)
+        in_flight: tuple[Tensor, torch.cuda.Event] | None = None
+        for windows in prefetched(batches):
+            launched = self._launch(windows, copies)
+            if in_flight is not None:
+                yield _landed(in_flight)
+            in_flight = launched
+        if in_flight is not None:
+            yield _landed(in_flight)
+
+    @torch.inference_mode()
+    def _launch(self, windows: Windows, copies: torch.cuda.Stream) -> tuple[Tensor, torch.cuda.Event]:
+        compute = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(copies):
+            x = self._upload(torch.from_numpy(windows).pin_memory())
+        compute.wait_stream(copies)
+        x.record_stream(compute)
+        answer = self._forward(x)
+        host = torch.empty(answer.shape, dtype=answer.dtype, pin_memory=True)
+        copies.wait_stream(compute)
+        with torch.cuda.stream(copies):
+            host.copy_(answer, non_blocking=True)
+            answer.record_stream(copies)
+            done = torch.cuda.Event()
+            done.record(copies)
+        return host, done
+
+    def _upload(self, x: Tensor) -> Tensor:
+        x = x.to(self.device, non_blocking=True)
+        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(self._network(x).float(), dim=1)  # (B, K, y', x')
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Which precision was chosen, and the largest change of a probability that bfloat16 made."""
+
+    name: str
+    bf16_max_difference: float | None = None
+
+
+def choose_precision(network: nn.Module, device: torch.device, wanted: str, probe: Windows) -> Precision:
+    """Decide between float32 and bfloat16, measuring what bfloat16 does to `probe`.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode.
+    device : torch.device
+        Where it will run.
+    wanted : {"auto", "float32", "bfloat16"}
+        "auto" takes bfloat16 where the hardware is good at it and no probability of the probe moves
+        by more than 0.05.
+    probe : ndarray of float32, shape (1, C, y, x)
+        A small window of the image.
+    """
+    if wanted == "float32" or (wanted == "auto" and not fast_bf16(device)):
+        return Precision("float32")
+    exact = Runner(network, device, "float32")(probe)
+    difference = float(np.abs(Runner(network, device, "bfloat16")(probe) - exact).max())
+    if wanted == "auto" and not difference <= BF16_TOLERANCE:
+        return Precision("float32", difference)
+    return Precision("bfloat16", difference)
+
+
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """Fold each batch norm that follows a convolution in an ``nn.Sequential`` into it (evaluation)."""
+    for name, child in module.named_children():
+        setattr(module, name, fold_batch_norm(child))
+    if not isinstance(module, nn.Sequential):
+        return module
+    folded: list[nn.Module] = []
+    for layer in module:
+        if isinstance(layer, nn.BatchNorm2d) and folded and isinstance(folded[-1], nn.Conv2d):
+            folded[-1] = fuse_conv_bn_eval(folded[-1], layer)
+        elif not isinstance(layer, nn.Dropout):
+            folded.append(layer)
+    return nn.Sequential(*folded)
+
+
+def prefetched(items: Iterable[Any]) -> Iterator[Any]:
+    """The items, the next one already being made in a thread while one is used."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as pool:
+        following = pool.submit(next, iterator, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, iterator, None)
+            yield item
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that a device or the machine has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate" in text)
+
+
+def _landed(in_flight: tuple[Tensor, torch.cuda.Event]) -> NDArray[np.float32]:
+    host, done = in_flight
+    done.synchronize()
+    return host.numpy()
