@@ -125,8 +125,7 @@ class UNet(nn.Module):
             if maps is not None:
                 maps[f"contract {level}" if level < last else "bottom"] = x
         for up, block in zip(self.up, self.expand, strict=True):
-            x = up(x)
-            x = block(torch.cat([centre_crop(skips.pop(), x), x], dim=1))
+            x = block(join(skips.pop(), up(x)))
             if maps is not None:
                 maps[f"expand {len(skips)}"] = x
         return self.head(x)  # (B, K, H', W')
@@ -176,11 +175,12 @@ def draw_weights(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def centre_crop(x: Tensor, like: Tensor) -> Tensor:
-    """The centre of `x` in the size of `like` (itself where they are equal)."""
-    top = (x.shape[-2] - like.shape[-2]) // 2
-    left = (x.shape[-1] - like.shape[-1]) // 2
-    return x[..., top : top + like.shape[-2], left : left + like.shape[-1]]
+def join(skip: Tensor, x: Tensor) -> Tensor:
+    """Concatenate the channels of `x` behind those of the centre of `skip`."""
+    top = (skip.shape[-2] - x.shape[-2]) // 2
+    left = (skip.shape[-1] - x.shape[-1]) // 2
+    centre = skip[..., top : top + x.shape[-2], left : left + x.shape[-1]]
+    return torch.cat([centre, x], dim=1)
 
 
 def size_rule(depth: int, padding: Padding) -> SizeRule:

@@ -1,0 +1,52 @@
+# make demo, make test: each makes its own virtual environment and needs Python >= 3.11, make and git.
+#   QT=pyqt5 (default), pyqt6 or pyside6 chooses the Qt binding of the demo.
+SHELL := /bin/bash
+PYTHON ?= python3
+QT ?= pyqt5
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+
+.PHONY: demo test lint tests gui clean
+
+demo: $(STAMPS)/demo-$(QT) $(STAMPS)/system
+	@QT_API=$(QT) .ci/with-screen $(BIN)/papernets demo $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
+
+test: lint tests gui
+
+lint: $(STAMPS)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+tests: $(STAMPS)/test
+	$(BIN)/python -m pytest -m "not gui and not gpu"
+
+# Viewer tests have processes of their own, one for each binding: torch must stay out of them.
+gui: $(STAMPS)/test $(STAMPS)/system
+	QT_API=pyqt5 .ci/with-screen $(BIN)/python -m pytest -m gui
+	QT_API=pyqt6 .ci/with-screen $(BIN)/python -m pytest -m gui
+
+# One environment, two completeness levels; torch comes first because it is the large one.
+$(STAMPS)/base: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=python3.11"; exit 1; }
+	$(BIN)/python -m pip install --quiet torch
+	$(BIN)/python -m pip install --quiet --editable .
+	mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/demo-$(QT): $(STAMPS)/base
+	$(BIN)/python -m pip install --quiet --editable ".[$(QT)]"
+	touch $@
+
+$(STAMPS)/test: $(STAMPS)/base
+	$(BIN)/python -m pip install --quiet --editable ".[pyqt5,pyqt6,test]"
+	touch $@
+
+$(STAMPS)/system: | $(STAMPS)/base
+	.ci/system-libraries
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo-output *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,256 @@
+"""Images with annotation, plane by plane, and which part of it is held out to judge the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..core.errors import InputError
+from ..core.image import ImageBlock, Range, reflect_indices, take_window
+from ..core.model import ModelSpec
+from .augment import keyed_generator
+from .normalise import normalisation_range, normalise
+from .targets import classes_of, closeness, encode_instances, number_objects
+
+MAX_CLASSES = 64
+CENTRES = 2048  # remembered for each class of a plane
+MARGIN = 5  # pixels around a held-out object that training does not see either
+PURPOSE_CENTRES, PURPOSE_HOLD_OUT = 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One plane with annotation.
+
+    Attributes
+    ----------
+    image : int
+        Number of the image that it belongs to.
+    index : tuple of int
+        Along the stack axes of that image.
+    pixels : ndarray, shape (c, Y, X)
+        Distinct channels in the image's own type.
+    order : tuple of int
+        For each channel of the network, its place in `pixels` (grey may be repeated).
+    low, high : ndarray, shape (c,)
+        Grey values that become 0 and 1.
+    annotation : ndarray, shape (Y, X), int32 or int64
+        Object numbers ("instances"), otherwise classes from 0 with -1 where it is unknown.
+    kind : str
+        "strokes", "classes" or "instances".
+    held : ndarray of bool, shape (Y, X)
+        What is kept from training to judge the model.
+    """
+
+    image: int
+    index: tuple[int, ...]
+    pixels: NDArray[Any]
+    order: tuple[int, ...]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    annotation: NDArray[Any]
+    kind: str
+    held: NDArray[np.bool_]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.annotation.shape[0], self.annotation.shape[1]
+
+    def classes(self, encoding: str) -> NDArray[np.int64]:
+        """Class of every pixel, -1 where it is unknown."""
+        return encode_instances(self.annotation, encoding) if self.kind == "instances" else self.annotation
+
+    def read(self, y: Range, x: Range) -> NDArray[np.float32]:
+        """Normalised grey values of a window, mirrored outside the plane, shape (c, y, x)."""
+        return normalise(self.mirror(self.pixels, y, x), self.low, self.high)
+
+    def mirror(self, array: NDArray[Any], y: Range, x: Range) -> NDArray[Any]:
+        """A window of any array on this plane, mirrored outside."""
+        rows, columns = (reflect_indices(*r, n) for r, n in zip((y, x), self.shape, strict=True))
+        return take_window(array, rows, columns)
+
+    def close(self, sigma: float) -> NDArray[np.float32]:
+        """The weight map's exponential (see `targets.closeness`); computed once."""
+        if sigma not in self._close:
+            self._close[sigma] = closeness(self.annotation, sigma)
+        return self._close[sigma]
+
+    @cached_property
+    def _close(self) -> dict[float, NDArray[np.float32]]:
+        return {}
+
+    def centres(self, seed: int) -> list[NDArray[np.intp]]:
+        """For each class that training sees here, some of its pixels, each of shape (n, 2)."""
+        if seed not in self._centres:
+            rng = keyed_generator(seed, PURPOSE_CENTRES, self.image, sum(self.index))
+            self._centres[seed] = [_some(rng, m & ~self.held) for m in self._masks()]
+        return [c for c in self._centres[seed] if len(c)]
+
+    @cached_property
+    def _centres(self) -> dict[int, list[NDArray[np.intp]]]:
+        return {}
+
+    def _masks(self) -> list[NDArray[np.bool_]]:
+        if self.kind == "instances":
+            return [self.annotation == 0, self.annotation > 0]
+        return [self.annotation == c for c in np.unique(self.annotation[self.annotation >= 0])]
+
+    @property
+    def components(self) -> list[NDArray[np.int32]]:
+        """For each class, its objects or strokes: connected components numbered 1…n (0 elsewhere)."""
+        if self.kind == "instances":
+            return [self.annotation]
+        return [ndimage.label(m, np.ones((3, 3)))[0].astype(np.int32) for m in self._masks()]
+
+
+def read_planes(
+    images: Sequence[ImageBlock], annotations: Sequence[Any], kind: str, spec: ModelSpec
+) -> list[Plane]:
+    """Every plane that is annotated; in single images without an object all is background.
+
+    Raises
+    ------
+    InputError
+        If images and annotations do not match, or nothing is annotated.
+    """
+    if not images:
+        raise InputError("images", "none", "give at least one image with its annotation")
+    if len(images) != len(annotations):
+        mend = f"give one for each of the {len(images)} images"
+        raise InputError("annotations", len(annotations), mend)
+    planes: list[Plane] = []
+    for number, (image, annotation) in enumerate(zip(images, annotations, strict=True)):
+        planes += _planes_of(number, image, check_annotation(image, annotation), kind, spec)
+    if not any((p.annotation > 0).any() or p.kind != "instances" for p in planes):
+        raise InputError("annotations", "no annotated pixel", "paint some first, or check the kind")
+    return planes
+
+
+def check_annotation(image: ImageBlock, annotation: Any) -> Any:
+    """The annotation, if it can be one for `image`.
+
+    Raises
+    ------
+    InputError
+        If it is not of an integer type or has not the stack, Y and X axes of the image.
+    """
+    field = f"annotation of {image.name}"
+    if not hasattr(annotation, "shape") or np.dtype(annotation.dtype).kind not in "bui":
+        received = getattr(annotation, "dtype", type(annotation).__name__)
+        raise InputError(field, received, "give an array of whole numbers, as a Labels layer has")
+    wanted = (*image.stack_shape, *image.plane_shape)
+    if tuple(annotation.shape) != wanted:
+        mend = f"the image needs {wanted} (axes {image.stack_axes}YX)"
+        raise InputError(field, f"shape {tuple(annotation.shape)}", mend)
+    return annotation
+
+
+def count_classes(planes: Sequence[Plane]) -> int:
+    """K: one more than the highest class that is annotated.
+
+    Raises
+    ------
+    InputError
+        If only one class is annotated, or the numbers cannot be classes.
+    """
+    seen = np.unique(np.concatenate([np.unique(p.annotation) for p in planes]))
+    seen = seen[seen >= 0]
+    strokes = planes[0].kind == "strokes"
+    if seen[-1] >= MAX_CLASSES:
+        mend = f"number at most {MAX_CLASSES} classes, or choose kind=instances for objects"
+        raise InputError("annotations", f"class {seen[-1] + strokes}", mend)
+    if len(seen) < 2:
+        mend = "annotate at least two classes, background too"
+        raise InputError("annotations", f"only class {seen[0] + strokes}", mend)
+    return int(seen[-1]) + 1
+
+
+def hold_out(planes: Sequence[Plane], share: float, seed: int) -> list[Plane]:
+    """Keep a share of the annotation from training: whole images, else whole objects or strokes.
+
+    Images are held out where the share makes at least one of them; otherwise connected components,
+    of which every class keeps at least one for training. Nothing is where that is impossible.
+    """
+    images = sorted({p.image for p in planes})
+    rng = keyed_generator(seed, PURPOSE_HOLD_OUT)
+    count = round(share * len(images))
+    if 1 <= count < len(images):
+        kept_back = set(rng.permutation(images)[:count].tolist())
+        held = [replace(p, held=np.full(p.shape, p.image in kept_back)) for p in planes]
+        if _trainable(held) == _trainable(planes):
+            return held
+    return _hold_out_components(planes, share, rng)
+
+
+def _planes_of(
+    number: int, image: ImageBlock, annotation: Any, kind: str, spec: ModelSpec
+) -> list[Plane]:
+    channels = spec.pick_channels(image)
+    distinct = sorted(set(channels))
+    order = tuple(distinct.index(c) for c in channels)
+    found = []
+    for index in image.planes():
+        values = np.asarray(annotation[index])
+        if values.dtype.kind == "i" and values.min() < 0:
+            mend = "annotations start at 0"
+            raise InputError(f"annotation of {image.name}", int(values.min()), mend)
+        if not values.any() and (kind == "strokes" or (kind == "instances" and index)):
+            continue
+        low, high = normalisation_range(image, index, distinct, spec.normalisation)
+        meant = number_objects(values) if kind == "instances" else classes_of(values, kind)
+        pixels = np.array(image.read(index, channels=distinct))
+        unheld = np.zeros(image.plane_shape, bool)
+        found.append(Plane(number, index, pixels, order, low, high, meant, kind, unheld))
+    return found
+
+
+def _some(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    flat = np.flatnonzero(mask)
+    if len(flat) > CENTRES:
+        flat = rng.choice(flat, CENTRES, replace=False)
+    return np.stack(np.unravel_index(flat, mask.shape), axis=-1)
+
+
+def _trainable(planes: Sequence[Plane]) -> set[int]:
+    """Classes (for instances: whether there are objects) that training sees."""
+    seen: set[int] = set()
+    for plane in planes:
+        if not plane.held.all():
+            values = np.unique(plane.annotation[~plane.held])
+            seen |= set((values > 0).tolist() if plane.kind == "instances" else values.tolist())
+    return seen - {-1}
+
+
+def _hold_out_components(
+    planes: Sequence[Plane], share: float, rng: np.random.Generator
+) -> list[Plane]:
+    dense = planes[0].kind != "strokes"
+    everything: dict[int, list[tuple[int, int, int]]] = {}
+    for p, plane in enumerate(planes):
+        for c, parts in enumerate(plane.components):
+            key = 0 if plane.kind == "instances" else int(plane.annotation[parts > 0][0])
+            found = everything.setdefault(key, [])
+            found += [(p, c, n) for n in range(1, int(parts.max()) + 1)]
+    held = [np.zeros(p.shape, bool) for p in planes]
+    for parts_of_class in everything.values():
+        count = min(max(round(share * len(parts_of_class)), share > 0), len(parts_of_class) - 1)
+        for chosen in rng.permutation(len(parts_of_class))[:count]:
+            p, c, n = parts_of_class[chosen]
+            _hold(planes[p], held[p], planes[p].components[c], n, dense)
+    return [replace(plane, held=mask) for plane, mask in zip(planes, held, strict=True)]
+
+
+def _hold(
+    plane: Plane, held: NDArray[np.bool_], parts: NDArray[np.int32], number: int, dense: bool
+) -> None:
+    """Mark one component, of a dense annotation with a margin of what is no other component."""
+    part = parts == number
+    if dense:
+        part = ndimage.binary_dilation(part, np.ones((3, 3)), MARGIN) & ((parts == 0) | part)
+    held |= part
