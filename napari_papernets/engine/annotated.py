@@ -64,7 +64,9 @@ class Plane:
 
     def classes(self, encoding: str) -> NDArray[np.int64]:
         """Class of every pixel, -1 where it is unknown."""
-        return encode_instances(self.annotation, encoding) if self.kind == "instances" else self.annotation
+        return (
+            encode_instances(self.annotation, encoding) if self.kind == "instances" else self.annotation
+        )
 
     def read(self, y: Range, x: Range) -> NDArray[np.float32]:
         """Normalised grey values of a window, mirrored outside the plane, shape (c, y, x)."""
@@ -151,8 +153,8 @@ def check_annotation(image: ImageBlock, annotation: Any) -> Any:
     return annotation
 
 
-def count_classes(planes: Sequence[Plane]) -> int:
-    """K: one more than the highest class that is annotated.
+def annotated_classes(planes: Sequence[Plane]) -> list[int]:
+    """The classes that are annotated, from 0, in order.
 
     Raises
     ------
@@ -168,7 +170,7 @@ def count_classes(planes: Sequence[Plane]) -> int:
     if len(seen) < 2:
         mend = "annotate at least two classes, background too"
         raise InputError("annotations", f"only class {seen[0] + strokes}", mend)
-    return int(seen[-1]) + 1
+    return [int(c) for c in seen]
 
 
 def hold_out(planes: Sequence[Plane], share: float, seed: int) -> list[Plane]:
@@ -227,9 +229,7 @@ def _trainable(planes: Sequence[Plane]) -> set[int]:
     return seen - {-1}
 
 
-def _hold_out_components(
-    planes: Sequence[Plane], share: float, rng: np.random.Generator
-) -> list[Plane]:
+def _hold_out_components(planes: Sequence[Plane], share: float, rng: np.random.Generator) -> list[Plane]:
     dense = planes[0].kind != "strokes"
     everything: dict[int, list[tuple[int, int, int]]] = {}
     for p, plane in enumerate(planes):

@@ -82,11 +82,11 @@ def normalise(
     span = np.asarray(high, np.float64) - np.asarray(low, np.float64)
     scale = np.divide(1.0, span, out=np.zeros_like(span), where=span > 0)
     # float32 holds 8- and 16-bit integers exactly; of others the difference is what counts
-    kind = np.float32 if array.dtype.kind in "bui" and array.dtype.itemsize <= 2 else np.float64
+    small = array.dtype.kind in "bui" and array.dtype.itemsize <= 2
+    kind = np.dtype(np.float32 if small else np.float64)
+    zero = np.asarray(low, kind)[:, None, None]
     with np.errstate(over="ignore", invalid="ignore"):
-        result = array.astype(kind)
-        result -= np.asarray(low, kind)[:, None, None]
-        result *= scale.astype(kind)[:, None, None]
+        result = (array.astype(kind) - zero) * scale.astype(kind)[:, None, None]
     if array.dtype.kind == "f":
         result[~np.isfinite(array)] = 0
     return np.clip(result, -LIMIT, LIMIT, out=result).astype(np.float32, copy=False)

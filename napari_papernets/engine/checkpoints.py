@@ -1,0 +1,127 @@
+"""Training states on disk: safetensors, with everything else as JSON in the header."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, optim
+
+from ..core.errors import InputError
+from ..core.settings import TuneSettings
+from .annotated import Plane
+from .weights import write_atomically
+
+SUFFIX = ".checkpoint"
+STATE_KEY = "papernets_training"
+STATE_VERSION = 1
+MAY_CHANGE = ("seconds", "steps", "checkpoint_every")  # between interruption and resumption
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A training state.
+
+    Attributes
+    ----------
+    facts : mapping
+        JSON-able: step, seconds, history, settings, spec, fingerprint of the data, best score.
+    tensors : mapping of str to Tensor
+        "network.…", "optimiser.…" and, where the model was judged, "best.…".
+    """
+
+    facts: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with `name` and a dot, without that."""
+        prefix = name + "."
+        return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
+
+
+def checkpoint_path(folder: Path, name: str) -> Path:
+    """Where the training of the model `name` is kept."""
+    return folder / f"{name}{SUFFIX}"
+
+
+def write_state(state: State, path: Path) -> None:
+    """Write a state: the old file stays whole until the new one is."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state.tensors.items()}
+    metadata = {STATE_KEY: json.dumps({"version": STATE_VERSION, **state.facts})}
+    write_atomically(path, save(tensors, metadata))
+
+
+def read_state(path: Path) -> State:
+    """Read what `write_state` wrote.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is damaged or of a newer format.
+    """
+    mend = "start anew with resume=False"
+    if not path.is_file():
+        raise InputError("resume", f"no checkpoint {path}", mend)
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads((file.metadata() or {})[STATE_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise InputError("resume", f"{path.name}, which is damaged ({error})", mend) from error
+    if facts.get("version", 0) > STATE_VERSION:
+        raise InputError("resume", f"checkpoint format {facts['version']}", "update napari-papernets")
+    return State(facts, tensors)
+
+
+def check_resumable(state: State, settings: TuneSettings, fingerprint: str) -> None:
+    """Refuse to go on with other settings or other data: the result could not be told apart.
+
+    Raises
+    ------
+    InputError
+        Naming the setting that differs.
+    """
+    before, now = state.facts["settings"], settings.to_dict()
+    for name in now:
+        if name not in MAY_CHANGE and before.get(name) != now[name]:
+            mend = f"the checkpoint was made with {before.get(name)!r}; keep it, or resume=False"
+            raise InputError(name, repr(now[name]), mend)
+    if state.facts["fingerprint"] != fingerprint:
+        mend = "the checkpoint was made from other images or annotations; start anew with resume=False"
+        raise InputError("resume", "other data", mend)
+
+
+def fingerprint_of(planes: Sequence[Plane]) -> str:
+    """Checksum of pixels and annotations, in hexadecimal."""
+    checksum = 0
+    for plane in planes:
+        for array in (plane.pixels, plane.annotation):
+            checksum = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, checksum)
+    return f"{checksum:08x}"
+
+
+def optimiser_tensors(optimiser: optim.Optimizer) -> dict[str, Tensor]:
+    """The tensors of an optimiser's state, named "optimiser.<parameter>.<quantity>"."""
+    return {
+        f"optimiser.{number}.{name}": value
+        for number, quantities in optimiser.state_dict()["state"].items()
+        for name, value in quantities.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimiser(optimiser: optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimiser_tensors` took (names without "optimiser.")."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        number, quantity = name.split(".", 1)
+        state.setdefault(int(number), {})[quantity] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})

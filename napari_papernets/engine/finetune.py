@@ -1,0 +1,282 @@
+"""The verb `finetune`: a U-Net learns from annotations, dense or sparse."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..core.command import command_line
+from ..core.errors import InputError
+from ..core.events import Event, Notice, Started
+from ..core.image import ImageBlock
+from ..core.model import ModelRef, ModelSpec
+from ..core.results import Tuned
+from ..core.settings import TuneSettings
+from ..model_files import SUFFIX, user_folder
+from .annotated import Plane, hold_out
+from .checkpoints import check_resumable, checkpoint_path, fingerprint_of, read_state
+from .crops import pose_problem
+from .device import fast_bf16, pick_device
+from .metrics import estimate_diameter
+from .provenance import versions
+from .starts import SCRATCH, Start, prepare
+from .training import Training
+from .weights import save_weights
+
+
+def finetune(
+    images: Sequence[ImageBlock],
+    annotations: Sequence[Any],
+    model: str | Path | ModelRef = SCRATCH,
+    settings: TuneSettings | None = None,
+    *,
+    device: str = "auto",
+    name: str = "tuned",
+    class_names: Sequence[str] | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    shares: Sequence[float] | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> Generator[Event, str | None, Tuned]:
+    """Train a model from annotated images.
+
+    Parameters
+    ----------
+    images : sequence of ImageBlock
+        Any number, of any sizes; either all with the same channels, or grey among colour.
+    annotations : sequence of array
+        For each image integers with its stack axes, then Y and X; `settings.kind` says what they
+        mean. Planes of a stack without annotation are left out.
+    model : str, Path or ModelRef
+        "scratch", or a model to start from, by name, file or reference.
+    settings : TuneSettings, optional
+        How to train.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to train.
+    name : str
+        Name of the new model.
+    class_names : sequence of str, optional
+        Names of the classes ("strokes" and "classes" only).
+    folder : Path, optional
+        Where the model and its checkpoint go; the user's model folder by default.
+    resume : bool
+        Go on from the checkpoint of that name: the result is that of an uninterrupted training.
+    shares : sequence of float, optional
+        How often each image is drawn, relative to the others; all alike by default.
+    about : mapping, optional
+        `description`, `licence`, and further provenance for the new model.
+
+    Yields
+    ------
+    Event
+        `Started`, then `Step` after every optimiser step, `EpochDone` when the model was judged on
+        what is held out, `Checkpoint` when the state was written, `Notice` for what to know.
+        ``send("stop")`` ends the training and keeps the model; ``close()`` cancels it (the last
+        checkpoint stays).
+
+    Returns
+    -------
+    Tuned
+        The saved model, the history and the provenance. The best model by the held-out score is
+        kept, or the last where nothing could be held out; the provenance says which.
+
+    Raises
+    ------
+    InputError
+        If images and annotations do not fit each other, the model or the settings.
+    """
+    check_name(name)
+    request = Request(
+        images,
+        annotations,
+        model,
+        settings or TuneSettings(),
+        device,
+        name,
+        class_names,
+        folder or user_folder(),
+        shares,
+        about or {},
+    )
+    start, planes, training = open_training(request, resume)
+    notices = list(start.notices)
+    with closing(training):
+        yield from run(training, notices, len(planes))
+        kept, kept_step = training.keep()
+    facts = dict(kept=kept, kept_step=kept_step, notices=[n.message for n in notices])
+    spec = describe(request, start.spec, planes, training, facts)
+    ref = save_weights(spec, start.network.state_dict(), request.folder / f"{name}{SUFFIX}")
+    return Tuned(ref, tuple(training.history), spec.provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What `finetune` was asked, with every default filled in."""
+
+    images: Sequence[ImageBlock]
+    annotations: Sequence[Any]
+    model: str | Path | ModelRef
+    settings: TuneSettings
+    device: str
+    name: str
+    class_names: Sequence[str] | None
+    folder: Path
+    shares: Sequence[float] | None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], Training]:
+    """Check everything, read the annotated planes, and make ready for the first step."""
+    settings, device = request.settings, pick_device(request.device)
+    path = checkpoint_path(request.folder, request.name)
+    state = read_state(path) if resume else None
+    start, planes = prepare(
+        request.images,
+        request.annotations,
+        request.model,
+        settings,
+        request.name,
+        request.class_names,
+        state,
+    )
+    fingerprint = fingerprint_of(planes)
+    if state is not None:
+        check_resumable(state, settings, fingerprint)
+    planes = hold_out(planes, settings.held_out, settings.seed)
+    training = Training(
+        start.network,
+        planes,
+        chances_of(planes, request.shares, len(request.images)),
+        pose_problem(planes, start.spec, settings),
+        device,
+        settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device)),
+        start.fresh,
+        path,
+        dict(spec=start.spec.to_dict(), fresh=start.fresh, fingerprint=fingerprint),
+    )
+    if state is not None:
+        training.restore(state)
+    return start, planes, training
+
+
+def run(training: Training, notices: list[Notice], planes: int) -> Generator[Event, str | None, None]:
+    """Advance a training to its end; any answer "stop" to an event ends it. Adds its own notices."""
+    held = f", judged on {len(training.judged)} held-out crops" if training.judged else ""
+    total = training.total_steps if training.settings.seconds is None else 0
+    message = f"{len(training.planes)} of {planes} planes to learn from{held}"
+    pending: list[Event] = [Started(total or 0, "step", message), *notices]
+    while True:
+        for event in pending:
+            if (yield event) == "stop":
+                training.stop("by the user")
+        if training.finished:
+            break
+        pending = []
+        for event in training.advance():
+            if isinstance(event, Notice):
+                notices.append(event)
+            if (yield event) == "stop":
+                training.stop("by the user")
+    yield training.save()
+    yield training.judge()
+
+
+def chances_of(
+    planes: Sequence[Plane], shares: Sequence[float] | None, images: int
+) -> NDArray[np.float64]:
+    """How often each plane is drawn: the share of its image, divided among its planes.
+
+    Raises
+    ------
+    InputError
+        If there is not one positive share for each image.
+    """
+    wanted = np.ones(images) if shares is None else np.asarray(shares, np.float64)
+    if wanted.shape != (images,) or not (wanted > 0).all():
+        mend = f"give a number above 0 for each of the {images} images"
+        raise InputError("shares", wanted.tolist(), mend)
+    counts = np.bincount([p.image for p in planes], minlength=images)
+    return np.array([wanted[p.image] / counts[p.image] for p in planes])
+
+
+def describe(
+    request: Request,
+    spec: ModelSpec,
+    planes: Sequence[Plane],
+    training: Training,
+    facts: Mapping[str, Any],
+) -> ModelSpec:
+    """The description of the trained model, with its provenance."""
+    about = request.about
+    provenance = account(request, planes, training) | dict(facts)
+    provenance |= {k: v for k, v in about.items() if k not in ("description", "licence")}
+    diameters = [d for p in planes if p.kind == "instances" and (d := estimate_diameter(p.annotation))]
+    return replace(
+        spec,
+        object_diameter=float(np.median(diameters)) if diameters else spec.object_diameter,
+        description=about.get("description", spec.description),
+        licence=about.get("licence", spec.licence),
+        provenance=json.loads(json.dumps(provenance)),
+    )
+
+
+def account(request: Request, planes: Sequence[Plane], training: Training) -> dict[str, Any]:
+    """What was done, JSON-able; `repeats_exactly` tells whether the command gives the same weights."""
+    settings = training.settings
+    by_clock = settings.seconds is not None or len(training.plans) > 1
+    return dict(
+        verb="finetune",
+        base=str(getattr(request.model, "name", request.model)),
+        settings=settings.to_dict(),
+        images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in request.images],
+        annotated_planes=len(planes),
+        held_out_planes=sum(bool(p.held.any()) for p in planes),
+        score=training.best_score if training.best else None,
+        steps_done=training.step,
+        seconds=round(training.seconds, 1),
+        stopped=training.stopped,
+        plans=training.plans,
+        device=str(training.device),
+        precision="bfloat16" if training.bf16 else "float32",
+        threads=torch.get_num_threads(),
+        versions=versions(),
+        command=repeating_command(request, training.step),
+        repeats_exactly=not by_clock or settings.schedule == "constant",
+    )
+
+
+def repeating_command(request: Request, steps: int) -> str:
+    """The command line that trains again, by steps where this run went by the clock."""
+    first, several = request.images[0], len(request.images) > 1
+    image = first.source or f"{first.name}.tif"
+    inputs = [str(Path(image).parent), "annotations"] if several else [image, "annotations.tif"]
+    base = request.model.path if isinstance(request.model, ModelRef) else request.model
+    options = dict(
+        model=None if base == SCRATCH else str(base),
+        classes=",".join(request.class_names) if request.class_names else None,
+        name=request.name,
+        device=None if request.device == "auto" else request.device,
+    )
+    settings = request.settings.replace(steps=steps, seconds=None)
+    return command_line("finetune", inputs, options, settings)
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a file's name.
+
+    Raises
+    ------
+    InputError
+        If it is empty or holds anything but letters, digits, spaces and ``. _ -``.
+    """
+    if not re.fullmatch(r"\w[\w. -]*", name):
+        raise InputError("name", repr(name), "use letters, digits, spaces, and . _ - between them")

@@ -1,0 +1,243 @@
+"""The engine process from without: started, listened to and ended, by threads of the viewer's process."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from multiprocessing.connection import Pipe
+from typing import Any, TypeAlias
+
+from .wire import Line, Message, Parcel, Quit, Ready
+
+NICE = 5  # how much the engine steps back for the window
+QUIT_SECONDS = 1.5  # to end by itself before it is killed
+BROKEN = "it sent what may not cross"
+LAST_WORDS = 1.0  # seconds for the last lines of its output to arrive
+
+Callback: TypeAlias = Callable[..., None]
+
+
+class Lane:
+    """A background thread that calls functions one after the other; it ends with the program."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[tuple[Callback, tuple[Any, ...]] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def put(self, function: Callback, *arguments: Any) -> None:
+        """Call that function after those before it; it must not raise."""
+        self._calls.put((function, arguments))
+
+    def stop(self) -> None:
+        """End the thread after what was put."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            function, arguments = call
+            function(*arguments)
+            del call, function, arguments  # no array waits for the next call
+
+
+class EngineProcess:
+    """One child process.
+
+    Parameters
+    ----------
+    verbs : str
+        Module with the verbs.
+    threads : int or None
+        Threads that it computes with; its libraries' own choice where None.
+    log : deque of str
+        Takes its output, line by line.
+    on_message : callable
+        Called with every message but Ready, on the thread that reads.
+    on_ready, on_end : callable
+        Called once each, on the same thread; `on_end` comes last, and always comes.
+
+    Attributes
+    ----------
+    info : mapping or None
+        What the child told of itself when it was ready.
+    reason : str
+        Why it was ended by us; empty where it was not.
+    """
+
+    def __init__(
+        self,
+        verbs: str,
+        threads: int | None,
+        log: deque[str],
+        on_message: Callable[[EngineProcess, Message], None],
+        on_ready: Callable[[EngineProcess], None],
+        on_end: Callable[[EngineProcess], None],
+    ) -> None:
+        self.info: Mapping[str, Any] | None = None
+        self.reason = ""
+        self.used = time.monotonic()
+        self.ended = threading.Event()
+        self.blocks = Lane("papernets-blocks")
+        self._kill_at: float | None = None
+        self._verbs, self._threads, self._log = verbs, threads, log
+        self._on_message, self._on_ready, self._on_end = on_message, on_ready, on_end
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: Line | None = None
+        self._lock = threading.Lock()
+        threading.Thread(target=self._live, name="papernets-reader", daemon=True).start()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode if self._process else None
+
+    def post(self, parcel: Parcel) -> None:
+        """Send a packed message; where the child has ended, its end is what will be told."""
+        with suppress(OSError):
+            if self._line is not None:
+                self._line.post(parcel)
+                return
+        parcel.close()
+
+    def quit(self, reason: str) -> None:
+        """Ask it to end; it is killed if it has not after `QUIT_SECONDS`."""
+        self.reason = self.reason or reason
+        self._kill_at = time.monotonic() + QUIT_SECONDS
+        if self.info is None:
+            self.kill(reason)
+        elif self._line is not None:
+            with suppress(OSError):
+                self._line.send(Quit())
+
+    def kill(self, reason: str) -> None:
+        """End it at once."""
+        with self._lock:
+            self.reason = self.reason or reason
+            if self._process is not None:
+                self._process.kill()
+
+    def kill_when_due(self) -> None:
+        """Kill it where it was asked to end some time ago."""
+        if self._kill_at is not None and time.monotonic() > self._kill_at:
+            self.kill(self.reason)
+
+    def resident_gb(self) -> float:
+        """Main memory that it occupies; 0 where that cannot be told."""
+        import psutil
+
+        try:
+            return psutil.Process(self.pid).memory_info().rss / 1e9 if self.pid else 0.0
+        except psutil.Error:
+            return 0.0
+
+    def _live(self) -> None:
+        """The child's whole life."""
+        try:
+            with self._lock:
+                if not self.reason:
+                    self._spawn()
+            if self._process is not None:
+                self._listen()
+        except OSError as error:
+            self._log.append(f"the engine process could not be started: {error}")
+        self._bury()
+        self._on_end(self)
+        self.ended.set()
+
+    def _spawn(self) -> None:
+        ours, theirs = Pipe(duplex=True)
+        try:
+            self._process = start_python(theirs.fileno(), self._verbs, self._threads)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._line = Line(ours)
+        self._log_keeper = threading.Thread(target=self._keep_log, name="papernets-log", daemon=True)
+        self._log_keeper.start()
+
+    def _listen(self) -> None:
+        assert self._line is not None
+        try:
+            while True:
+                message = self._line.receive()
+                if isinstance(message, Ready):
+                    self.info = message.info
+                    self._on_ready(self)
+                else:
+                    self._on_message(self, message)
+                del message
+        except (EOFError, OSError):
+            return
+        except Exception as error:  # nothing that follows on this line can be trusted
+            self._log.append(f"the engine sent what may not cross: {error!r}")
+            self.kill(BROKEN)
+
+    def _bury(self) -> None:
+        self.blocks.stop()
+        process = self._process
+        if process is None:
+            return
+        try:
+            process.wait(QUIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill("hung up")
+            process.wait()
+        assert self._line is not None
+        self._line.close()
+        self._log_keeper.join(LAST_WORDS)
+        if process.stdin is not None:
+            process.stdin.close()
+
+    def _keep_log(self) -> None:
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        with process.stdout as output:
+            for line in output:
+                self._log.append(line.decode("utf-8", "replace").rstrip())
+
+
+def start_python(handle: int, verbs: str, threads: int | None) -> subprocess.Popen[bytes]:
+    """Start the child with its end of the line; its standard input is what ends it with this process."""
+    command = [sys.executable, "-P", "-X", "faulthandler", "-m", __package__ or "napari_papernets.engine"]
+    command += [f"--line={handle}", f"--verbs={verbs}", f"--nice={NICE}"]
+    streams: dict[str, Any] = dict(
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+    if threads is not None:
+        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    if sys.platform == "win32":
+        os.set_handle_inheritable(handle, True)
+        startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})
+        flags = subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS
+        return subprocess.Popen(
+            command, env=environment, startupinfo=startup, creationflags=flags, **streams
+        )
+    return subprocess.Popen(command, env=environment, pass_fds=(handle,), **streams)
+
+
+def describe_end(returncode: int | None) -> str:
+    """How a process ended, in words."""
+    if returncode is None:
+        return "it could not be started"
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        return f"signal {-returncode}"
+    hints = {"SIGKILL": "killed, often because memory ran out", "SIGSEGV": "a crash in native code"}
+    return f"{name}: {hints[name]}" if name in hints else name

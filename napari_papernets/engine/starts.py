@@ -1,0 +1,194 @@
+"""Where a training starts: from scratch, from a model, or from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..core.errors import InputError, ModelError
+from ..core.events import Notice
+from ..core.image import ImageBlock
+from ..core.model import ModelRef, ModelSpec, Normalisation, class_infos
+from ..core.settings import TuneSettings
+from ..model_files import find_model
+from ..networks import UNet, build
+from ..networks.build import unet_spec
+from .annotated import Plane, annotated_classes, read_planes
+from .checkpoints import State
+from .targets import BORDER_CLASSES, RIDGE_CLASSES
+from .weights import load_weights
+
+SCRATCH = "scratch"
+DROPOUT = 0.5  # the paper's; with batch normalisation there is none
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a training starts: network, its description, and what was decided about it."""
+
+    spec: ModelSpec
+    network: nn.Module
+    fresh: bool
+    notices: tuple[Notice, ...] = ()
+
+
+def prepare(
+    images: Sequence[ImageBlock],
+    annotations: Sequence[Any],
+    model: str | Path | ModelRef,
+    settings: TuneSettings,
+    name: str,
+    class_names: Sequence[str] | None,
+    state: State | None,
+) -> tuple[Start, list[Plane]]:
+    """Read the annotated planes and the network to start from (of a checkpoint: as it was)."""
+    if not images:
+        raise InputError("images", "none", "give at least one image with its annotation")
+    if state is not None:
+        spec = ModelSpec.from_dict(state.facts["spec"])
+        planes = read_planes(images, annotations, settings.kind, spec)
+        return Start(spec, build(spec), bool(state.facts["fresh"])), planes
+    base = None if model == SCRATCH else find_model(model)
+    feed = base.spec if base is not None else scratch_spec(images, settings, name, ())
+    planes = read_planes(images, annotations, settings.kind, feed)
+    names = name_classes(planes, settings, class_names, base)
+    if base is None:
+        names = names or object_classes(settings.encoding)
+        spec = replace(feed, classes=class_infos(names))
+        start = Start(spec, _draw(spec, settings.seed), fresh=True)
+    else:
+        start = continue_from(base, names, settings, name)
+    return replace(start, notices=start.notices + _gap_notices(planes, settings)), planes
+
+
+def continue_from(
+    base: ModelRef, names: Sequence[str] | None, settings: TuneSettings, name: str
+) -> Start:
+    """The network of `base`, with a new head where the classes are others.
+
+    Raises
+    ------
+    ModelError
+        If it is no U-Net.
+    """
+    network = load_weights(base)
+    if not isinstance(network, UNet):
+        mend = "fine-tuning takes a U-Net; choose one, or start from scratch"
+        raise ModelError("model", f"architecture {base.spec.architecture!r}", mend)
+    same_task = base.spec.task == ("instances" if settings.kind == "instances" else "semantic")
+    spec = replace(base.spec, name=name)
+    if settings.kind == "instances" and same_task:
+        return Start(spec, network, False, _encoding_notices(base, settings))
+    if same_task and (names is None or len(names) == len(spec.classes)):
+        classes = spec.classes if names is None else class_infos(names)
+        return Start(replace(spec, classes=classes), network, False)
+    return _with_new_head(base, network, names or object_classes(settings.encoding), settings, name)
+
+
+def _with_new_head(
+    base: ModelRef, network: nn.Module, names: Sequence[str], settings: TuneSettings, name: str
+) -> Start:
+    """The body of a network under a freshly drawn last layer for other classes."""
+    task, encoding = _task(settings)
+    spec = replace(base.spec, name=name, classes=class_infos(names), task=task, encoding=encoding)
+    fresh = _draw(spec, settings.seed)
+    body = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
+    fresh.load_state_dict(body, strict=False)
+    message = (
+        f"Model {base.name!r} has {len(base.spec.classes)} classes for {base.spec.task} labels; its "
+        f"last layer is replaced by a new one for {len(names)}"
+    )
+    return Start(spec, fresh, False, (Notice(message, dict(new_head=len(names))),))
+
+
+def _draw(spec: ModelSpec, seed: int) -> nn.Module:
+    """The network of `spec` with weights drawn by `seed`; torch's own generator stays as it was."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return build(spec)
+
+
+def _encoding_notices(base: ModelRef, settings: TuneSettings) -> tuple[Notice, ...]:
+    if settings.encoding == base.spec.encoding:
+        return ()
+    message = f"Objects are encoded as {base.spec.encoding}, which the model has learnt"
+    return (Notice(message, dict(encoding=base.spec.encoding)),)
+
+
+def _gap_notices(planes: Sequence[Plane], settings: TuneSettings) -> tuple[Notice, ...]:
+    """What to say where a class below the highest is never annotated."""
+    if settings.kind == "instances":
+        return ()
+    seen, first = annotated_classes(planes), int(settings.kind == "strokes")
+    missing = [c + first for c in range(seen[-1]) if c not in seen]
+    if not missing:
+        return ()
+    message = f"Nothing is annotated as class {', '.join(map(str, missing))}: it will not be learnt"
+    return (Notice(message, dict(missing=missing)),)
+
+
+def name_classes(
+    planes: Sequence[Plane],
+    settings: TuneSettings,
+    class_names: Sequence[str] | None,
+    base: ModelRef | None,
+) -> list[str] | None:
+    """Names of the classes that are annotated; None where those of `base`, or of objects, stand.
+
+    Raises
+    ------
+    InputError
+        If there are more classes than names, or names for objects.
+    """
+    if settings.kind == "instances":
+        if class_names is not None:
+            mend = "objects have no class names; leave class_names out"
+            raise InputError("class_names", list(class_names), mend)
+        return None
+    annotated = annotated_classes(planes)[-1] + 1
+    if class_names is not None:
+        if len(class_names) < annotated:
+            mend = f"{annotated} classes are annotated: give as many names"
+            raise InputError("class_names", list(class_names), mend)
+        return list(class_names)
+    if base is not None and base.spec.task == "semantic" and annotated <= len(base.spec.classes):
+        return None
+    return [f"class {i + 1}" for i in range(annotated)]
+
+
+def scratch_spec(
+    images: Sequence[ImageBlock], settings: TuneSettings, name: str, classes: Sequence[str]
+) -> ModelSpec:
+    """A network from scratch for these images; their classes may not be known yet."""
+    colour = any(i.axes[-1] == "C" and i.channels in (3, 4) for i in images)
+    channels = 3 if colour else max(i.channels for i in images)
+    task, encoding = _task(settings)
+    return unet_spec(
+        name,
+        channels,
+        class_infos(classes),
+        width=settings.width,
+        depth=settings.depth,
+        padding=settings.padding,
+        norm=settings.norm,
+        dropout=DROPOUT if settings.norm == "none" else 0.0,
+        normalisation=Normalisation(joint=colour or channels == 1),
+        task=task,
+        encoding=encoding,
+    )
+
+
+def object_classes(encoding: str) -> tuple[str, ...]:
+    """Names of the classes that objects are turned into."""
+    return BORDER_CLASSES if encoding == "border" else RIDGE_CLASSES
+
+
+def _task(settings: TuneSettings) -> tuple[Any, str]:
+    if settings.kind == "instances":
+        return "instances", settings.encoding
+    return "semantic", ""

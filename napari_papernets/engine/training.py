@@ -1,0 +1,313 @@
+"""A training in progress: one optimiser step after another, judged, saved and taken up again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn, optim
+
+from ..core.events import Checkpoint, EpochDone, Event, Notice, Step
+from ..core.settings import TuneSettings
+from .annotated import Plane
+from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
+from .crops import Crop, Problem, draw_crop, judged_crops
+from .losses import weighted_cross_entropy
+from .metrics import mean_iou
+
+DEFAULT_STEPS = 500
+MOMENTUM = 0.99  # the paper's, for its batch of one
+JUDGINGS = 4  # for each checkpoint
+
+
+class Training:
+    """The state of a training, advanced step by step.
+
+    Parameters
+    ----------
+    network : nn.Module
+        A U-Net with its starting weights; it is trained in place.
+    planes : sequence of Plane
+        With annotation, part of it perhaps held out.
+    chances : ndarray, shape (len(planes),)
+        How often each is drawn, relative to the others.
+    problem : Problem
+        What to learn, and the settings.
+    device : torch.device
+        Where to train.
+    bf16 : bool
+        Compute in bfloat16 where autocast does (weights stay float32).
+    fresh : bool
+        The weights were just drawn. Only then, and when all is trained, does batch normalisation
+        follow the crops: a few strokes say too little about the statistics that a trained network
+        relies on.
+    path : Path
+        Of the checkpoint.
+    identity : dict
+        JSON-able facts that go into every checkpoint beside the progress.
+
+    Attributes
+    ----------
+    plans : list of [int, int or None]
+        From which step on how many steps were asked for: more than one where a resumed training was
+        given another length.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        planes: Sequence[Plane],
+        chances: NDArray[np.float64],
+        problem: Problem,
+        device: torch.device,
+        bf16: bool,
+        fresh: bool,
+        path: Path,
+        identity: dict[str, Any],
+    ) -> None:
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.problem, self.device, self.bf16, self.fresh = problem, device, bf16, fresh
+        self.path, self.identity = path, identity
+        self.settings: TuneSettings = problem.settings
+        seen = [len(p.centres(self.settings.seed)) > 0 for p in planes]
+        self.planes = [p for p, there in zip(planes, seen, strict=True) if there]
+        self.chances = chances[seen] / chances[seen].sum()
+        self.judged = judged_crops(planes, problem)
+        self.optimiser = make_optimiser(trained_parameters(network, self.settings), self.settings)
+        self.step, self.best_score, self.best_step = 0, -1.0, 0
+        self.best: dict[str, Tensor] = {}
+        self.safe, self._before = snapshot(self.network), snapshot(self.network)
+        self.history: list[dict[str, Any]] = []
+        self.plans = [[0, self.total_steps]]
+        self.stopped = ""
+        self.started, self.seconds_before = time.monotonic(), 0.0
+        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops")
+        self._next: tuple[int, Future[list[Crop]]] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, interruptions left out."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def total_steps(self) -> int | None:
+        """Steps that were asked for; None for training by the clock alone."""
+        if self.settings.steps is None and self.settings.seconds is None:
+            return DEFAULT_STEPS
+        return self.settings.steps
+
+    @property
+    def finished(self) -> bool:
+        """Whether the steps are done, the time is over, or the training was stopped."""
+        return bool(self.stopped) or self.progress >= 1
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is over, by steps or by the clock, whichever is further."""
+        done = 0.0
+        if self.total_steps is not None:
+            done = self.step / self.total_steps if self.total_steps else 1.0
+        if self.settings.seconds is not None:
+            done = max(done, self.seconds / self.settings.seconds if self.settings.seconds else 1.0)
+        return min(done, 1.0)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        if self.settings.schedule == "constant":
+            return self.settings.learning_rate
+        return self.settings.learning_rate * (1 + math.cos(math.pi * self.progress)) / 2
+
+    def advance(self) -> Iterator[Event]:
+        """One optimiser step, with the judging and the checkpoint that are due after it."""
+        rate = self.learning_rate
+        loss = self._optimise(self._batch(), rate)
+        if not math.isfinite(loss):
+            yield self._roll_back(rate)
+            return
+        self.step += 1
+        self.history.append(
+            dict(step=self.step, loss=loss, learning_rate=rate, seconds=round(self.seconds, 3))
+        )
+        yield Step(self.step, loss, rate, self.seconds)
+        every = self.settings.checkpoint_every
+        if self.judged and self.step % max(1, every // JUDGINGS) == 0:
+            yield self.judge()
+        if self.step % every == 0:
+            yield self.save()
+
+    def stop(self, reason: str) -> None:
+        """End the training after this step; the first reason stands."""
+        self.stopped = self.stopped or reason
+
+    def judge(self) -> EpochDone:
+        """Score the model on what was held out, and remember it if it is the best so far."""
+        score = self._score() if self.judged else None
+        best = score is not None and score > self.best_score
+        if score is not None and self.history:
+            self.history[-1]["score"] = score
+        if best and score is not None:
+            self.best_score, self.best_step = score, self.step
+            self.best = snapshot(self.network)
+        return EpochDone(self.step, score, best, self.seconds)
+
+    def save(self) -> Checkpoint:
+        """Write the checkpoint."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= optimiser_tensors(self.optimiser)
+        facts = dict(
+            self.identity,
+            settings=self.settings.to_dict(),
+            plans=self.plans,
+            step=self.step,
+            seconds=self.seconds,
+            history=self.history,
+            best_score=self.best_score,
+            best_step=self.best_step,
+        )
+        write_state(State(facts, tensors), self.path)
+        return Checkpoint(self.step, str(self.path))
+
+    def restore(self, state: State) -> None:
+        """Go on from a checkpoint."""
+        self.network.load_state_dict(state.part("network"))
+        restore_optimiser(self.optimiser, state.part("optimiser"))
+        self.best = {k: v.to(self.device) for k, v in state.part("best").items()}
+        facts = state.facts
+        self.step, self.seconds_before = facts["step"], facts["seconds"]
+        self.history = list(facts["history"])
+        self.best_score, self.best_step = facts["best_score"], facts["best_step"]
+        self.plans = [list(plan) for plan in facts.get("plans", self.plans)]
+        if self.plans[-1][1] != self.total_steps:
+            self.plans.append([self.step, self.total_steps])
+        self.started = time.monotonic()
+
+    def keep(self) -> tuple[str, int]:
+        """Leave the best weights in the network, or the last where nothing was judged; tell which."""
+        if self.best:
+            self.network.load_state_dict(self.best)
+            return "best", self.best_step
+        if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
+            self.network.load_state_dict(self.safe)  # the very last step broke them
+        return "last", self.step
+
+    def close(self) -> None:
+        """Let the loading thread end."""
+        self._loader.shutdown(wait=True, cancel_futures=True)
+
+    def _batch(self) -> list[Crop]:
+        """The crops of this step; those of the next are drawn meanwhile."""
+        if self._next is not None and self._next[0] == self.step:
+            crops = self._next[1].result()
+        else:
+            crops = self._draw(self.step)
+        self._next = (self.step + 1, self._loader.submit(self._draw, self.step + 1))
+        return crops
+
+    def _draw(self, step: int) -> list[Crop]:
+        items = range(self.settings.batch)
+        return [draw_crop(self.planes, self.chances, self.problem, step, i) for i in items]
+
+    def _optimise(self, crops: Sequence[Crop], rate: float) -> float:
+        copy_into(self._before, self.network)
+        set_training(self.network, self.settings, self.fresh)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), reproducible_kernels():
+            torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # drop-out
+            loss = self._loss(crops)
+            self.optimiser.zero_grad(set_to_none=True)
+            value = float(loss.detach())
+            if math.isfinite(value):
+                self.safe, self._before = self._before, self.safe
+                loss.backward()
+                self.optimiser.step()
+        return value
+
+    def _loss(self, crops: Sequence[Crop]) -> Tensor:
+        images = torch.stack([c.image for c in crops]).to(self.device)
+        images = images.contiguous(memory_format=torch.channels_last)  # (B, C, H, W)
+        classes = torch.stack([c.classes for c in crops]).to(self.device)
+        weights = torch.stack([c.weights for c in crops]).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            logits = self.network(images)  # (B, K, h, w)
+        return weighted_cross_entropy(logits, classes, weights)
+
+    @torch.no_grad()
+    def _score(self) -> float:
+        """Mean IoU over the classes on the held-out annotation."""
+        self.network.eval()
+        k = len(self.problem.class_weights)
+        confusion = np.zeros((k, k), np.int64)
+        for crop in self.judged:
+            x = crop.image[None].to(self.device).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                found = self.network(x).argmax(1)[0].cpu().numpy()
+            truth = crop.classes.numpy()
+            known = truth >= 0
+            pairs = truth[known] * k + found[known]
+            confusion += np.bincount(pairs, minlength=k * k).reshape(k, k)
+        return mean_iou(confusion)
+
+    def _roll_back(self, rate: float) -> Notice:
+        """Return to the last weights whose loss was a finite number, and stop."""
+        self.network.load_state_dict(self.safe)
+        self.stop(f"the loss was no finite number at step {self.step + 1}")
+        message = (
+            f"Stopped: {self.stopped}. The last good weights are kept; train with a learning rate "
+            f"well below {rate:g}."
+        )
+        return Notice(message, dict(reason="not finite", step=self.step, learning_rate=rate))
+
+
+def trained_parameters(network: nn.Module, settings: TuneSettings) -> list[nn.Parameter]:
+    """The parameters of the part that is trained; the others are frozen."""
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    trained = [p for m in network.part(settings.train) for p in m.parameters()]
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    return trained
+
+
+def make_optimiser(parameters: list[nn.Parameter], settings: TuneSettings) -> optim.Optimizer:
+    """AdamW, or the paper's SGD with momentum 0.99."""
+    if settings.optimiser == "sgd":
+        return optim.SGD(parameters, lr=settings.learning_rate, momentum=MOMENTUM)
+    return optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def set_training(network: nn.Module, settings: TuneSettings, fresh: bool) -> None:
+    """Training mode, with the statistics of batch normalisation held unless all is trained afresh."""
+    network.train()
+    if not fresh or settings.train != "all":
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+def reproducible_kernels() -> Any:
+    """Context in which cuDNN chooses the same kernel every time, without TF32."""
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+
+
+def snapshot(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of all weights and statistics."""
+    return {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+
+def copy_into(kept: dict[str, Tensor], network: nn.Module) -> None:
+    """Renew a snapshot in place."""
+    for name, value in network.state_dict().items():
+        kept[name].copy_(value.detach())

@@ -1,0 +1,307 @@
+"""Images, labels and tables in and out: TIFF, OME-TIFF, PNG, JPEG, NumPy and OME-Zarr.
+
+Whatever is written appears whole or not at all: it is made beside its place under another name, then
+renamed. Nothing is ever unpickled. Libraries are imported when a file of their kind is opened.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .atomic import replacing
+from .core.errors import InputError
+from .core.image import ImageBlock, check_array, check_axes
+from .picture_files import read_index_png, read_jpeg, read_numpy, read_png, write_numpy, write_png
+from .tiff_files import read_tiff, write_tiff
+from .zarr_files import read_zarr, write_zarr
+
+TIFF = (".tif", ".tiff")
+JPEG = (".jpg", ".jpeg")
+READABLE = (*TIFF, ".png", *JPEG, ".npy", ".zarr")
+WRITABLE = (*TIFF, ".png", ".npy", ".zarr")
+
+Reader = Callable[[Path, str | None, int], ImageBlock]
+Writer = Callable[[Path, NDArray[Any], str, tuple[float, ...], str], None]
+
+
+def read_image(path: str | Path, axes: str | None = None, level: int = 0) -> ImageBlock:
+    """Read an image or stack, with its axes and pixel size where the file tells them.
+
+    Parameters
+    ----------
+    path : str or Path
+        TIFF, OME-TIFF, PNG, JPEG or ``.npy`` file, or a zarr or OME-Zarr folder.
+    axes : str, optional
+        One letter of "TZCYX" for each axis of the stored array. Where None, what the file says, or
+        else a guess from the shape.
+    level : int
+        Resolution of a pyramid, 0 being the full one.
+
+    Returns
+    -------
+    ImageBlock
+        Large TIFF and zarr images are not loaded: they are mapped, or read chunk by chunk.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, its kind is unknown, it is damaged or cut off, it would have to be
+        unpickled, or the axes do not fit.
+    """
+    path = Path(path)
+    reader = _pick_reader(path)
+    if axes is not None:
+        axes = axes.upper().replace("S", "C")
+    return _guarded(lambda: reader(path, axes, level), path)
+
+
+def read_labels(path: str | Path) -> NDArray[Any]:
+    """Read a label image: whole numbers, 0 meaning background or not annotated.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file that `read_image` takes. Of a PNG with a colour table, the indices are read.
+
+    Returns
+    -------
+    ndarray of integers
+        In the stored order of axes; a boolean mask becomes 0 and 1.
+
+    Raises
+    ------
+    InputError
+        As `read_image`; and for colours, negative numbers and numbers that are not whole.
+    """
+    path = Path(path)
+    reader = read_index_png if path.suffix.lower() == ".png" else _pick_reader(path)
+    _check_exists(path)
+    block = _guarded(lambda: reader(path, None, 0), path)
+    stored = _drop_equal_colours(np.asarray(block.data), block.axes, path)
+    return as_labels(stored, path.name)
+
+
+def write_image(
+    path: str | Path, array: ArrayLike, axes: str, scale: Sequence[float] = (), unit: str = "pixel"
+) -> None:
+    """Write an image, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its suffix decides: ``.tif`` (OME-TIFF, zlib), ``.zarr`` (OME-Zarr 0.5), ``.png`` or ``.npy``.
+        PNG and NumPy files keep neither axes nor pixel size. A file that is there is replaced.
+    array : array
+        Boolean, integer or real.
+    axes : str
+        One letter of "TZCYX" for each axis. TIFF stores Y and X last, OME-Zarr the order TCZYX.
+    scale : sequence of float, optional
+        Pixel size along each axis, in `unit`; of T, the interval in seconds.
+    unit : str
+        "µm" and the like, or "pixel".
+
+    Raises
+    ------
+    InputError
+        If the kind of file is unknown, or cannot hold such an array.
+    """
+    path, data = Path(path), np.asarray(array)
+    check_array(data, "image")
+    check_axes(axes, data.shape, "image")
+    sizes = tuple(float(s) for s in scale) or (1.0,) * len(axes)
+    if len(sizes) != len(axes):
+        raise InputError("scale", tuple(scale), f"give one number for each axis of {axes}")
+    writer = _pick_writer(path)
+    with replacing(path) as temporary:
+        writer(temporary, data, axes, sizes, unit)
+
+
+def write_labels(
+    path: str | Path,
+    labels: ArrayLike,
+    axes: str | None = None,
+    scale: Sequence[float] = (),
+    unit: str = "pixel",
+) -> None:
+    """Write a label image in the smallest unsigned type that holds its numbers, whole or not at all.
+
+    Parameters
+    ----------
+    path, scale, unit
+        As in `write_image`.
+    labels : array of whole numbers, shape (*stack, Y, X)
+        0 is background or not annotated.
+    axes : str, optional
+        As in `write_image`; where None, "YX", "ZYX" or "TZYX" by the number of axes.
+
+    Raises
+    ------
+    InputError
+        As `write_image`; and for numbers that are negative, not whole or above 4294967295.
+    """
+    data = as_labels(np.asarray(labels), "labels")
+    check_array(data, "labels")
+    if axes is None:
+        axes = "TZYX"[-data.ndim :] if data.ndim <= 4 else "TZCYX"
+    kind = np.min_scalar_type(int(data.max()))
+    if kind.itemsize > 4:
+        raise InputError("labels", f"the number {data.max()}", "number the objects anew, from 1")
+    write_image(path, data.astype(kind), axes, scale, unit)
+
+
+def write_table(path: str | Path, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
+    """Write a table as CSV, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write or replace.
+    columns : mapping of str to sequence
+        Columns of equal length, by name.
+
+    Raises
+    ------
+    InputError
+        If the columns differ in length.
+    """
+    lengths = {len(c) for c in columns.values()}
+    if len(lengths) > 1:
+        raise InputError("columns", f"lengths {sorted(lengths)}", "give columns of equal length")
+    with replacing(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
+    """Write a mapping as indented JSON, whole or not at all."""
+    text = json.dumps(values, indent=2, ensure_ascii=False)
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """Images in a folder, numbers in their names in order of size (t2 before t10).
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("folder", str(folder), "there is no such folder")
+    visible = (p for p in folder.iterdir() if not p.name.startswith("."))
+    found = [p for p in visible if p.suffix.lower() in READABLE and (p.is_file() or is_zarr(p))]
+    if not found:
+        raise InputError("folder", f"{folder} without an image", f"put {_names(READABLE)} into it")
+    return sorted(found, key=_natural_key)
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether `path` is a folder that holds a zarr array or group, of format 2 or 3."""
+    return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
+
+
+def as_labels(array: NDArray[Any], field: str) -> NDArray[Any]:
+    """`array` as integers, if its values are whole numbers from 0 up.
+
+    Raises
+    ------
+    InputError
+        If they are not.
+    """
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8)
+    mend = "labels are whole numbers: 0 for background or not annotated, 1 and up for the rest"
+    if array.dtype.kind == "f":
+        if not (np.isfinite(array).all() and (array == np.floor(array)).all()):
+            raise InputError(field, f"numbers that are not whole ({array.dtype})", mend)
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "ui":
+        raise InputError(field, f"values of type {array.dtype}", mend)
+    if array.size and array.min() < 0:
+        raise InputError(field, f"the number {array.min()}", mend)
+    return array
+
+
+def _pick_reader(path: Path) -> Reader:
+    _check_exists(path)
+    reader = _READERS.get("folder" if path.is_dir() else path.suffix.lower())
+    if reader is None:
+        mend = f"give {_names(READABLE)}, or save the image as TIFF first"
+        raise InputError("image", path.name, mend)
+    return reader
+
+
+def _pick_writer(path: Path) -> Writer:
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise InputError("path", path.name, f"choose a name that ends in {_names(WRITABLE)}")
+    return writer
+
+
+def _read_zarr(path: Path, axes: str | None, level: int) -> ImageBlock:
+    if not is_zarr(path):
+        mend = "give an image file or a zarr folder; `list_images` finds the images in a folder"
+        raise InputError("image", f"{path.name}, a folder that is no zarr image", mend)
+    return read_zarr(path, axes, level)
+
+
+_READERS: Mapping[str, Reader] = {
+    **dict.fromkeys(TIFF, read_tiff),
+    **dict.fromkeys(JPEG, read_jpeg),
+    ".png": read_png,
+    ".npy": read_numpy,
+    "folder": _read_zarr,
+}
+_WRITERS: Mapping[str, Writer] = {
+    **dict.fromkeys(TIFF, write_tiff),
+    ".png": write_png,
+    ".npy": write_numpy,
+    ".zarr": write_zarr,
+}
+
+
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise InputError("image", str(path), "there is no such file; check its name and folder")
+
+
+def _guarded(read: Callable[[], ImageBlock], path: Path) -> ImageBlock:
+    """Turn what a library raises on a damaged file into one line that names the file."""
+    try:
+        return read()
+    except (InputError, MemoryError, PermissionError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        mend = f"it is damaged or cut off ({reason}): copy or save it again"
+        raise InputError("image", path.name, mend) from error
+
+
+def _drop_equal_colours(array: NDArray[Any], axes: str, path: Path) -> NDArray[Any]:
+    """One channel of a grey picture that was stored as RGB(A)."""
+    if axes[-1] != "C" or array.ndim != 3:
+        return array
+    if (array[..., :3] == array[..., :1]).all():
+        return array[..., 0]
+    mend = "save labels as one number for each pixel, not as colours"
+    raise InputError("labels", f"{path.name}, a colour picture", mend)
+
+
+def _natural_key(path: Path) -> list[tuple[int, int | str]]:
+    parts = re.findall(r"\d+|\D+", path.name.casefold())
+    return [(0, int(p)) if p.isdecimal() else (1, p) for p in parts]
+
+
+def _names(suffixes: Sequence[str]) -> str:
+    return f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"

@@ -1,0 +1,118 @@
+"""Size, shape and brightness of every object, as columns of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .core.errors import InputError
+from .core.image import ImageBlock
+from .lengths import MICRO, in_micrometres
+
+Columns = dict[str, NDArray[Any]]
+
+_SHAPES = ("label", "num_pixels", "centroid", "bbox")
+_RATIOS = ("eccentricity", "solidity")
+_GREYS = ("intensity_mean", "intensity_min", "intensity_max")
+
+
+def measure(labels: NDArray[Any], image: ImageBlock | None = None) -> Columns:
+    """Measure every object, plane by plane.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (*stack, Y, X)
+        0 is background, every other number one object.
+    image : ImageBlock, optional
+        Gives pixel size, unit, stack axes and brightness; of the same stack and plane shape.
+
+    Returns
+    -------
+    dict of str to ndarray
+        One row for each object and plane: ``label``; the index ``t``, ``z`` in a stack; ``area_px``;
+        ``y``, ``x`` the centroid and ``y0``, ``x0``, ``y1``, ``x1`` the box (its end exclusive) in
+        pixels; ``diameter_px`` of the circle of equal area; ``eccentricity`` and ``solidity``
+        (0…1), of the shape in space where pixels are not square. With a pixel size in a known unit
+        also ``area_um2``, ``diameter_um``, ``y_um`` and ``x_um``; in any other, the same names with
+        ``scaled``. With an image, ``intensity_mean``, ``_min`` and ``_max``, of several channels
+        with their number behind (``intensity_mean_0``).
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    stack = _check_fit(labels, image)
+    scale = image.plane_scale if image is not None else (1.0, 1.0)
+    tables = [
+        _measure_plane(labels[index], _greys(image, index), dict(zip(stack, index, strict=True)), scale)
+        for index in np.ndindex(*labels.shape[:-2])
+    ]
+    table = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+    return table if image is None else _with_units(table, scale, image.unit)
+
+
+def _measure_plane(
+    labels: NDArray[Any],
+    greys: NDArray[Any] | None,
+    index: dict[str, int],
+    scale: tuple[float, float],
+) -> Columns:
+    from skimage.measure import regionprops_table
+
+    # The shape in space, not on the grid: pixels need not be square.
+    spacing = (scale[0] / scale[1], 1.0)
+    names = (*_SHAPES, *_RATIOS, *(_GREYS if greys is not None else ()))
+    found = regionprops_table(
+        labels.astype(np.int64), greys, properties=names, spacing=spacing, separator="_"
+    )
+    rows = len(found["label"])
+    table = {"label": found["label"]}
+    table |= {axis.lower(): np.full(rows, at) for axis, at in index.items()}
+    table |= _in_pixels(found, spacing)
+    table |= {name: found[name] for name in _RATIOS}
+    return table | {name: v for name, v in found.items() if name.startswith("intensity")}
+
+
+def _in_pixels(found: Columns, spacing: tuple[float, float]) -> Columns:
+    columns = {"area_px": found["num_pixels"]}
+    columns |= {"y": found["centroid_0"] / spacing[0], "x": found["centroid_1"]}
+    columns |= {name: found[f"bbox_{i}"] for i, name in enumerate(("y0", "x0", "y1", "x1"))}
+    columns["diameter_px"] = np.sqrt(4 * found["num_pixels"] / np.pi)
+    return columns
+
+
+def _with_units(table: Columns, scale: tuple[float, float], unit: str) -> Columns:
+    factor, known = in_micrometres(1.0, unit)
+    if known != MICRO and scale == (1.0, 1.0):
+        return table
+    name, power = ("um", "um2") if known == MICRO else ("scaled", "scaled")
+    sy, sx = scale[0] * factor, scale[1] * factor
+    area = table["area_px"] * (sy * sx)
+    table |= {f"area_{power}": area, f"diameter_{name}": np.sqrt(4 * area / np.pi)}
+    return table | {f"y_{name}": table["y"] * sy, f"x_{name}": table["x"] * sx}
+
+
+def _greys(image: ImageBlock | None, index: tuple[int, ...]) -> NDArray[Any] | None:
+    """One plane, shape (Y, X) or (Y, X, C)."""
+    if image is None:
+        return None
+    plane = np.moveaxis(image.read(index), 0, -1)
+    plane = plane.astype(np.uint8) if plane.dtype == bool else plane
+    return plane[..., 0] if plane.shape[-1] == 1 else plane
+
+
+def _check_fit(labels: NDArray[Any], image: ImageBlock | None) -> str:
+    """Stack axes of the labels."""
+    if labels.ndim < 2 or labels.dtype.kind not in "ui":
+        mend = "give whole numbers with the axes (*stack, Y, X)"
+        raise InputError("labels", f"{labels.dtype} of shape {labels.shape}", mend)
+    if image is None:
+        return "TZ"[-(labels.ndim - 2) :] if labels.ndim > 2 else ""
+    expected = (*image.stack_shape, *image.plane_shape)
+    if labels.shape != expected:
+        mend = f"{image.name} needs labels of shape {expected}"
+        raise InputError("labels", f"shape {labels.shape}", mend)
+    return image.stack_axes

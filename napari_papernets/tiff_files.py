@@ -1,0 +1,218 @@
+"""TIFF and OME-TIFF: axes, pixel sizes and pyramids from what OME and ImageJ write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .core.errors import InputError
+from .core.image import AXES, ImageBlock, guess_axes
+from .lengths import in_micrometres
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
+
+LOADED_BYTES = 2**28  # larger images stay on disk
+
+# What the library only logs, though planes are lost: it would return fewer of them, or zeros.
+LOSSES = ("invalid page offset", "failed to reshape", "corrupted", "missing data", "missing pages")
+
+# OME-XML knows no other types.
+OME_TYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
+
+
+def read_tiff(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock:
+    """Read the first series of a TIFF file.
+
+    Parameters
+    ----------
+    path : Path
+        TIFF, BigTIFF, OME-TIFF or ImageJ hyperstack.
+    axes : str, optional
+        Where None, those of the file, or else a guess.
+    level : int
+        Resolution of a pyramid, 0 being the full one.
+
+    Returns
+    -------
+    ImageBlock
+        An array in memory, a memory map, or a zarr array that reads tile by tile.
+
+    Raises
+    ------
+    InputError
+        If planes are missing, there is no such level or the axes do not fit.
+    """
+    from tifffile import TiffFile
+
+    with _watching(path), TiffFile(path) as tif:
+        if not tif.series:
+            raise InputError("image", path.name, "there is no image in this TIFF file")
+        series = _pick_level(tif.series[0], level, path)
+        if any(page is None for page in series.pages):
+            mend = "planes are missing: copy or save it again"
+            raise InputError("image", f"{path.name}, which is incomplete", mend)
+        sizes, unit = pixel_sizes(tif)
+        zoom = (
+            tif.series[0].shape[series.axes.index("X")] / series.sizes.get("width", 1) if level else 1.0
+        )
+        told = known_axes(series.axes)
+        data = _load(path, series, level)
+    axes = axes or told or guess_axes(data.shape, rgb=series.axes[-1] == "S")
+    scale = tuple(sizes.get(a, 1.0) * (zoom if a in "YX" else 1.0) for a in axes)
+    name = path.name.split(".")[0]
+    return ImageBlock(data, axes, scale if len(axes) == data.ndim else (), name, unit, str(path))
+
+
+def write_tiff(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, ...], unit: str) -> None:
+    """Write an OME-TIFF compressed with zlib, Y and X (and RGB samples) last.
+
+    Raises
+    ------
+    InputError
+        If OME-TIFF knows no such type of number.
+    """
+    import tifffile
+
+    array = _storable(array)
+    rgb = axes.endswith("YXC") and array.shape[-1] in (3, 4) and array.dtype.itemsize <= 2
+    order = [a for a in axes if a not in "YX" and not (rgb and a == "C")] + ["Y", "X"]
+    order += ["C"] if rgb else []
+    array = np.ascontiguousarray(array.transpose([axes.index(a) for a in order]))
+    sizes = {a: scale[axes.index(a)] for a in order}
+    tifffile.imwrite(
+        path,
+        array,
+        ome=True,
+        bigtiff=array.nbytes > 2**32 - 2**25,
+        photometric="rgb" if rgb else "minisblack",
+        compression="zlib",
+        # Fiji's own reader undoes differences of 8 and 16 bits only.
+        predictor=array.dtype.kind == "u" and array.dtype.itemsize <= 2,
+        metadata={
+            "axes": "".join(order[:-1]) + "S" if rgb else "".join(order),
+            **_ome_sizes(sizes, unit),
+        },
+        **_resolution(sizes, unit),
+    )
+
+
+def known_axes(letters: str) -> str | None:
+    """Axes of "TZCYX" from the library's letters ("S" are colour samples); None if it does not know."""
+    axes = letters.replace("S", "C")
+    known = set(axes) <= set(AXES) and len(set(axes)) == len(axes) and {"Y", "X"} <= set(axes)
+    return axes if known else None
+
+
+def pixel_sizes(tif: TiffFile) -> tuple[dict[str, float], str]:
+    """Pixel size by axis and its unit ("µm" or "pixel"); of T, the interval in seconds."""
+    if tif.is_ome and tif.ome_metadata:
+        return _sizes_of_ome(tif.ome_metadata)
+    if tif.is_imagej and tif.imagej_metadata:
+        return _sizes_of_imagej(tif)
+    return {}, "pixel"
+
+
+def _sizes_of_ome(xml: str) -> tuple[dict[str, float], str]:
+    from tifffile import xml2dict
+
+    image = xml2dict(xml).get("OME", {}).get("Image", {})
+    pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
+    sizes, unit = {}, "pixel"
+    for axis in "ZYX":
+        size = pixels.get(f"PhysicalSize{axis}")
+        if size is not None:
+            sizes[axis], unit = in_micrometres(float(size), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+    if "TimeIncrement" in pixels:
+        sizes["T"] = float(pixels["TimeIncrement"])
+    return sizes, unit
+
+
+def _sizes_of_imagej(tif: TiffFile) -> tuple[dict[str, float], str]:
+    told = tif.imagej_metadata or {}
+    name = str(told.get("unit", "pixel"))
+    x, y = tif.pages.first.resolution  # pixels for each unit
+    sizes = {"X": 1 / x if x else 1.0, "Y": 1 / y if y else 1.0, "Z": float(told.get("spacing", 1.0))}
+    found = {axis: in_micrometres(size, name) for axis, size in sizes.items()}
+    interval = float(told.get("finterval", 0)) or 1.0
+    return {**{a: size for a, (size, _) in found.items()}, "T": interval}, found["X"][1]
+
+
+def _ome_sizes(sizes: dict[str, float], unit: str) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if unit != "pixel" or any(sizes.get(a, 1.0) != 1.0 for a in "ZYX"):
+        for axis in "ZYX":
+            if axis in sizes:
+                told |= {f"PhysicalSize{axis}": sizes[axis], f"PhysicalSize{axis}Unit": unit}
+    if sizes.get("T", 1.0) != 1.0:
+        told |= {"TimeIncrement": sizes["T"], "TimeIncrementUnit": "s"}
+    return told
+
+
+def _resolution(sizes: dict[str, float], unit: str) -> dict[str, Any]:
+    """TIFF's own resolution, for programs that do not read OME-XML."""
+    (x, known), (y, _) = in_micrometres(sizes["X"], unit), in_micrometres(sizes["Y"], unit)
+    if known != "µm" or x <= 0 or y <= 0:
+        return {}
+    return {"resolution": (1e4 / x, 1e4 / y), "resolutionunit": "CENTIMETER"}
+
+
+def _pick_level(series: TiffPageSeries, level: int, path: Path) -> TiffPageSeries:
+    if not 0 <= level < len(series.levels):
+        mend = f"{path.name} has levels 0 to {len(series.levels) - 1}"
+        raise InputError("level", level, mend)
+    return series.levels[level]
+
+
+def _load(path: Path, series: TiffPageSeries, level: int) -> Any:
+    import tifffile
+
+    if series.nbytes <= LOADED_BYTES:
+        return series.asarray()
+    if level == 0 and series.dataoffset is not None and series.keyframe.is_memmappable:
+        return tifffile.memmap(path, series=0, mode="r")
+    import zarr
+
+    return zarr.open(tifffile.imread(path, aszarr=True, series=0, level=level), mode="r")
+
+
+def _storable(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    if array.dtype.name not in OME_TYPES:
+        mend = "convert it to uint8, uint16, uint32, float32 or float64"
+        raise InputError("image", f"TIFF for {array.dtype}", mend)
+    return array
+
+
+@contextmanager
+def _watching(path: Path) -> Iterator[None]:
+    """Refuse the file if the library only logs that planes were lost."""
+    heard = _Listener()
+    log = logging.getLogger("tifffile")
+    log.addHandler(heard)
+    try:
+        yield
+    finally:
+        log.removeHandler(heard)
+    lost = [m for m in heard.messages if any(loss in m for loss in LOSSES)]
+    if lost:
+        mend = f"it is damaged or cut off ({lost[0][:160]}): copy or save it again"
+        raise InputError("image", path.name, mend)
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())

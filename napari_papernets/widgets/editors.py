@@ -1,0 +1,249 @@
+"""One editor for each kind of setting: a number, a choice, a yes or no, a list of indices, or automatic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QLocale, Qt, Signal
+from qtpy.QtGui import QValidator, QWheelEvent
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLineEdit,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
+
+from ..core.settings import FieldInfo
+
+LARGEST_INT = 2**31 - 1
+DECIMALS = 6
+
+
+class Editor(QWidget):
+    """Edits one value: ``value()``, ``setValue()``, ``valueChanged``."""
+
+    valueChanged = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.row = QHBoxLayout(self)
+        self.row.setContentsMargins(0, 0, 0, 0)
+        self.row.setSpacing(6)
+
+    def value(self) -> Any:
+        raise NotImplementedError
+
+    def setValue(self, value: Any) -> None:
+        raise NotImplementedError
+
+    def _tell(self, *_: object) -> None:
+        self.valueChanged.emit(self.value())
+
+    def _fill(self, widget: QWidget) -> None:
+        self.row.addWidget(widget, 1)
+        self.setFocusProxy(widget)
+
+
+class CalmComboBox(QComboBox):
+    """Takes the wheel only with the focus, so that scrolling a panel changes nothing in it; and it
+    shrinks with its panel instead of asking for the width of its longest entry."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(6)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class CalmSpinBox(QSpinBox):
+    """A whole number; takes the wheel only with the focus."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class CalmDoubleSpinBox(QDoubleSpinBox):
+    """A number shown without trailing zeros; takes the wheel only with the focus."""
+
+    def textFromValue(self, value: float) -> str:
+        return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class NumberEditor(Editor):
+    """A spin box for int or float, with the bounds and step of its field."""
+
+    def __init__(self, info: FieldInfo, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.spin = CalmSpinBox() if info.type is int else CalmDoubleSpinBox()
+        low = -LARGEST_INT if info.min is None else info.min
+        high = LARGEST_INT if info.max is None else info.max
+        if isinstance(self.spin, CalmDoubleSpinBox):
+            self.spin.setDecimals(DECIMALS)
+        self.spin.setRange(info.type(low), info.type(high))
+        self.spin.setSingleStep(info.type(info.step or 1))
+        self.spin.setLocale(QLocale.c())
+        self.spin.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.spin.setKeyboardTracking(False)
+        self.spin.setStepType(QAbstractSpinBox.StepType.DefaultStepType)
+        # Wide bounds (a million pixels) must not make a narrow panel wide.
+        self.spin.setMinimumWidth(60)
+        self.spin.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.spin.valueChanged.connect(self._tell)
+        self._fill(self.spin)
+
+    def value(self) -> int | float:
+        return self.spin.value()
+
+    def setValue(self, value: float) -> None:
+        self.spin.setValue(value)
+
+
+class ChoiceEditor(Editor):
+    """A combo box of texts."""
+
+    def __init__(self, info: FieldInfo, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.combo = CalmComboBox()
+        self.combo.addItems(list(info.choices))
+        self.combo.currentTextChanged.connect(self._tell)
+        self._fill(self.combo)
+
+    def value(self) -> str:
+        return self.combo.currentText()
+
+    def setValue(self, value: str) -> None:
+        self.combo.setCurrentText(value)
+
+
+class CheckEditor(Editor):
+    """A check box."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.box = QCheckBox()
+        self.box.toggled.connect(self._tell)
+        self._fill(self.box)
+
+    def value(self) -> bool:
+        return self.box.isChecked()
+
+    def setValue(self, value: bool) -> None:
+        self.box.setChecked(value)
+
+
+class IndexListEditor(Editor):
+    """A line of whole numbers from 0, separated by commas."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.line = QLineEdit()
+        self.line.setPlaceholderText("0, 1, 2")
+        self.line.setMinimumWidth(60)
+        self.line.setValidator(_IndexListValidator(self.line))
+        self.line.editingFinished.connect(self._tell)
+        self._fill(self.line)
+
+    def value(self) -> tuple[int, ...]:
+        words = self.line.text().replace(",", " ").split()
+        return tuple(int(word) for word in words)
+
+    def setValue(self, value: tuple[int, ...]) -> None:
+        self.line.setText(", ".join(str(v) for v in value))
+
+
+class _IndexListValidator(QValidator):
+    """Digits, commas and spaces; Qt 5 and 6 differ in their regular expression classes."""
+
+    def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
+        text = text or ""
+        fine = all(c.isdecimal() or c in ", " for c in text)
+        return (QValidator.State.Acceptable if fine else QValidator.State.Invalid), text, position
+
+
+class OptionalEditor(Editor):
+    """A check box "auto", which stands for None, beside the editor of the value.
+
+    Parameters
+    ----------
+    inner : Editor
+        Edits the value while "auto" is not checked.
+    start : object
+        What the inner editor shows first.
+    """
+
+    def __init__(self, inner: Editor, start: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.auto = QCheckBox("auto")
+        self.inner = inner
+        inner.setValue(start)
+        self.row.addWidget(self.auto)
+        self.row.addWidget(inner, 1)
+        self.setFocusProxy(self.auto)
+        self.auto.toggled.connect(inner.setDisabled)
+        self.auto.toggled.connect(self._tell)
+        inner.valueChanged.connect(self._tell)
+        self.auto.setChecked(True)
+
+    def value(self) -> Any:
+        if self.auto.isChecked():
+            return None
+        value = self.inner.value()
+        return None if value == () else value
+
+    def setValue(self, value: Any) -> None:
+        if value is not None:
+            self.inner.setValue(value)
+        self.auto.setChecked(value is None)
+
+
+def make_editor(info: FieldInfo, start: Any = None) -> Editor:
+    """The editor that fits a field, showing its default.
+
+    Parameters
+    ----------
+    info : FieldInfo
+        From a settings class.
+    start : object, optional
+        What an optional value starts from when "auto" is unchecked.
+    """
+    editor = _plain_editor(info)
+    if info.optional:
+        default_start = () if info.type is tuple else max(info.min or 0, 1)
+        editor = OptionalEditor(editor, default_start if start is None else start)
+    editor.setValue(info.default)
+    editor.setToolTip(f"<p>{info.tooltip}</p>")
+    editor.setAccessibleName(info.label)
+    return editor
+
+
+def _plain_editor(info: FieldInfo) -> Editor:
+    if info.choices:
+        return ChoiceEditor(info)
+    if info.type is bool:
+        return CheckEditor()
+    if info.type in (int, float):
+        return NumberEditor(info)
+    if info.type is tuple:
+        return IndexListEditor()
+    raise TypeError(f"no editor for {info.name} of type {info.type.__name__}")

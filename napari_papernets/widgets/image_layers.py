@@ -1,0 +1,157 @@
+"""What an Image layer of napari says about itself: its array, its axes, and what of it is in view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.errors import InputError
+from ..core.image import AXES, ImageBlock, Range, guess_axes
+from ..core.tiles import Region
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+SMALLEST_VIEW = 2  # pixels; less is a view beside the image
+
+
+def full_data(layer: napari.layers.Image) -> Any:
+    """The array of a layer at full resolution (level 0 of a multiscale image)."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def guess_layer_axes(layer: napari.layers.Image) -> str:
+    """Axes of the layer's array: from its axis labels where they are letters of TZCYX, else from its
+    shape.
+
+    Raises
+    ------
+    InputError
+        If the array has fewer than 2 or more than 5 axes.
+    """
+    shape = full_data(layer).shape
+    named = "".join(str(label).upper() for label in layer.axis_labels) + ("C" if layer.rgb else "")
+    if len(named) == len(shape) == len(set(named)) and set("YX") <= set(named) <= set(AXES):
+        return named
+    return guess_axes(shape, rgb=bool(layer.rgb))
+
+
+def layer_axes(layer: napari.layers.Image, axes: str) -> str:
+    """The axes that the layer shows: all of `axes`, without the colours of an RGB layer."""
+    return axes[:-1] if layer.rgb else axes
+
+
+def block_of(layer: napari.layers.Image, axes: str) -> ImageBlock:
+    """The layer as the engine takes it.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        Any image: RGB, multiscale (level 0 is taken), lazy.
+    axes : str
+        One letter of TZCYX for each axis of its array.
+
+    Raises
+    ------
+    InputError
+        If the axes do not fit, or the array cannot be an image.
+    """
+    if layer.rgb and axes[-1:] != "C":
+        mend = "the colours of an RGB layer are its last axis: end with C"
+        raise InputError("axes", repr(axes), mend)
+    sizes = [abs(float(s)) for s in layer.scale] + [1.0] * bool(layer.rgb)
+    if len(sizes) != len(axes):
+        sizes = []
+    return ImageBlock(
+        data=full_data(layer),
+        axes=axes,
+        scale=tuple(sizes),
+        name=str(layer.name),
+        unit=str(layer.units[-1]),
+        source=source_of(layer),
+    )
+
+
+def source_of(layer: napari.layers.Image) -> str:
+    """The file that a layer came from; empty where it is not a file that still exists."""
+    path = layer.source.path
+    return str(path) if path and Path(str(path)).exists() else ""
+
+
+def current_plane(
+    viewer: napari.viewer.Viewer, layer: napari.layers.Image, axes: str
+) -> tuple[int, ...]:
+    """Index of the plane in view along the stack axes of the image, whatever scale its layer has."""
+    shown = layer_axes(layer, axes)
+    point = np.asarray(viewer.dims.point, dtype=float)[-layer.ndim :]
+    position = np.asarray(layer.world_to_data(point))
+    sizes = full_data(layer).shape
+    return tuple(
+        int(np.clip(round(float(position[i])), 0, sizes[i] - 1))
+        for i, axis in enumerate(shown)
+        if axis in "TZ"
+    )
+
+
+def shows_plane(viewer: napari.viewer.Viewer, layer: napari.layers.Image, axes: str) -> bool:
+    """Whether the canvas shows Y and X of the image, flat."""
+    shown = layer_axes(layer, axes)
+    offset = viewer.dims.ndim - layer.ndim
+    on_canvas = {d - offset for d in viewer.dims.displayed}
+    return viewer.dims.ndisplay == 2 and on_canvas == {shown.index("Y"), shown.index("X")}
+
+
+def visible_region(viewer: napari.viewer.Viewer, layer: napari.layers.Image, axes: str) -> Region | None:
+    """The part of the plane that is on the canvas.
+
+    Returns
+    -------
+    (y0, y1, x0, x1) in pixels of the full resolution, or None
+        None where the canvas does not show Y and X, as in 3-D.
+
+    Raises
+    ------
+    InputError
+        If the image lies outside of the canvas.
+    """
+    if not shows_plane(viewer, layer, axes):
+        return None
+    shown = layer_axes(layer, axes)
+    data = full_data(layer)
+    ranges = [_in_view(layer, shown.index(a), data.shape[shown.index(a)]) for a in "YX"]
+    sizes = [data.shape[shown.index(a)] for a in "YX"]
+    for (start, stop), size in zip(ranges, sizes, strict=True):
+        if stop - start < min(SMALLEST_VIEW, size):
+            mend = "move the image into view (Home) or predict the whole image"
+            raise InputError("region", f"nothing of {layer.name} in view", mend)
+    return *ranges[0], *ranges[1]
+
+
+def crop_block(block: ImageBlock, origin: Sequence[int], shape: Sequence[int]) -> ImageBlock:
+    """The part of an image that a result covers.
+
+    Parameters
+    ----------
+    block : ImageBlock
+        The whole image.
+    origin, shape : sequence of int
+        Where the part starts, and its size, along the stack axes, then Y and X.
+    """
+    parts = {
+        axis: slice(o, o + n)
+        for axis, o, n in zip(block.stack_axes + "YX", origin, shape, strict=True)
+    }
+    index = tuple(parts.get(axis, slice(None)) for axis in block.axes)
+    return ImageBlock(block.data[index], block.axes, block.scale, block.name, block.unit, block.source)
+
+
+def _in_view(layer: napari.layers.Image, dim: int, size: int) -> Range:
+    factor = float(layer.downsample_factors[layer.data_level][dim]) if layer.multiscale else 1.0
+    low, high = (int(c) for c in layer.corner_pixels[:, dim])
+    if low == high == 0:  # not drawn yet
+        return 0, size
+    return max(0, int(low * factor)), min(size, int(np.ceil((high + 1) * factor)))

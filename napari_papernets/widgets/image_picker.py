@@ -1,0 +1,208 @@
+"""Choose an image layer, and see and correct what its axes and channels are taken for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+
+from ..core.errors import InputError
+from ..core.image import ImageBlock, check_axes
+from ..core.settings import FieldInfo, PredictSettings
+from .editors import CalmComboBox, make_editor
+from .image_layers import block_of, full_data, guess_layer_axes
+from .outputs import is_output
+from .settings_form import add_row, aligned_rows
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+LAYER_HELP = "The image to segment: any Image layer, grey or RGB, multiscale or lazy."
+AXES_HELP = (
+    "One letter for each axis of the image: T time, Z depth, C channels, Y rows, X columns. "
+    "It is guessed from the shape; correct it if it is wrong (a stack of 3 planes looks like 3 "
+    "channels). T and Z are segmented plane by plane."
+)
+
+
+class ImagePicker(QWidget):
+    """Edits the choice of an image.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose image layers are offered; our own results are not.
+
+    Attributes
+    ----------
+    changed : Signal()
+        Another layer, other axes or other channels.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layers: list[napari.layers.Image] = []
+        self._corrected: dict[Any, str] = {}
+        self.combo = CalmComboBox()
+        self.axes = QLineEdit()
+        self.axes.setMinimumWidth(60)
+        self.shape = QLabel()
+        self.channels = make_editor(_channels_field())
+        self._lay_out()
+        self.combo.currentIndexChanged.connect(self._on_layer)
+        self.axes.textEdited.connect(self._on_axes)
+        self.channels.valueChanged.connect(lambda _: self.changed.emit())
+        for happening in ("inserted", "removed", "reordered"):
+            getattr(viewer.layers.events, happening).connect(self._refill)
+        self._refill()
+        self._select_active()
+
+    def layer(self) -> napari.layers.Image:
+        """The chosen layer.
+
+        Raises
+        ------
+        InputError
+            If there is no image.
+        """
+        index = self.combo.currentIndex()
+        if not 0 <= index < len(self._layers):
+            mend = "open an image (File → Open Sample → Papernets has some)"
+            raise InputError("image", "no image layer", mend)
+        return self._layers[index]
+
+    def axes_text(self) -> str:
+        """The axes as shown, upper case; not checked."""
+        return self.axes.text().strip().upper()
+
+    def block(self) -> ImageBlock:
+        """The image as the engine takes it.
+
+        Raises
+        ------
+        InputError
+            If there is none, or the axes do not fit.
+        """
+        return block_of(self.layer(), self.axes_text())
+
+    def wanted_channels(self) -> tuple[int, ...] | None:
+        """Channels to use, None for all of them."""
+        return self.channels.value()
+
+    def is_stack(self) -> bool:
+        """Whether there is more than one plane."""
+        text = self.axes_text()
+        return bool(self._layers) and self._problem() is None and bool(set(text) & set("TZ"))
+
+    def close_events(self) -> None:
+        """Let go of the viewer."""
+        for happening in ("inserted", "removed", "reordered"):
+            getattr(self._viewer.layers.events, happening).disconnect(self._refill)
+        for layer in self._layers:
+            layer.events.name.disconnect(self._rename)
+
+    def _refill(self, event: object = None) -> None:
+        from napari.layers import Image
+
+        before = self._current_id()
+        known = {layer.unique_id for layer in self._layers}
+        for layer in self._layers:
+            layer.events.name.disconnect(self._rename)
+        images = [la for la in self._viewer.layers if isinstance(la, Image) and not is_output(la)]
+        self._layers = images
+        for layer in images:
+            layer.events.name.connect(self._rename)
+        ids = [layer.unique_id for layer in images]
+        fresh = [i for i, identity in enumerate(ids) if identity not in known]
+        self.combo.blockSignals(True)
+        self.combo.clear()
+        self.combo.addItems([str(layer.name) for layer in images])
+        if fresh:
+            self.combo.setCurrentIndex(fresh[-1])
+        elif before in ids:
+            self.combo.setCurrentIndex(ids.index(before))
+        self.combo.blockSignals(False)
+        if self._current_id() != before or not images:
+            self._on_layer()
+
+    def _rename(self, event: object = None) -> None:
+        for index, layer in enumerate(self._layers):
+            self.combo.setItemText(index, str(layer.name))
+
+    def _select_active(self) -> None:
+        active = self._viewer.layers.selection.active
+        ids = [layer.unique_id for layer in self._layers]
+        if active is not None and active.unique_id in ids:
+            self.combo.setCurrentIndex(ids.index(active.unique_id))
+
+    def _current_id(self) -> Any:
+        index = self.combo.currentIndex()
+        return self._layers[index].unique_id if 0 <= index < len(self._layers) else None
+
+    def _on_layer(self, *_: object) -> None:
+        text = ""
+        if self._current_id() is not None:
+            layer = self.layer()
+            text = self._corrected.get(layer.unique_id) or _guess(layer)
+        self.axes.setText(text)
+        self._show_problem()
+        self.changed.emit()
+
+    def _on_axes(self) -> None:
+        if self._current_id() is not None:
+            self._corrected[self._current_id()] = self.axes_text()
+        self._show_problem()
+        self.changed.emit()
+
+    def _problem(self) -> InputError | None:
+        if self._current_id() is None:
+            return None
+        layer = self.layer()
+        try:
+            check_axes(self.axes_text(), full_data(layer).shape, str(layer.name))
+        except InputError as error:
+            return error
+        return None
+
+    def _show_problem(self) -> None:
+        """The shape beside the axes; where they do not fit, why, and a red frame."""
+        problem, there = self._problem(), self._current_id() is not None
+        sizes = full_data(self.layer()).shape if there else ()
+        self.shape.setText(" × ".join(str(n) for n in sizes))
+        self.axes.setStyleSheet("border: 1px solid #d9534f;" if problem else "")
+        self.axes.setToolTip(f"<p>{problem}</p>" if problem else f"<p>{AXES_HELP}</p>")
+        has_channels = there and "C" in self.axes_text()
+        self._channels_label.setVisible(has_channels)
+        self.channels.setVisible(has_channels)
+
+    def _lay_out(self) -> None:
+        rows = aligned_rows()
+        beside = QWidget()
+        line = QHBoxLayout(beside)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.axes, 1)
+        line.addWidget(self.shape)
+        add_row(rows, "Layer", self.combo, LAYER_HELP)
+        add_row(rows, "Axes", beside, AXES_HELP).setBuddy(self.axes)
+        self.axes.setAccessibleName("Axes")
+        info = _channels_field()
+        self._channels_label = add_row(rows, info.label, self.channels, info.tooltip)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(rows)
+
+
+def _channels_field() -> FieldInfo:
+    return next(info for info in PredictSettings.fields() if info.name == "channels")
+
+
+def _guess(layer: napari.layers.Image) -> str:
+    try:
+        return guess_layer_axes(layer)
+    except InputError:
+        return ""

@@ -1,0 +1,123 @@
+"""Brings what the engine's door tells, on a thread of its own, to the thread of the window."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from qtpy.QtCore import QObject, Signal
+
+from ..core.events import Event
+
+Prepare = Callable[[Any], Any]
+
+
+class Job(Protocol):
+    """What the door gives for a submitted job."""
+
+    def cancel(self) -> None: ...
+
+
+class Engine(Protocol):
+    """What a panel needs of the engine's door."""
+
+    @property
+    def info(self) -> Any: ...
+
+    def start(self) -> None: ...
+
+    def submit(
+        self,
+        verb: str,
+        *,
+        on_event: Callable[[Event], None],
+        on_returned: Callable[[Any], None],
+        on_failed: Callable[[BaseException], None],
+        on_cancelled: Callable[[], None],
+        **arguments: Any,
+    ) -> Job: ...
+
+    def diagnostics(self) -> str: ...
+
+    def close(self) -> None: ...
+
+
+class JobAdapter(QObject):
+    """One job of the engine, with Qt signals on the thread that this object lives on.
+
+    Exactly one of `returned`, `failed` and `cancelled` is emitted, unless the adapter was told to
+    `forget` the job.
+
+    Attributes
+    ----------
+    event : Signal(object)
+        Every event of the job, in order.
+    returned : Signal(object)
+        What the job returned, after `prepare`.
+    failed : Signal(object)
+        The error.
+    cancelled : Signal()
+        The job ended because it was told to.
+    """
+
+    event = Signal(object)
+    returned = Signal(object)
+    failed = Signal(object)
+    cancelled = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._job: Job | None = None
+        self._forgotten = False
+
+    def start(
+        self, engine: Engine, verb: str, prepare: Prepare | None = None, **arguments: Any
+    ) -> None:
+        """Submit a job.
+
+        Parameters
+        ----------
+        engine : Engine
+            The door.
+        verb : str
+            Such as "predict".
+        prepare : callable, optional
+            Called with the result on the door's thread; what it returns is what `returned` brings.
+            Work on large arrays belongs here, since it would stop the window.
+        **arguments
+            Of the verb.
+        """
+
+        def on_returned(result: Any) -> None:
+            try:
+                result = prepare(result) if prepare else result
+            except Exception as error:  # noqa: BLE001 - shown to the user like any failure of the job
+                self._pass_on(self.failed, error)
+            else:
+                self._pass_on(self.returned, result)
+
+        self._job = engine.submit(
+            verb,
+            on_event=lambda event: self._pass_on(self.event, event),
+            on_returned=on_returned,
+            on_failed=lambda error: self._pass_on(self.failed, error),
+            on_cancelled=lambda: self._pass_on(self.cancelled),
+            **arguments,
+        )
+
+    def cancel(self) -> None:
+        """Ask the job to end; `cancelled` follows."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def forget(self) -> None:
+        """Cancel, and emit nothing any more."""
+        self._forgotten = True
+        self.cancel()
+
+    def _pass_on(self, signal: Any, *values: Any) -> None:
+        # A signal emitted on another thread is queued for the receiver's. The window may be gone by now.
+        if not self._forgotten:
+            with contextlib.suppress(RuntimeError):
+                signal.emit(*values)

@@ -1,0 +1,129 @@
+"""Layers that belong to this plugin: made once, updated afterwards, never mixed up with the user's own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .placement import Placement
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+PROVENANCE = "papernets"  # metadata key of the account of how a result was made
+OUTPUT = "papernets_output"  # metadata key by which a layer of ours is known again
+EDITED = "papernets_edited"  # metadata key that protects what the user painted
+
+
+def output_key(role: str, image: napari.layers.Layer) -> str:
+    """Names one output of one image layer."""
+    return f"{role} of {image.unique_id}"
+
+
+def is_output(layer: napari.layers.Layer) -> bool:
+    """Whether this plugin made the layer."""
+    return OUTPUT in layer.metadata
+
+
+def find_output(viewer: napari.viewer.Viewer, key: str) -> napari.layers.Layer | None:
+    """The layer to update: it has this key, and the user neither renamed it nor painted on it."""
+    for layer in viewer.layers:
+        mark = layer.metadata.get(OUTPUT, {})
+        untouched = mark.get("name") == str(layer.name) and not layer.metadata.get(EDITED)
+        if mark.get("key") == key and untouched:
+            return layer
+    return None
+
+
+def put_output(
+    viewer: napari.viewer.Viewer,
+    kind: str,
+    key: str,
+    name: str,
+    data: Any,
+    placement: Placement,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> napari.layers.Layer:
+    """Show `data` in the output layer of that key, making it where there is none.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to look and to add.
+    kind : {"labels", "image", "shapes"}
+        Type of the layer.
+    key, name : str
+        See `find_output`; the name of a new layer.
+    data : object
+        What the layer holds.
+    placement : Placement
+        Where it lies.
+    metadata : mapping, optional
+        Added to the layer's.
+    **options
+        Further attributes of the layer.
+    """
+    layer = find_output(viewer, key)
+    if layer is not None and (kind == "shapes" or layer.ndim != data.ndim):
+        viewer.layers.remove(layer)
+        layer = None
+    if layer is None:
+        layer = _add(viewer, kind, key, name, data, placement, options)
+    else:
+        update_layer(layer, data, placement)
+        for attribute, value in options.items():
+            setattr(layer, attribute, value)
+    layer.metadata.update(metadata or {})
+    return layer
+
+
+def update_layer(layer: napari.layers.Layer, data: Any, placement: Placement) -> None:
+    """New data and place for a layer of the same number of axes."""
+    layer.data = data
+    for attribute, value in placement.options().items():
+        setattr(layer, attribute, value)
+
+
+@contextlib.contextmanager
+def undisturbed_selection(viewer: napari.viewer.Viewer) -> Iterator[None]:
+    """Keep the layer that the user works on selected while layers are added."""
+    active = viewer.layers.selection.active
+    yield
+    if active is not None and is_shown(viewer, active):
+        viewer.layers.selection.active = active
+
+
+def is_shown(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> bool:
+    """Whether the layer is (still) in the viewer."""
+    return any(other.unique_id == layer.unique_id for other in viewer.layers)
+
+
+def _add(
+    viewer: napari.viewer.Viewer,
+    kind: str,
+    key: str,
+    name: str,
+    data: Any,
+    placement: Placement,
+    options: Mapping[str, Any],
+) -> napari.layers.Layer:
+    add = {"labels": viewer.add_labels, "image": viewer.add_image, "shapes": viewer.add_shapes}[kind]
+    with undisturbed_selection(viewer):
+        layer = add(data, name=name, **options, **placement.options())
+    layer.metadata[OUTPUT] = {"key": key, "name": str(layer.name)}
+    if kind == "labels":
+        _mark_when_painted(layer)
+    return layer
+
+
+def _mark_when_painted(layer: napari.layers.Labels) -> None:
+    """Remember that the user corrected a result: it is then never overwritten."""
+
+    def mark(_: object = None) -> None:
+        layer.metadata[EDITED] = True
+
+    layer.events.paint.connect(mark)

@@ -1,0 +1,175 @@
+"""What to do with a result: measure its objects, copy the command that repeats it, copy diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QWidget
+from superqt.utils import create_worker
+
+from ..core.errors import InputError
+from ..core.image import ImageBlock
+from .image_layers import crop_block
+from .outputs import PROVENANCE
+from .run_plan import RunPlan
+from .table_window import Columns, TableWindow
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+HELP = {
+    "measure": (
+        "Measure every object of the selected labels layer, or of the last result: size, shape, place and "
+        "brightness, in pixels and physical units, as a table that can be saved as CSV."
+    ),
+    "command": (
+        "Copy the command line that repeats the last result (or that of the selected layer) exactly, "
+        "to be pasted into a terminal."
+    ),
+    "diagnostics": "Copy versions, device and the engine's log, for a report of a problem.",
+}
+
+
+class ResultActions(QWidget):
+    """Buttons that act on the selected result.
+
+    Attributes
+    ----------
+    told : Signal(str)
+        What was done, one line.
+    failed : Signal(object)
+        The error.
+    diagnosticsRequested : Signal()
+        The panel copies them, since it knows the engine.
+    """
+
+    told = Signal(str)
+    failed = Signal(object)
+    diagnosticsRequested = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._plans: dict[Any, RunPlan] = {}
+        self._last: Any = None
+        self.windows: list[TableWindow] = []
+        self.measure = self._button("Measure…", HELP["measure"], self._on_measure)
+        self.command = self._button("Copy command", HELP["command"], self._on_command)
+        self.diagnostics = self._button(
+            "Diagnostics", HELP["diagnostics"], self.diagnosticsRequested.emit
+        )
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for button in (self.measure, self.command, self.diagnostics):
+            layout.addWidget(button, 1)
+
+    def add_result(self, layer: napari.layers.Labels, plan: RunPlan) -> None:
+        """A run gave this layer."""
+        shown = {la.unique_id for la in self._viewer.layers}
+        self._plans = {key: p for key, p in self._plans.items() if key in shown}
+        self._plans[layer.unique_id] = plan
+        self._last = layer.unique_id
+
+    def labels_layer(self) -> napari.layers.Labels:
+        """The selected labels layer, else the last result.
+
+        Raises
+        ------
+        InputError
+            If there is neither.
+        """
+        from napari.layers import Labels
+
+        active = self._viewer.layers.selection.active
+        if isinstance(active, Labels):
+            return active
+        for layer in self._viewer.layers:
+            if layer.unique_id == self._last:
+                return layer
+        raise InputError("labels", "no result yet", "run a prediction or select a labels layer")
+
+    def command_text(self) -> str:
+        """The command that repeats the selected or last result.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        layer = self._viewer.layers.selection.active
+        if layer is None or not layer.metadata.get(PROVENANCE):
+            layer = self.labels_layer()
+        command = layer.metadata.get(PROVENANCE, {}).get("command")
+        if not command:
+            mend = "select a layer that a run of this panel made"
+            raise InputError("labels", f"{layer.name}, which has no provenance", mend)
+        return str(command)
+
+    def _on_command(self) -> None:
+        try:
+            text = self.command_text()
+        except InputError as error:
+            self.failed.emit(error)
+            return
+        QApplication.clipboard().setText(text)
+        self.told.emit(f"Copied: {text}")
+
+    def _on_measure(self) -> None:
+        try:
+            layer = self.labels_layer()
+        except InputError as error:
+            self.failed.emit(error)
+            return
+        plan = self._plans.get(layer.unique_id)
+        image = crop_block(plan.image, plan.origin, plan.shape) if plan else None
+        labels = plan.take_back(layer.data) if plan else layer.data
+        self.measure.setEnabled(False)
+        worker = create_worker(_measure, np.array(labels), image)
+        worker.returned.connect(lambda columns: self._show(columns, layer, plan))
+        worker.errored.connect(self.failed)
+        worker.finished.connect(lambda: self.measure.setEnabled(True))
+        worker.start()
+
+    def _show(self, columns: Columns, layer: napari.layers.Labels, plan: RunPlan | None) -> None:
+        window = TableWindow(columns, f"Objects of {layer.name}", f"{layer.name} objects", self)
+        window.saved.connect(lambda path: self.told.emit(f"Saved {path}"))
+        window.problem.connect(self.failed)
+        window.rowChosen.connect(lambda row: _look_at(self._viewer, layer, columns, row))
+        window.destroyed.connect(lambda: self._forget(window))
+        self.windows.append(window)
+        window.show()
+
+    def _forget(self, window: TableWindow) -> None:
+        self.windows = [w for w in self.windows if w is not window]
+
+    def _button(self, text: str, tooltip: str, action: Any) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(f"<p>{tooltip}</p>")
+        button.clicked.connect(lambda: action())
+        return button
+
+
+def _measure(labels: Any, image: ImageBlock | None) -> Columns:
+    from ..measure import measure
+
+    return measure(labels, image)
+
+
+def _look_at(
+    viewer: napari.viewer.Viewer, layer: napari.layers.Labels, columns: Mapping[str, Any], row: int
+) -> None:
+    """Bring an object to the middle of the view and select its label."""
+    if not any(other.unique_id == layer.unique_id for other in viewer.layers):
+        return
+    layer.selected_label = int(columns["label"][row])
+    index = [columns[axis][row] for axis in ("t", "z") if axis in columns]
+    place = [*index, columns["y"][row], columns["x"][row]]
+    if len(place) == layer.ndim:
+        world = layer.data_to_world([float(v) for v in place])
+        for dim, value in enumerate(world[:-2]):
+            viewer.dims.set_point(viewer.dims.ndim - layer.ndim + dim, value)
+        viewer.camera.center = (0.0, *world[-2:])

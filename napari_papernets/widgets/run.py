@@ -1,0 +1,99 @@
+"""One prediction from press to result: the job, its layer, and its bar in the activity dock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from ..core.events import Event
+from ..core.results import Prediction
+from .activity import ActivityBar
+from .job_adapter import Engine, JobAdapter
+from .label_sink import LabelSink
+from .probability_layers import show_probabilities
+from .run_plan import RunPlan
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+class Run(QObject):
+    """Runs one plan and keeps its layers up to date.
+
+    Attributes
+    ----------
+    progressed : Signal(object)
+        Every event of the job.
+    finished : Signal(object, object)
+        The labels layer and the Prediction.
+    failed : Signal(object)
+        The error; the layers are as before the run.
+    cancelled : Signal()
+        Likewise.
+    """
+
+    progressed = Signal(object)
+    finished = Signal(object, object)
+    failed = Signal(object)
+    cancelled = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        engine: Engine,
+        plan: RunPlan,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.plan = plan
+        self._viewer, self._engine = viewer, engine
+        self._steps: Iterator[None] = iter(())
+        self._job = JobAdapter(self)
+        self._job.event.connect(self._on_event)
+        self._job.returned.connect(self._on_returned)
+        self._job.failed.connect(self._on_failed)
+        self._job.cancelled.connect(self._on_cancelled)
+
+    def start(self) -> None:
+        """Show the empty layer and submit the job."""
+        self._sink = LabelSink(self._viewer, self.plan, self)
+        self._activity = ActivityBar(self.plan.name, self.cancel)
+        self._job.start(self._engine, "predict", self.plan.prepare, **self.plan.arguments())
+
+    def cancel(self) -> None:
+        """Ask the job to end."""
+        self._job.cancel()
+
+    def leave(self) -> None:
+        """The panel goes away: drop the job and say nothing more."""
+        self._job.forget()
+        self._activity.close()
+        self._sink.abandon()
+
+    def _on_event(self, event: Event) -> None:
+        self._sink.add(event)
+        self.progressed.emit(event)
+        self._activity.show_event(event)  # last: napari handles waiting events in there
+
+    def _on_returned(self, result: Prediction) -> None:
+        self._activity.close()
+        layer = self._sink.finish(result)
+        self._steps = show_probabilities(self._viewer, self.plan, result)
+        QTimer.singleShot(0, self._add_probabilities)
+        self.finished.emit(layer, result)
+
+    def _add_probabilities(self) -> None:
+        if next(self._steps, self) is not self:
+            QTimer.singleShot(0, self._add_probabilities)
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._activity.close()
+        self._sink.abandon()
+        self.failed.emit(error)
+
+    def _on_cancelled(self) -> None:
+        self._activity.close()
+        self._sink.abandon()
+        self.cancelled.emit()

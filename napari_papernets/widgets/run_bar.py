@@ -1,0 +1,139 @@
+"""Start, watch and cancel: the three run buttons, the progress bar with the time left, Cancel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from ..core.events import Event, Notice, Started, TileDone
+
+BUTTONS = {
+    "view": (
+        "Preview view",
+        "Segment only what is in view now; quick, to find good settings (Alt+V). The labels are "
+        "those that the whole image would get there.",
+    ),
+    "plane": ("Whole image", "Segment the whole plane that is in view (Alt+W)."),
+    "stack": ("Whole stack", "Segment every plane along T and Z (Alt+S)."),
+}
+KEYS = {"view": "Alt+V", "plane": "Alt+W", "stack": "Alt+S", "cancel": "Alt+C"}
+
+
+class RunBar(QWidget):
+    """Asks for runs and shows how one goes; it starts nothing itself.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds, monotonic.
+
+    Attributes
+    ----------
+    runRequested : Signal(str)
+        "view", "plane" or "stack".
+    cancelRequested : Signal()
+        Cancel was pressed.
+    """
+
+    runRequested = Signal(str)
+    cancelRequested = Signal()
+
+    def __init__(
+        self, parent: QWidget | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(parent)
+        self._clock, self._began = clock, 0.0
+        self.buttons = {name: self._run_button(name) for name in BUTTONS}
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName("Progress")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setShortcut(KEYS["cancel"])
+        self.cancel.setToolTip("Stop this run and put the layers back as they were (Alt+C).")
+        self.cancel.clicked.connect(self._ask_to_cancel)
+        self.status = QLabel()
+        self._lay_out()
+        self.set_idle()
+
+    def set_stack(self, is_stack: bool) -> None:
+        """Offer the whole stack only where there is one."""
+        self.buttons["stack"].setVisible(is_stack)
+
+    def set_waiting(self) -> None:
+        """A run was submitted; its plan is not known yet."""
+        self._began = self._clock()
+        self.bar.setRange(0, 0)
+        self._switch(running=True, text="Starting…")
+
+    def set_idle(self) -> None:
+        """Nothing runs."""
+        self._switch(running=False, text="")
+
+    def show_event(self, event: Event) -> None:
+        """Follow the events of a prediction."""
+        if isinstance(event, Started):
+            self._began = self._clock()
+            self.bar.setRange(0, event.total)
+            self.bar.setValue(0)
+            self.status.setText(f"0 of {event.total} {event.unit}s")
+        elif isinstance(event, TileDone):
+            self.bar.setValue(event.done)
+            left = self._time_left(event.done, event.total)
+            self.status.setText(f"{event.done} of {event.total} tiles{left}")
+        elif isinstance(event, Notice):
+            self.status.setText(event.message)
+
+    def _time_left(self, done: int, total: int) -> str:
+        if done == total:
+            return " · finishing"
+        seconds = (self._clock() - self._began) / done * (total - done)
+        return f" · {duration(seconds)} left"
+
+    def _ask_to_cancel(self) -> None:
+        self.cancel.setEnabled(False)
+        self.status.setText("Cancelling…")
+        self.cancelRequested.emit()
+
+    def _switch(self, running: bool, text: str) -> None:
+        for button in self.buttons.values():
+            button.setEnabled(not running)
+        self.cancel.setEnabled(running)
+        self._progress.setVisible(running)
+        self.status.setText(text)
+
+    def _run_button(self, name: str) -> QPushButton:
+        text, tooltip = BUTTONS[name]
+        button = QPushButton(text)
+        button.setShortcut(KEYS[name])
+        button.setToolTip(f"<p>{tooltip}</p>")
+        button.clicked.connect(lambda: self.runRequested.emit(name))
+        return button
+
+    def _lay_out(self) -> None:
+        starts, watch = QHBoxLayout(), QHBoxLayout()
+        for button in self.buttons.values():
+            starts.addWidget(button, 1)
+        watch.addWidget(self.bar, 1)
+        watch.addWidget(self.cancel)
+        self._progress = QWidget()
+        inside = QVBoxLayout(self._progress)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addLayout(watch)
+        inside.addWidget(self.status)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(starts)
+        layout.addWidget(self._progress)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person: "8 s", "2:05 min", "1:10 h"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"

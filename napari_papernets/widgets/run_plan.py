@@ -1,0 +1,203 @@
+"""What one press of a run button means: the arguments of ``predict``, and where its answer belongs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import InputError
+from ..core.image import ImageBlock
+from ..core.model import ModelRef
+from ..core.results import Prediction
+from ..core.settings import PredictSettings
+from ..core.tiles import Region
+from .image_layers import current_plane, layer_axes, visible_region
+from .outputs import output_key
+from .placement import Placement, lay_out, placement_of
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+Kind = Literal["view", "plane", "stack"]
+
+NOT_FLAT = "The view is not a flat Y-X plane: the preview takes the whole plane."
+
+
+@dataclass(frozen=True, eq=False)
+class RunPlan:
+    """A run that was asked for, as values: what the viewer does meanwhile does not change it.
+
+    Attributes
+    ----------
+    image : ImageBlock
+        The image.
+    model : ModelRef
+        The model.
+    settings : PredictSettings
+        The settings.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    probabilities : bool
+        Whether probabilities are wanted.
+    region : (y0, y1, x0, x1) or None
+        The pixels to do; None for all.
+    planes : tuple of tuple of int, or None
+        The planes to do; None for all.
+    focus : (y, x) or None
+        What to do first.
+    like : str
+        Axes of the image layer (of an RGB layer without the colours).
+    placement : Placement
+        Of the image layer.
+    key, name : str
+        Of the labels layer.
+    note : str
+        What the user should know before.
+    """
+
+    image: ImageBlock
+    model: ModelRef
+    settings: PredictSettings
+    device: str
+    probabilities: bool
+    region: Region | None
+    planes: tuple[tuple[int, ...], ...] | None
+    focus: tuple[float, float] | None
+    like: str
+    placement: Placement
+    key: str
+    name: str
+    note: str = ""
+
+    @property
+    def instances(self) -> bool:
+        """Whether the labels are objects, not classes."""
+        wanted = self.settings.output
+        return (self.model.spec.task if wanted == "auto" else wanted) == "instances"
+
+    @property
+    def axes(self) -> str:
+        """Axes of the answer: those of the stack, then Y and X."""
+        return self.image.stack_axes + "YX"
+
+    @property
+    def origin(self) -> tuple[int, ...]:
+        """Where the answer starts in the image, along `axes`."""
+        plane = self.planes[0] if self.planes else (0,) * len(self.image.stack_axes)
+        return (*plane, *((self.region[0], self.region[2]) if self.region else (0, 0)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of the answer along `axes`."""
+        stack = (1,) * len(self.image.stack_axes) if self.planes else self.image.stack_shape
+        if self.region is None:
+            return (*stack, *self.image.plane_shape)
+        y0, y1, x0, x1 = self.region
+        return (*stack, y1 - y0, x1 - x0)
+
+    @property
+    def label_type(self) -> np.dtype[Any]:
+        """Type of the labels layer. It stays the same from the first tile to the result, since napari
+        takes five times as long to swap data of another type."""
+        return np.dtype(np.uint16 if self.instances else np.uint8)
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the verb ``predict``."""
+        return dict(
+            image=self.image,
+            model=self.model,
+            settings=self.settings,
+            device=self.device,
+            probabilities=self.probabilities,
+            region=self.region,
+            planes=self.planes,
+            focus=self.focus,
+        )
+
+    def prepare(self, result: Prediction) -> Prediction:
+        """Bring an answer into the shape and type that its layers take; free of Qt and napari.
+
+        Returns
+        -------
+        Prediction
+            labels with `shape`, in `label_type` unless an object number is too large for it, and
+            probabilities of shape (K, *shape) or None.
+        """
+        labels = np.asarray(result.labels).reshape(self.shape)
+        if np.can_cast(labels.dtype, self.label_type) or labels.max() <= np.iinfo(self.label_type).max:
+            labels = labels.astype(self.label_type, copy=not labels.flags.writeable)
+        chances = result.probabilities
+        if chances is not None:
+            chances = np.asarray(chances).reshape(len(chances), *self.shape)
+        return Prediction(labels, chances, result.provenance)
+
+    def place(self, array: NDArray[Any]) -> tuple[NDArray[Any], Placement]:
+        """An array with `axes` as its layer takes it, and where that layer lies."""
+        sizes = {axis: self.image.size(axis) for axis in self.like}
+        laid, dims = lay_out(array, self.axes, self.like, sizes)
+        starts = dict(zip(self.axes, self.origin, strict=True))
+        return laid, self.placement.keep(dims).part([starts.get(self.like[d], 0) for d in dims])
+
+    def take_back(self, shown: NDArray[Any]) -> NDArray[Any]:
+        """The array with `axes` that `place` had laid out as `shown` (which the user may have edited)."""
+        there = self.like[len(self.like) - shown.ndim :]
+        index = tuple(0 if axis not in self.axes else slice(None) for axis in there)
+        order = [axis for axis in there if axis in self.axes]
+        return shown[index].transpose([order.index(axis) for axis in self.axes])
+
+
+def plan_run(
+    viewer: napari.viewer.Viewer,
+    layer: napari.layers.Image,
+    image: ImageBlock,
+    model: ModelRef,
+    settings: PredictSettings,
+    kind: Kind,
+    device: str = "auto",
+    probabilities: bool = False,
+) -> RunPlan:
+    """Work out a run from the state of the viewer.
+
+    Raises
+    ------
+    InputError
+        If the model or the channels do not fit, or a preview was asked of an image out of view.
+    """
+    model.spec.pick_channels(image, settings.channels)
+    in_view, note = _look(viewer, layer, image.axes, kind)
+    whole = in_view is None or in_view == (0, image.plane_shape[0], 0, image.plane_shape[1])
+    one_plane = image.stack_axes and kind != "stack"
+    suffix = {"view": " preview", "plane": " plane" if one_plane else "", "stack": ""}[kind]
+    name = model.name if settings.output in ("auto", model.spec.task) else f"{model.name} {settings.output}"
+    return RunPlan(
+        image=image,
+        model=model,
+        settings=settings,
+        device=device,
+        probabilities=probabilities,
+        region=in_view if kind == "view" and not whole else None,
+        planes=(current_plane(viewer, layer, image.axes),) if one_plane else None,
+        focus=((in_view[0] + in_view[1]) / 2, (in_view[2] + in_view[3]) / 2) if in_view else None,
+        like=layer_axes(layer, image.axes),
+        placement=placement_of(layer),
+        key=output_key(f"labels {name}{suffix}", layer),
+        name=f"{image.name} {name}{suffix}",
+        note=note,
+    )
+
+
+def _look(
+    viewer: napari.viewer.Viewer, layer: napari.layers.Image, axes: str, kind: Kind
+) -> tuple[Region | None, str]:
+    """What is in view, and what to say where that cannot be told."""
+    try:
+        in_view = visible_region(viewer, layer, axes)
+    except InputError:
+        if kind == "view":
+            raise
+        return None, ""
+    return in_view, NOT_FLAT if in_view is None and kind == "view" else ""

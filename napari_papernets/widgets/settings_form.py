@@ -1,0 +1,133 @@
+"""A form made from a settings class: its labels, tooltips, ranges and defaults are those of the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Generic, TypeVar
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from ..core.settings import FieldInfo, Settings
+from .editors import Editor, make_editor
+
+S = TypeVar("S", bound=Settings)
+
+LABEL_WIDTH = "Smallest object "
+
+
+class SettingsForm(QWidget, Generic[S]):
+    """Edits one frozen settings value.
+
+    Parameters
+    ----------
+    kind : type
+        A subclass of ``Settings``; a fresh form holds its defaults.
+    basic : collection of str
+        Fields that are always in sight; the others are folded away under "Advanced".
+    leave_out : collection of str
+        Fields that are edited elsewhere: they keep what `setValue` was given.
+    starts : mapping, optional
+        What optional fields start from when "auto" is unchecked.
+
+    Attributes
+    ----------
+    basic_rows, advanced_rows : QFormLayout
+        Where a panel may add rows of its own.
+    advanced : QCollapsible
+        The folded part.
+    valueChanged : Signal(object)
+        With the new settings, after an edit that gives valid ones.
+    """
+
+    valueChanged = Signal(object)
+
+    def __init__(
+        self,
+        kind: type[S],
+        *,
+        basic: Collection[str],
+        leave_out: Collection[str] = (),
+        starts: Mapping[str, Any] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._base = kind()
+        self._editors: dict[str, Editor] = {}
+        self.basic_rows, self.advanced_rows = aligned_rows(), aligned_rows()
+        self.advanced = _folded(self.advanced_rows)
+        for info in kind.fields():
+            if info.name not in leave_out:
+                rows = self.basic_rows if info.name in basic else self.advanced_rows
+                self._add(info, rows, (starts or {}).get(info.name))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self.basic_rows)
+        layout.addWidget(self.advanced)
+
+    def value(self) -> S:
+        """The settings that are shown.
+
+        Raises
+        ------
+        InputError
+            If they do not pass the checks of their class.
+        """
+        return self._base.replace(**{name: e.value() for name, e in self._editors.items()})
+
+    def setValue(self, settings: S) -> None:
+        """Show other settings; `valueChanged` is emitted once."""
+        self._base = settings
+        self.blockSignals(True)
+        for name, editor in self._editors.items():
+            editor.setValue(getattr(settings, name))
+        self.blockSignals(False)
+        self._tell()
+
+    def editor(self, name: str) -> Editor:
+        """The editor of a field."""
+        return self._editors[name]
+
+    def _add(self, info: FieldInfo, rows: QFormLayout, start: Any) -> None:
+        editor = self._editors[info.name] = make_editor(info, start)
+        editor.valueChanged.connect(self._tell)
+        add_row(rows, info.label, editor, info.tooltip)
+
+    def _tell(self, *_: object) -> None:
+        self.valueChanged.emit(self.value())
+
+
+def aligned_rows() -> QFormLayout:
+    """A form layout that fits a narrow dock and keeps its fields in one line with other forms."""
+    rows = QFormLayout()
+    rows.setContentsMargins(0, 0, 0, 0)
+    rows.setHorizontalSpacing(8)
+    rows.setVerticalSpacing(5)
+    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return rows
+
+
+def add_row(rows: QFormLayout, text: str, field: QWidget, tooltip: str) -> QLabel:
+    """Add a labelled field with its help on both; returns the label."""
+    label = QLabel(text)
+    label.setMinimumWidth(label.fontMetrics().horizontalAdvance(LABEL_WIDTH))
+    label.setBuddy(field)
+    label.setToolTip(f"<p>{tooltip}</p>")
+    field.setToolTip(f"<p>{tooltip}</p>")
+    if not field.accessibleName():
+        field.setAccessibleName(text)
+    rows.addRow(label, field)
+    return label
+
+
+def _folded(rows: QFormLayout) -> QCollapsible:
+    folded = QCollapsible("Advanced")
+    folded.setDuration(0)
+    content = QWidget()
+    rows.setContentsMargins(0, 4, 0, 4)
+    content.setLayout(rows)
+    folded.setContent(content)
+    folded.collapse(animate=False)
+    folded.layout().setContentsMargins(0, 0, 0, 0)
+    return folded

@@ -1,0 +1,146 @@
+"""OME-Zarr (0.1 to 0.5) and plain zarr arrays, formats 2 and 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .core.errors import InputError
+from .core.image import ImageBlock, guess_axes
+from .lengths import MICRO, PIXEL, in_micrometres
+from .tiff_files import LOADED_BYTES, known_axes
+
+ORDER = "TCZYX"  # which the specification asks for
+CHUNK = 512  # pixels along Y and X
+TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
+
+
+def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock:
+    """Read an image of an OME-Zarr group, or a zarr array.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of an array, of a group with OME metadata, or of a group with one array only.
+    axes : str, optional
+        Where None, those of the metadata, or else a guess.
+    level : int
+        Resolution, 0 being the full one.
+
+    Returns
+    -------
+    ImageBlock
+        An array in memory where it is small, else a zarr array that reads chunk by chunk.
+
+    Raises
+    ------
+    InputError
+        If there is no image in the group, or no such level, or the axes do not fit.
+    """
+    import zarr
+
+    node = zarr.open(path, mode="r")
+    told: Mapping[str, Any] = {}
+    if isinstance(node, zarr.Group):
+        node, told = _find_image(node, path)
+    array, unit = node, PIXEL
+    sizes: dict[str, float] = {}
+    if told:
+        array, sizes, unit = _open_level(node, told, level, path)
+    elif level:
+        raise InputError("level", level, f"{path.name} has level 0 only")
+    data = np.asarray(array[...]) if array.nbytes <= LOADED_BYTES else array
+    axes = axes or _told_axes(array, told) or guess_axes(data.shape)
+    scale = tuple(sizes.get(a, 1.0) for a in axes)
+    name = path.name.split(".")[0]
+    return ImageBlock(data, axes, scale if len(axes) == data.ndim else (), name, unit, str(path))
+
+
+def write_zarr(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, ...], unit: str) -> None:
+    """Write an OME-Zarr 0.5 group with one resolution, in the order TCZYX."""
+    import zarr
+
+    order = [a for a in ORDER if a in axes]
+    array = array.transpose([axes.index(a) for a in order])
+    sizes = [scale[axes.index(a)] for a in order]
+    group = zarr.create_group(path, zarr_format=3)
+    group.attrs["ome"] = _ome(order, sizes, unit)
+    stored = group.create_array(
+        "0",
+        shape=array.shape,
+        dtype=array.dtype,
+        chunks=tuple(min(n, CHUNK) if a in "YX" else 1 for a, n in zip(order, array.shape, strict=True)),
+        dimension_names=[a.lower() for a in order],
+    )
+    stored[...] = array
+
+
+def _ome(order: Sequence[str], sizes: Sequence[float], unit: str) -> dict[str, Any]:
+    factor, name_of_unit = in_micrometres(1.0, unit)
+    known = name_of_unit == MICRO
+    axes = []
+    for axis in order:
+        entry = {"name": axis.lower(), "type": TYPES[axis]}
+        if known and TYPES[axis] == "space":
+            entry["unit"] = "micrometer"
+        axes.append(entry)
+    scale = [s * factor if TYPES[a] == "space" else s for a, s in zip(order, sizes, strict=True)]
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    return {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}
+
+
+def _find_image(group: Any, path: Path) -> tuple[Any, Mapping[str, Any]]:
+    """The group with OME metadata and these, or the only array and nothing."""
+    for candidate in (group, group.get("0")):  # "0" is where bioformats2raw puts the first image
+        attributes = dict(getattr(candidate, "attrs", {}))
+        images = attributes.get("ome", attributes).get("multiscales")
+        if images:
+            return candidate, images[0]
+    arrays = sorted(name for name, _ in group.arrays())
+    if len(arrays) == 1:
+        return group[arrays[0]], {}
+    mend = f"give one of its arrays: {', '.join(arrays)}" if arrays else "there is no image in it"
+    raise InputError("image", f"{path.name}, a zarr group without OME metadata", mend)
+
+
+def _open_level(
+    group: Any, told: Mapping[str, Any], level: int, path: Path
+) -> tuple[Any, dict[str, float], str]:
+    datasets = told["datasets"]
+    if not 0 <= level < len(datasets):
+        raise InputError("level", level, f"{path.name} has levels 0 to {len(datasets) - 1}")
+    array = group[datasets[level]["path"]]
+    scale = _scale(datasets[level], array.ndim) * _scale(told, array.ndim)
+    axes = _told_axes(array, told) or ""
+    sizes: dict[str, float] = {}
+    unit = PIXEL
+    entries = told.get("axes", [{}] * array.ndim)
+    for axis, size, entry in zip(axes, scale, entries, strict=True):
+        sizes[axis] = float(size)
+        if axis in "ZYX" and isinstance(entry, Mapping):
+            sizes[axis], unit = in_micrometres(float(size), str(entry.get("unit", "")))
+    return array, sizes, unit
+
+
+def _scale(entry: Mapping[str, Any], ndim: int) -> NDArray[np.float64]:
+    for change in entry.get("coordinateTransformations", ()):
+        if change.get("type") == "scale":
+            return np.asarray(change["scale"], float)
+    return np.ones(ndim)
+
+
+def _told_axes(array: Any, told: Mapping[str, Any]) -> str | None:
+    if "axes" in told:
+        names = [a["name"] if isinstance(a, Mapping) else a for a in told["axes"]]
+    elif told and array.ndim == 5:
+        names = list("tczyx")  # fixed before version 0.3
+    else:
+        names = getattr(array.metadata, "dimension_names", None) or []
+    if not all(isinstance(n, str) and len(n) == 1 for n in names):
+        return None
+    axes = known_axes("".join(names).upper())
+    return axes if axes and len(axes) == array.ndim else None

@@ -1,0 +1,100 @@
+"""Named axes: reading is by name, mirrored outside, lazy, and refuses what is no image."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_papernets.core.errors import InputError
+from napari_papernets.core.image import ImageBlock, guess_axes, reflect_indices
+
+
+@given(start=st.integers(-50, 50), size=st.integers(1, 80), length=st.integers(1, 20))
+def test_mirroring_is_numpys(start, size, length):
+    line = np.arange(length)
+    padded = np.pad(line, 200, mode="reflect")
+    expected = padded[200 + start : 200 + start + size]
+    assert line[reflect_indices(start, start + size, length)].tolist() == expected.tolist()
+
+
+@given(
+    axes=st.permutations("TZCYX"),
+    drop=st.sets(st.sampled_from("TZC")),
+    window=st.tuples(*[st.integers(-9, 9), st.integers(1, 20)] * 2),
+    lazy=st.booleans(),
+)
+@settings(deadline=None)
+def test_a_window_is_that_of_the_transposed_padded_array(axes, drop, window, lazy):
+    axes = "".join(a for a in axes if a not in drop)
+    sizes = {"T": 2, "Z": 3, "C": 4, "Y": 5, "X": 7}
+    data = np.random.default_rng(0).integers(0, 99, [sizes[a] for a in axes])
+    image = ImageBlock(da.from_array(data, chunks=3) if lazy else data, axes)
+    stack = [a for a in axes if a in "TZ"]
+    plane = [sizes[a] - 1 for a in stack]
+    y, x = (window[0], window[0] + window[1]), (window[2], window[2] + window[3])
+    whole = data.transpose([axes.index(a) for a in [*stack, *("C" if "C" in axes else ""), "Y", "X"]])
+    whole = whole[tuple(plane)].reshape(-1, 5, 7)
+    padded = np.pad(whole, ((0, 0), (40, 40), (40, 40)), mode="reflect")
+    expected = padded[:, 40 + y[0] : 40 + y[1], 40 + x[0] : 40 + x[1]]
+    np.testing.assert_array_equal(image.read(plane, y, x), expected)
+
+
+def test_only_the_window_is_computed():
+    seen = []
+
+    class Spy:
+        shape, dtype = (10_000, 10_000), np.dtype("u1")
+
+        def __getitem__(self, index):
+            seen.append(index)
+            return np.zeros([len(range(*i.indices(10_000))) for i in index], "u1")
+
+    ImageBlock(Spy(), "YX").read((), (-4, 12), (100, 130))
+    assert seen == [(slice(0, 12), slice(100, 130))]
+
+
+def test_channels_are_picked_in_order():
+    data = np.arange(3)[:, None, None] * np.ones((3, 2, 2))
+    assert ImageBlock(data, "CYX").read(channels=(2, 0))[:, 0, 0].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "rgb", "axes"),
+    [
+        ((9, 9), False, "YX"),
+        ((90, 90, 3), True, "YXC"),
+        ((90, 90, 3), False, "YXC"),
+        ((2, 90, 90), False, "CYX"),
+        ((30, 90, 90), False, "ZYX"),
+        ((30, 2, 90, 90), False, "ZCYX"),
+        ((5, 30, 90, 90), False, "TZYX"),
+        ((5, 30, 2, 90, 90), False, "TZCYX"),
+    ],
+)
+def test_guesses(shape, rgb, axes):
+    assert guess_axes(shape, rgb) == axes
+
+
+@pytest.mark.parametrize(
+    ("data", "axes", "field"),
+    [
+        (np.zeros(5), "X", "image"),
+        (np.zeros((1,) * 6), "TZCYX", "image"),
+        (np.zeros((0, 5)), "YX", "image"),
+        (np.zeros((5, 5), complex), "YX", "image"),
+        (np.array([["a"]]), "YX", "image"),
+        ([[1]], "YX", "image"),
+        (np.zeros((5, 5)), "YYX", "axes"),
+        (np.zeros((5, 5)), "CX", "axes"),
+        (np.zeros((5, 5)), "YQ", "axes"),
+        (np.zeros((5, 5, 3)), "YX", "axes"),
+    ],
+)
+def test_what_is_no_image_is_refused_by_field(data, axes, field):
+    with pytest.raises(InputError) as error:
+        ImageBlock(data, axes)
+    assert error.value.field == field
+    assert "\n" not in str(error.value)

@@ -1,0 +1,61 @@
+"""Specs go through JSON; channels are picked or refused with the mend."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_papernets.core.errors import InputError, ModelError
+from napari_papernets.core.image import ImageBlock
+from napari_papernets.core.model import ModelSpec, class_infos
+from napari_papernets.core.tiles import SizeRule
+
+
+def spec(in_channels: int = 3, **more) -> ModelSpec:
+    rule = SizeRule("same", 16, 96, 16)
+    return ModelSpec("m", "unet", {"width": 8}, in_channels, class_infos(["a", "b"]), rule, **more)
+
+
+def image(channels: int, last: bool = False) -> ImageBlock:
+    shape = (4, 5, channels) if last else (channels, 4, 5)
+    return ImageBlock(np.zeros(shape, "u1"), "YXC" if last else "CYX")
+
+
+def test_json_goes_round():
+    values = json.loads(json.dumps(spec().to_dict()))
+    assert ModelSpec.from_dict(values) == spec()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"version": 99}, "update napari-papernets"),
+        ({"version": "x"}, "update napari-papernets"),
+        ({"classes": [{"nome": "a"}]}, "damaged"),
+        ({"size_rule": 5}, "damaged"),
+        ({"surprise": 1}, "damaged"),
+    ],
+)
+def test_damaged_specs_are_refused(change, text):
+    with pytest.raises(ModelError, match=text):
+        ModelSpec.from_dict({**spec().to_dict(), **change})
+
+
+def test_channels():
+    grey = ImageBlock(np.zeros((4, 5)), "YX")
+    assert spec().pick_channels(grey) == (0, 0, 0)
+    assert spec().pick_channels(image(3)) == (0, 1, 2)
+    assert spec().pick_channels(image(4, last=True)) == (0, 1, 2)
+    assert spec().pick_channels(image(5), (4,)) == (4, 4, 4)
+    assert spec(1).pick_channels(image(5), (3,)) == (3,)
+
+
+def test_wrong_channels_are_refused_with_the_mend():
+    with pytest.raises(ModelError, match="takes 1 or 3; choose which with channels"):
+        spec().pick_channels(image(5))
+    with pytest.raises(ModelError, match="takes 3;"):
+        spec(grey_to_colour=False).pick_channels(image(1))
+    with pytest.raises(InputError, match="channels 0 to 1"):
+        spec().pick_channels(image(2), (2,))

@@ -1,0 +1,58 @@
+"""One description makes the checks; JSON goes round; repr shows what differs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from napari_papernets.core.errors import InputError
+from napari_papernets.core.settings import PredictSettings, TuneSettings
+
+ALL = (PredictSettings, TuneSettings)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_field_has_label_help_and_sane_bounds(kind):
+    for info in kind.fields():
+        assert info.label
+        assert info.tooltip.endswith(".")
+        if info.type in (int, float):
+            assert info.min is not None
+            assert info.step
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_json_goes_round(kind):
+    settings = kind()
+    assert kind.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_repr_shows_what_differs():
+    assert repr(PredictSettings()) == "PredictSettings()"
+    assert repr(PredictSettings(zoom=2)) == "PredictSettings(zoom=2.0)"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("zoom", 0), ("zoom", "big"), ("zoom", float("nan")), ("zoom", True),
+        ("threshold", 1.5), ("threshold", None), ("tile", 0), ("tile", 2.5),
+        ("output", "both"), ("min_size", -1),
+    ],
+)  # fmt: skip
+def test_bad_values_name_the_field_and_the_mend(field, value):
+    with pytest.raises(InputError) as error:
+        PredictSettings(**{field: value})
+    assert error.value.field == field
+    assert error.value.mend.startswith(("give", "choose"))
+
+
+def test_replace_validates_anew():
+    with pytest.raises(InputError):
+        PredictSettings().replace(threshold=7)
+
+
+def test_unknown_fields_are_refused():
+    with pytest.raises(InputError, match="known settings are"):
+        PredictSettings.from_dict({"zom": 1})

@@ -1,0 +1,431 @@
+"""Training: it learns, it repeats, it resumes exactly, it stops, and it refuses what it cannot use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+import torch
+from discs import random_discs
+from safetensors.torch import load_file
+
+from napari_papernets.core.errors import InputError, ModelError
+from napari_papernets.core.events import Checkpoint, EpochDone, Event, Notice, Started, Step
+from napari_papernets.core.image import ImageBlock
+from napari_papernets.core.results import Tuned
+from napari_papernets.core.settings import TuneSettings
+from napari_papernets.engine import training as training_room
+from napari_papernets.engine.annotated import hold_out, read_planes
+from napari_papernets.engine.crops import count_pixels, draw_crop, judged_crops, pose_problem
+from napari_papernets.engine.finetune import chances_of, finetune
+from napari_papernets.engine.losses import weighted_cross_entropy
+from napari_papernets.engine.targets import encode_instances
+from napari_papernets.engine.weights import load_weights
+from napari_papernets.model_files import find_model, list_models
+
+TINY = TuneSettings(
+    kind="instances",
+    width=4,
+    depth=2,
+    steps=6,
+    batch=2,
+    crop=48,
+    checkpoint_every=4,
+    precision="float32",
+)
+
+
+def scene(seed: int = 0, shape: tuple[int, int] = (90, 110)) -> tuple[ImageBlock, np.ndarray]:
+    """Bright discs on noisy ground, and their numbers."""
+    ids = random_discs(seed, shape)
+    noise = np.random.default_rng(seed).normal(0, 12, shape)
+    return ImageBlock(((ids > 0) * 100 + 50 + noise).astype(np.float32), "YX"), ids
+
+
+def strokes(ids: np.ndarray) -> np.ndarray:
+    """A few painted lines: 1 on the ground, 2 on objects."""
+    painted = np.zeros(ids.shape, np.uint8)
+    painted[8::20] = 1 + (ids[8::20] > 0)
+    painted[:, ::3] = 0
+    return painted
+
+
+def train(
+    images: Sequence[ImageBlock],
+    annotations: Sequence[Any],
+    folder: Path,
+    settings: TuneSettings = TINY,
+    stop_at: int | None = None,
+    **more: Any,
+) -> tuple[Tuned, list[Event]]:
+    """Run to the end; say "stop" at that step."""
+    model = more.pop("model", "scratch")
+    job = finetune(images, annotations, model, settings, device="cpu", folder=folder, **more)
+    events, answer = [], None
+    while True:
+        try:
+            event = job.send(answer)
+        except StopIteration as end:
+            return end.value, events
+        events.append(event)
+        answer = "stop" if isinstance(event, Step) and event.step == stop_at else None
+
+
+def weights_of(tuned: Tuned) -> dict[str, torch.Tensor]:
+    return load_file(tuned.model.path)
+
+
+def assert_same_weights(one: Tuned, other: Tuned) -> None:
+    a, b = weights_of(one), weights_of(other)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_events_tell_the_plan_every_step_and_every_checkpoint(tmp_path: Path) -> None:
+    image, ids = scene()
+    tuned, events = train([image], [ids], tmp_path)
+    assert isinstance(events[0], Started)
+    assert events[0].total == 6
+    assert [e.step for e in events if isinstance(e, Step)] == [1, 2, 3, 4, 5, 6]
+    assert [e.step for e in events if isinstance(e, Checkpoint)] == [4, 6]
+    assert len(tuned.history) == 6
+    assert all(np.isfinite(row["loss"]) for row in tuned.history)
+
+
+def test_it_learns_objects_from_one_image(tmp_path: Path) -> None:
+    image, ids = scene()
+    settings = TINY.replace(width=8, steps=60, batch=4, learning_rate=5e-3, w0=0.0, elastic=2.0)
+    tuned, events = train([image], [ids], tmp_path, settings)
+    scores = [e.score for e in events if isinstance(e, EpochDone)]
+    assert max(scores) > 0.6
+    assert tuned.provenance["kept"] == "best"
+    assert tuned.provenance["score"] == max(scores)
+    assert tuned.model.spec.task == "instances"
+    assert [c.name for c in tuned.model.spec.classes] == ["background", "inside", "border"]
+    assert tuned.model.spec.object_diameter == pytest.approx(15, abs=5)
+
+
+def test_it_learns_from_strokes(tmp_path: Path) -> None:
+    image, ids = scene()
+    settings = TINY.replace(kind="strokes", width=8, steps=40, batch=4, learning_rate=5e-3)
+    tuned, _ = train([image], [strokes(ids)], tmp_path, settings, class_names=["ground", "disc"])
+    assert [c.name for c in tuned.model.spec.classes] == ["ground", "disc"]
+    assert tuned.model.spec.task == "semantic"
+    assert tuned.provenance["score"] > 0.8
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path) -> None:
+    image, ids = scene()
+    one, _ = train([image], [ids], tmp_path, name="one")
+    two, _ = train([image], [ids], tmp_path, name="two")
+    other, _ = train([image], [ids], tmp_path, TINY.replace(seed=1), name="other")
+    assert_same_weights(one, two)
+    assert not torch.equal(weights_of(one)["head.weight"], weights_of(other)["head.weight"])
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("norm", ["batch", "none"])  # "none" has drop-out
+def test_a_cancelled_and_resumed_training_equals_an_uninterrupted_one(
+    tmp_path: Path, optimiser: str, norm: str
+) -> None:
+    image, ids = scene()
+    settings = TINY.replace(optimiser=optimiser, norm=norm, schedule="cosine", learning_rate=1e-3)
+    whole, _ = train([image], [ids], tmp_path, settings, name="whole")
+    job = finetune([image], [ids], "scratch", settings, device="cpu", folder=tmp_path, name="parts")
+    for event in job:
+        if isinstance(event, Step) and event.step == 5:
+            job.close()
+    assert not (tmp_path / "parts.safetensors").exists()
+    resumed, events = train([image], [ids], tmp_path, settings, name="parts", resume=True)
+    assert [e.step for e in events if isinstance(e, Step)] == [5, 6]
+    assert_same_weights(whole, resumed)
+    assert [r["loss"] for r in resumed.history] == [r["loss"] for r in whole.history]
+
+
+def test_stop_keeps_the_model_and_it_can_go_on(tmp_path: Path) -> None:
+    image, ids = scene()
+    whole, _ = train([image], [ids], tmp_path, name="whole")
+    stopped, _ = train([image], [ids], tmp_path, name="parts", stop_at=3)
+    assert stopped.provenance["steps_done"] == 3
+    assert stopped.provenance["stopped"] == "by the user"
+    assert stopped.model.path.is_file()
+    resumed, _ = train([image], [ids], tmp_path, name="parts", resume=True)
+    assert_same_weights(whole, resumed)
+
+
+def test_a_run_by_the_clock_is_repeated_by_its_steps(tmp_path: Path) -> None:
+    image, ids = scene()
+    timed = TINY.replace(steps=None, seconds=0.6)
+    by_clock, events = train([image], [ids], tmp_path, timed, name="clock")
+    assert isinstance(events[0], Started)
+    assert events[0].total == 0
+    steps = by_clock.provenance["steps_done"]
+    assert steps >= 1
+    by_steps, _ = train([image], [ids], tmp_path, TINY.replace(steps=steps), name="steps")
+    assert_same_weights(by_clock, by_steps)
+
+
+def test_resume_refuses_other_settings_other_data_and_damage(tmp_path: Path) -> None:
+    image, ids = scene()
+    train([image], [ids], tmp_path)
+    with pytest.raises(InputError, match="learning_rate"):
+        train([image], [ids], tmp_path, TINY.replace(learning_rate=0.5), resume=True)
+    with pytest.raises(InputError, match="other data"):
+        train([image], [ids[::-1]], tmp_path, resume=True)
+    with pytest.raises(InputError, match="no checkpoint"):
+        train([image], [ids], tmp_path, name="another", resume=True)
+    path = tmp_path / "tuned.checkpoint"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match="damaged"):
+        train([image], [ids], tmp_path, resume=True)
+
+
+def test_more_steps_continue_a_finished_training(tmp_path: Path) -> None:
+    image, ids = scene()
+    train([image], [ids], tmp_path, name="parts")
+    longer = TINY.replace(steps=8)
+    continued, _ = train([image], [ids], tmp_path, longer, name="parts", resume=True)
+    whole, _ = train([image], [ids], tmp_path, longer, name="whole")
+    assert_same_weights(whole, continued)
+    assert continued.provenance["plans"] == [[0, 6], [6, 8]]
+
+
+def test_a_loss_that_is_no_number_rolls_back_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, ids = scene()
+    calls = []
+
+    def spoilt(*arguments: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return weighted_cross_entropy(*arguments) * (np.nan if len(calls) == 4 else 1.0)
+
+    monkeypatch.setattr(training_room, "weighted_cross_entropy", spoilt)
+    spoilt_run, events = train([image], [ids], tmp_path, TINY.replace(held_out=0.0), name="spoilt")
+    notices = [e for e in events if isinstance(e, Notice)]
+    assert len(notices) == 1
+    assert "learning rate" in notices[0].message
+    assert spoilt_run.provenance["steps_done"] == 3
+    assert "finite" in spoilt_run.provenance["stopped"]
+    monkeypatch.undo()
+    two_steps, _ = train([image], [ids], tmp_path, TINY.replace(held_out=0.0, steps=2), name="two")
+    assert_same_weights(spoilt_run, two_steps)  # the weights whose loss was still a number
+
+
+def test_without_held_out_annotation_the_last_model_is_kept_and_called_so(tmp_path: Path) -> None:
+    image, ids = scene()
+    tuned, events = train([image], [ids], tmp_path, TINY.replace(held_out=0.0))
+    assert tuned.provenance["kept"] == "last"
+    assert tuned.provenance["score"] is None
+    assert [e.score for e in events if isinstance(e, EpochDone)] == [None]
+
+
+@pytest.mark.parametrize(("part", "free"), [("head", "head."), ("decoder", ("head.", "up.", "expand."))])
+def test_only_the_chosen_part_is_trained(tmp_path: Path, part: str, free: Any) -> None:
+    image, ids = scene()
+    base, _ = train([image], [ids], tmp_path, name="base")
+    tuned, _ = train([image], [ids], tmp_path, TINY.replace(train=part), model=base.model, name="t")
+    before, after = weights_of(base), weights_of(tuned)
+    changed = {k for k in before if not torch.equal(before[k], after[k])}
+    assert changed
+    assert all(k.startswith(free) and "running" not in k for k in changed)
+
+
+def test_other_classes_get_a_new_head_on_the_old_body(tmp_path: Path) -> None:
+    image, ids = scene()
+    base, _ = train([image], [ids], tmp_path, name="base")
+    settings = TINY.replace(kind="strokes", steps=1, learning_rate=0.0, weight_decay=0.0)
+    tuned, events = train([image], [strokes(ids)], tmp_path, settings, model=base.model, name="t")
+    assert any(isinstance(e, Notice) and "last layer" in e.message for e in events)
+    assert len(tuned.model.spec.classes) == 2
+    assert tuned.model.spec.task == "semantic"
+    before, after = weights_of(base), weights_of(tuned)
+    assert all(torch.equal(before[k], after[k]) for k in before if not k.startswith("head."))
+    assert after["head.weight"].shape[0] == 2
+
+
+def test_a_class_that_is_never_annotated_is_named(tmp_path: Path) -> None:
+    image, ids = scene()
+    painted = strokes(ids)
+    painted[painted == 2] = 3
+    settings = TINY.replace(kind="strokes", steps=1)
+    tuned, events = train([image], [painted], tmp_path, settings)
+    (notice,) = [e for e in events if isinstance(e, Notice)]
+    assert notice.details == {"missing": [2]}
+    assert tuned.provenance["notices"] == [notice.message]
+    assert len(tuned.model.spec.classes) == 3
+
+
+def test_the_provenance_tells_how_to_repeat_the_run(tmp_path: Path) -> None:
+    image, ids = scene()
+    timed = TINY.replace(steps=None, seconds=0.3)
+    tuned, _ = train([image], [ids], tmp_path, timed)
+    steps = tuned.provenance["steps_done"]
+    assert tuned.provenance["command"].startswith("papernets finetune image.tif annotations.tif")
+    assert f"--steps {steps}" in tuned.provenance["command"]
+    assert "--seconds" not in tuned.provenance["command"]
+    assert tuned.provenance["repeats_exactly"]
+    cosine, _ = train([image], [ids], tmp_path, timed.replace(schedule="cosine"))
+    assert not cosine.provenance["repeats_exactly"]  # the rate followed the clock
+
+
+def test_a_model_keeps_its_own_encoding(tmp_path: Path) -> None:
+    image, ids = scene()
+    ridge = TINY.replace(encoding="ridge")
+    base, _ = train([image], [ids], tmp_path, ridge, name="base")
+    tuned, events = train([image], [ids], tmp_path, TINY, model=str(base.model.path), name="t")
+    assert tuned.model.spec.encoding == "ridge"
+    assert any(isinstance(e, Notice) and "ridge" in e.message for e in events)
+
+
+def test_the_paper_network_trains_unpadded(tmp_path: Path) -> None:
+    image, ids = scene()
+    paper = TINY.replace(
+        padding="valid", norm="none", optimiser="sgd", learning_rate=1e-3, encoding="ridge"
+    )
+    tuned, _ = train([image], [ids], tmp_path, paper)
+    assert tuned.model.spec.size_rule.padding == "valid"
+    assert load_weights(tuned.model).options["norm"] == "none"
+
+
+def test_grey_among_colour_and_stacks_are_taken_together(tmp_path: Path) -> None:
+    grey, ids = scene()
+    colour = ImageBlock(np.random.default_rng(0).integers(0, 255, (60, 70, 3)).astype("u1"), "YXC")
+    stack = ImageBlock(dask.array.from_array(np.stack([grey.data] * 3)), "ZYX")
+    marked = np.zeros(stack.shape, np.int64)
+    marked[1] = ids
+    annotations = [ids, random_discs(1, (60, 70)), dask.array.from_array(marked)]
+    tuned, _ = train([grey, colour, stack], annotations, tmp_path, TINY.replace(steps=2))
+    assert tuned.model.spec.in_channels == 3
+    assert tuned.model.spec.normalisation.joint
+    assert tuned.provenance["annotated_planes"] == 3  # one plane of the stack
+
+
+def test_a_model_saved_elsewhere_is_found_by_its_file_and_checkpoints_are_no_models(
+    tmp_path: Path,
+) -> None:
+    image, ids = scene()
+    tuned, _ = train([image], [ids], tmp_path, TINY.replace(steps=1), name="mine")
+    assert find_model(tuned.model.path).spec == tuned.model.spec
+    assert "mine" in [m.name for m in list_models(tmp_path)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.checkpoint", "mine.safetensors"]
+
+
+IMAGE, IDS = scene()
+REFUSED = [
+    ([], [], {}, "images"),
+    ([IMAGE], [], {}, "annotations"),
+    ([IMAGE], [IDS[:-1]], {}, "shape"),
+    ([IMAGE], [IDS.astype(float)], {}, "whole numbers"),
+    ([IMAGE], [IDS - 1], {}, "start at 0"),
+    ([IMAGE], [IDS * 0], {}, "no annotated"),
+    ([IMAGE], [IDS * 0], dict(kind="strokes"), "no annotated"),
+    ([IMAGE], [(IDS > 0).astype(int)], dict(kind="strokes"), "only class 1"),
+    ([IMAGE], [IDS * 0], dict(kind="classes"), "only class 0"),
+    ([IMAGE], [IDS * 10], dict(kind="classes"), "at most 64"),
+]
+
+
+@pytest.mark.parametrize(("images", "annotations", "changes", "message"), REFUSED)
+def test_what_cannot_be_learnt_from_is_refused_with_the_mend(
+    tmp_path: Path, images: list, annotations: list, changes: dict, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train(images, annotations, tmp_path, TINY.replace(**changes))
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_and_shares_must_fit(tmp_path: Path) -> None:
+    sparse = TINY.replace(kind="strokes")
+    with pytest.raises(InputError, match="class_names"):
+        train([IMAGE], [strokes(IDS)], tmp_path, sparse, class_names=["only"])
+    with pytest.raises(InputError, match="class_names"):
+        train([IMAGE], [IDS], tmp_path, class_names=["a", "b"])
+    with pytest.raises(InputError, match="shares"):
+        train([IMAGE], [IDS], tmp_path, shares=[1.0, 2.0])
+    with pytest.raises(InputError, match="name"):
+        train([IMAGE], [IDS], tmp_path, name="../outside")
+    with pytest.raises(ModelError, match="no-such-model"):
+        train([IMAGE], [IDS], tmp_path, model="no-such-model")
+
+
+def planes_of(ids: np.ndarray, kind: str, spec: Any, images: int = 1) -> list:
+    image = ImageBlock(np.random.default_rng(0).random(ids.shape), "YX")
+    return read_planes([image] * images, [ids] * images, kind, spec)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("spec")
+    return train([IMAGE], [IDS], folder, TINY.replace(steps=1))[0].model.spec
+
+
+def test_held_out_objects_are_whole_and_unseen(spec: Any) -> None:
+    (plane,) = hold_out(planes_of(IDS, "instances", spec), 0.3, seed=0)
+    held = np.unique(plane.annotation[plane.held & (plane.annotation > 0)])
+    assert len(held) == round(0.3 * IDS.max())
+    assert plane.held[np.isin(plane.annotation, held)].all()
+    problem = pose_problem([plane], spec, TINY)
+    for item in range(8):
+        crop = draw_crop([plane], np.ones(1), problem, 0, item)
+        assert ((crop.weights > 0) == (crop.classes >= 0)).all()
+    judged = judged_crops([plane], problem)
+    shown = sum(int((c.classes > 0).sum()) for c in judged)
+    assert 0 < shown < (plane.annotation > 0).sum() / 2
+    kept = count_pixels([plane], "border", 3).sum()
+    assert kept == (~plane.held).sum()
+
+
+def test_images_are_held_out_whole_where_there_are_several(spec: Any) -> None:
+    planes = hold_out(planes_of(IDS, "instances", spec, images=10), 0.2, seed=0)
+    assert sorted(p.held.mean() for p in planes) == [0] * 8 + [1] * 2
+
+
+def test_strokes_are_held_out_whole_and_every_class_keeps_one(spec: Any) -> None:
+    painted = np.zeros((60, 60), np.uint8)
+    painted[5, :20], painted[15, :20], painted[25, :20], painted[40:50, 40] = 1, 1, 1, 2
+    (plane,) = hold_out(planes_of(painted, "strokes", spec), 0.3, seed=0)
+    for row in (5, 15, 25):
+        assert plane.held[row, :20].all() or not plane.held[row, :20].any()
+    assert plane.held[:30].sum() == 20  # one of three strokes
+    assert not plane.held[40:50, 40].any()  # the only stroke of its class
+
+
+def test_crops_are_keyed_and_shares_are_kept(spec: Any) -> None:
+    planes = planes_of(IDS, "instances", spec, images=2)
+    problem = pose_problem(planes, spec, TINY)
+    chances = chances_of(planes, [3.0, 1.0], 2)
+    chances /= chances.sum()
+    one, again = (draw_crop(planes, chances, problem, 5, 1) for _ in range(2))
+    assert torch.equal(one.image, again.image)
+    assert torch.equal(one.classes, again.classes)
+    other = draw_crop(planes, chances, problem, 5, 0)
+    assert not torch.equal(one.image, other.image)
+    assert chances.tolist() == [0.75, 0.25]
+
+
+def test_a_crop_shows_the_target_of_its_image(spec: Any) -> None:
+    still = TINY.replace(elastic=0.0, rotate=False, zoom_range=1.0, grey=0.0, held_out=0.0)
+    planes = planes_of(IDS, "instances", spec)
+    crop = draw_crop(planes, np.ones(1), pose_problem(planes, spec, still), 0, 0)
+    y, x = (np.rint(c).astype(int) for c in (crop.field.y, crop.field.x))
+    inside = (y > 2) & (x > 2) & (y < IDS.shape[0] - 3) & (x < IDS.shape[1] - 3)
+    whole = encode_instances(IDS, "border")
+    rim = np.zeros(inside.shape, bool)
+    rim[1:-1, 1:-1] = True
+    check = inside & rim
+    assert np.array_equal(crop.classes.numpy()[check], whole[y[check], x[check]])
+
+
+def test_weighted_cross_entropy_is_the_weighted_mean() -> None:
+    torch.manual_seed(0)
+    logits, classes = torch.randn(2, 3, 5, 6), torch.randint(0, 3, (2, 5, 6))
+    weights = torch.rand(2, 5, 6)
+    losses = torch.nn.functional.cross_entropy(logits, classes, reduction="none")
+    expected = (losses * weights).sum() / weights.sum()
+    assert weighted_cross_entropy(logits, classes, weights) == pytest.approx(expected.item(), rel=1e-5)
+    assert weighted_cross_entropy(logits, classes - 5, weights * 0) == 0

@@ -1,0 +1,105 @@
+"""Model files: round trips, and garbage that is refused in one line, nothing unpickled or half written."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+
+import pytest
+import torch
+
+from napari_papernets.api import load_model, save_model
+from napari_papernets.core.errors import InputError, ModelError
+from napari_papernets.engine import weights
+from napari_papernets.engine.models import describe_network
+from napari_papernets.engine.weights import load_weights, save_weights
+from napari_papernets.model_files import list_models
+from napari_papernets.networks import UNet
+
+
+@pytest.fixture
+def network() -> UNet:
+    torch.manual_seed(0)
+    return UNet(1, 2, width=4, depth=2, padding="same", norm="batch")
+
+
+def test_weights_go_round(network, tmp_path):
+    ref = save_model(network, tmp_path / "m")
+    assert ref.path == tmp_path / "m.safetensors"
+    loaded = load_weights(load_model(ref.path))
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    assert load_model(ref.path).spec == ref.spec
+
+
+def test_half_precision_files_are_half_the_size(network, tmp_path):
+    spec, state = describe_network(network), network.state_dict()
+    full = save_weights(spec, state, tmp_path / "full")
+    half = save_weights(spec, state, tmp_path / "half", half=True)
+    assert half.path.stat().st_size < 0.7 * full.path.stat().st_size
+    assert all(p.dtype == torch.float32 for p in load_weights(half).parameters())
+
+
+def test_an_existing_file_is_not_overwritten(network, tmp_path):
+    ref = save_model(network, tmp_path / "m")
+    with pytest.raises(InputError, match="exists"):
+        save_model(network, ref.path)
+    copy = save_model(ref, tmp_path / "copy")
+    assert copy.path.read_bytes() == ref.path.read_bytes()
+
+
+def test_a_failed_write_leaves_nothing(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_model(network, tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_files_are_left_out_of_the_list(network, tmp_path):
+    save_model(network, tmp_path / "good")
+    (tmp_path / "bad.safetensors").write_bytes(b"junk")
+    assert [ref.path.stem for ref in list_models(tmp_path) if ref.path.parent == tmp_path] == ["good"]
+
+
+class Bomb:
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was opened",)
+
+
+def truncated(good: bytes) -> bytes:
+    return good[: len(good) // 2]
+
+
+def only_a_head(good: bytes) -> bytes:
+    return good[:5]
+
+
+def a_pickle(_: bytes) -> bytes:
+    return pickle.dumps(Bomb())
+
+
+def foreign(_: bytes) -> bytes:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    return struct.pack("<Q", len(header)) + header + b"\0\0\0\0"
+
+
+def empty(_: bytes) -> bytes:
+    return b""
+
+
+@pytest.mark.parametrize("damage", [truncated, only_a_head, a_pickle, foreign, empty])
+def test_garbage_is_refused_in_one_line(damage, network, tmp_path):
+    path = save_model(network, tmp_path / "m").path
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ModelError) as error:
+        load_model(path)
+    assert ";" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_tensors_must_be_those_of_the_description(network, tmp_path):
+    wider = describe_network(UNet(1, 3, width=4, depth=2, padding="same", norm="batch"))
+    ref = save_weights(wider, network.state_dict(), tmp_path / "m")
+    with pytest.raises(ModelError, match="head.weight"):
+        load_weights(ref)

@@ -1,0 +1,146 @@
+"""Verbs for the tests of the engine process: small, quick, and badly behaved where that is the point."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Generator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from napari_papernets.core.errors import InputError, ModelError
+from napari_papernets.core.events import Notice, Started, TileDone
+from napari_papernets.core.image import ImageBlock
+
+Toy = Generator[Any, Any, Any]
+
+
+def prepare() -> dict[str, Any]:
+    print("toy verbs are ready")
+    return {"device": "toy", "pid": os.getpid()}
+
+
+def rest() -> None:
+    print("toy verbs rest")
+
+
+def find_verb(name: str) -> Any:
+    return globals()[name]
+
+
+def count(n: int) -> Toy:
+    """Yields n events; returns what was sent, and stops at "stop"."""
+    heard = []
+    for i in range(n):
+        value = yield Started(i, "tile")
+        if value is not None:
+            heard.append(value)
+        if value == "stop":
+            break
+    return tuple(heard)
+
+
+def wait_for_value(seconds: float = 60.0) -> Toy:
+    """Yields until something is sent, and returns it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = yield Notice("waiting")
+        if value is not None:
+            return value
+        time.sleep(0.01)
+    raise TimeoutError("nobody sent anything")
+
+
+def echo(**values: Any) -> Toy:
+    """Returns its arguments, and shows each array as an event."""
+    for value in values.values():
+        if isinstance(value, np.ndarray):
+            yield TileDone(1, 1, (), (0, 1), (0, 1), value)
+    return values
+
+
+def sleep_politely(mark: str, seconds: float = 60.0) -> Toy:
+    """Sleeps in short steps; writes a file when it is closed."""
+    try:
+        for _ in range(int(seconds * 100)):
+            time.sleep(0.01)
+            yield Notice("asleep")
+    finally:
+        with open(mark, "w") as file:
+            file.write("closed")
+
+
+def sleep_deaf(seconds: float = 60.0, hold_gil: bool = False) -> Toy:
+    """Sleeps between two events without listening; in native code that holds the GIL, if asked to."""
+    yield Started(1, "tile")
+    if hold_gil:
+        ctypes.PyDLL(None).sleep(int(seconds))
+    else:
+        time.sleep(seconds)
+    yield Notice("awake")
+
+
+def crash(number: int = signal.SIGKILL) -> Toy:
+    yield Started(1, "tile")
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def leave(status: int) -> Toy:
+    yield Started(1, "tile")
+    os._exit(status)
+
+
+def fail(kind: str) -> Toy:
+    yield Started(1, "tile")
+    if kind == "input":
+        raise InputError("axes", "'QQ'", "use letters of TZCYX")
+    if kind == "model":
+        raise ModelError("model", "'none'", "choose another")
+    if kind == "memory":
+        raise MemoryError("Unable to allocate 9.00 TiB")
+    raise ZeroDivisionError("division by zero\nand a second line")
+
+
+def return_foreign() -> Toy:
+    yield Started(1, "tile")
+    return Fraction(1, 3)
+
+
+def read_blocks(image: ImageBlock, indices: tuple[Any, ...]) -> Toy:
+    """Returns blocks of an image, and what its data is here."""
+    blocks = []
+    for index in indices:
+        blocks.append(np.asarray(image.data[index]))
+        yield Notice("a block")
+    return type(image.data).__name__, tuple(blocks)
+
+
+def read_plane(image: ImageBlock) -> Toy:
+    yield Started(1, "tile")
+    return image.read((0,) * len(image.stack_axes))
+
+
+def grow(step_mb: int, steps: int) -> Toy:
+    """Takes more and more memory."""
+    held = []
+    for _ in range(steps):
+        held.append(np.ones(step_mb * 2**17))
+        yield Notice("grown")
+        time.sleep(0.05)
+    return len(held)
+
+
+def nice_level() -> Toy:
+    yield Started(1, "tile")
+    return os.nice(0) if hasattr(os, "nice") else None
+
+
+def modules() -> Toy:
+    yield Started(1, "tile")
+    return tuple(sorted(sys.modules))
