@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from ._version import __version__
+from .cli_options import IntegerList, settings_options
 from .core.errors import InputError, PapernetsError
-from .core.settings import Device, FieldInfo, PredictSettings, Settings, TuneSettings
+from .core.settings import Device, PredictSettings, TuneSettings
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -22,35 +23,7 @@ if TYPE_CHECKING:
     from .core.image import ImageBlock
     from .core.results import Prediction
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 DEVICES = click.Choice(get_args(Device))
-
-
-class IntegerList(click.ParamType):
-    """Whole numbers separated by commas."""
-
-    name = "n,n,…"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(int(v) for v in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of whole numbers such as 0,2", param, ctx)
-
-
-def settings_options(kind: type[Settings]) -> Callable[[Command], Command]:
-    """One option for each field of a settings class, with its help, range and default."""
-
-    def decorate(command: Command) -> Command:
-        for info in reversed(kind.fields()):
-            command = _option(info)(command)
-        return command
-
-    return decorate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -299,19 +272,6 @@ def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Only what was typed; the settings class knows the defaults."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _option(info: FieldInfo) -> Callable[[Command], Command]:
-    default = "auto" if info.default is None else info.default
-    text = f"{info.tooltip}  [default: {default}]"
-    kind: Any = info.type
-    if info.choices:
-        kind = click.Choice(info.choices)
-    elif info.type is tuple:
-        kind = IntegerList()
-    if info.type is bool:
-        return click.option(f"{info.option}/--no-{info.option[2:]}", info.name, default=None, help=text)
-    return click.option(info.option, info.name, type=kind, default=None, help=text)
 
 
 def _one_line(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from .drawing import Array, Labels, Picture, Rng, as_integers, field, grid, paint, smoothstep
@@ -115,7 +114,9 @@ def _draw_mitochondrion(rng: Rng, grey: Array, body: tuple[float, ...]) -> Array
     radius = np.hypot(along / long, across / short) + wave
     cristae = np.sin(2 * np.pi * (across + 4.0 * field(rng, grey.shape, 7)) / 5.2)
     matrix = 122 - 38 * smoothstep(cristae, 0.1, 0.9) + 8 * field(rng, grey.shape, 3)
-    rim = np.exp(-(((radius - 0.96) * short / 1.5) ** 2)) + 0.5 * np.exp(-(((radius - 0.8) * short / 1.1) ** 2))
+    rim = np.exp(-(((radius - 0.96) * short / 1.5) ** 2)) + 0.5 * np.exp(
+        -(((radius - 0.8) * short / 1.1) ** 2)
+    )
     inside = smoothstep(-radius, -1.03, -0.97)
     return grey * (1 - inside) + (matrix - 45 * np.clip(rim, 0, 1)) * inside
 
@@ -130,7 +131,14 @@ def _draw_vesicles(rng: Rng, grey: Array, cells: Labels, edge: Array) -> Array:
         inside = np.argwhere((cells == number) & (edge > 7))
         count = rng.poisson(len(inside) * crowd[number])
         for cy, cx in inside[rng.integers(0, max(len(inside), 1), count)] if len(inside) else ():
-            _stamp(ring, lumen, cy + rng.uniform(), cx + rng.uniform(), rng.normal(3.7, 0.8), rng.uniform(0.2, 1))
+            _stamp(
+                ring,
+                lumen,
+                cy + rng.uniform(),
+                cx + rng.uniform(),
+                rng.normal(3.7, 0.8),
+                rng.uniform(0.2, 1),
+            )
     return grey * (1 - 0.5 * np.clip(ring, 0, 1)) + 12 * np.clip(lumen, -3, 1)
 
 
@@ -165,5 +173,3 @@ def _detector(rng: Rng, grey: Array) -> Array:
     sharp = ndimage.gaussian_filter(grey, 0.95)
     grain = 13 * field(rng, grey.shape, 0.7) + 4 * rng.standard_normal(grey.shape)
     return 1.25 * (sharp + grain) - 32
-
-

@@ -8,7 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .drawing import Array, Labels, Picture, Rng, as_integers, expose, field, grid, paint, smoothstep, vignette
+from .drawing import (
+    Array,
+    Labels,
+    Picture,
+    Rng,
+    as_integers,
+    expose,
+    field,
+    grid,
+    interiors,
+    paint,
+    smoothstep,
+    vignette,
+)
 
 SIDE = 512
 
@@ -54,7 +67,7 @@ def draw_nuclei(rng: Rng) -> Picture:
     strokes = np.zeros(truth.shape, np.uint8)
     far = ndimage.distance_transform_edt(truth == 0) > 3
     strokes[paint(rng, far, count=9, length=70)] = 1
-    strokes[paint(rng, truth > 0, count=14, length=24, labels=truth)] = 2
+    strokes[paint(rng, interiors(truth), count=14, length=24, labels=truth)] = 2
     return Picture(image, truth, strokes)
 
 
@@ -134,7 +147,9 @@ def _nucleoli(rng: Rng, nucleus: Nucleus, y: Array, x: Array) -> Array:
         cy = nucleus.y + away * nucleus.short * np.sin(turn)
         cx = nucleus.x + away * nucleus.short * np.cos(turn)
         radius = nucleus.short * rng.uniform(0.12, 0.24)
-        factor *= 1 - rng.uniform(0.25, 0.5) * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * radius**2) * 1.6)
+        factor *= 1 - rng.uniform(0.25, 0.5) * np.exp(
+            -((y - cy) ** 2 + (x - cx) ** 2) / (2 * radius**2) * 1.6
+        )
     return factor
 
 
@@ -156,7 +171,7 @@ def _dividing(rng: Rng, truth: Labels) -> Array:
         for offset in offsets:
             bend = 0.02 * along**2 * np.sign(offset)
             plate = np.hypot((across - offset + bend) / 3.6, along / 10.5) + 0.09 * ragged
-            light += 1.35 * smoothstep(-plate, -1.15, -0.75)
+            light += 1.1 * smoothstep(-plate, -1.15, -0.75)
             truth[(plate < 1) & (truth == 0)] = truth.max() + 1
         room = np.minimum(room, np.hypot(y - cy, x - cx) - 20)
     return light
@@ -181,9 +196,13 @@ def draw_stack(rng: Rng) -> Picture:
     nearest = np.full(truth.shape, np.inf)
     texture = field(rng, truth.shape, (0.6, 1.6, 1.6)) + 0.6 * field(rng, truth.shape, (0.8, 3.5, 3.5))
     for number, (z, nucleus, half) in enumerate(_place_in_depth(rng, planes, side), 1):
-        _add_ball(truth, light, nearest, number, z, nucleus, half, brightness=float(rng.uniform(0.35, 1.0)))
+        _add_ball(
+            truth, light, nearest, number, z, nucleus, half, brightness=float(rng.uniform(0.35, 1.0))
+        )
     light *= np.exp(0.2 * texture)
-    blurred = ndimage.gaussian_filter(light, (0.55, 0.8, 0.8)) + 0.12 * ndimage.gaussian_filter(light, (1.6, 6, 6))
+    blurred = ndimage.gaussian_filter(light, (0.55, 0.8, 0.8)) + 0.12 * ndimage.gaussian_filter(
+        light, (1.6, 6, 6)
+    )
     depth = 1 - 0.035 * np.arange(planes)[:, None, None]  # light is lost deeper in the tissue
     photons = (110 * blurred + 3) * depth * vignette((side, side), 0.15)
     image = as_integers(expose(rng, photons, gain=1.6, read_noise=1.2, offset=6), "uint8")
@@ -197,7 +216,8 @@ def _place_in_depth(rng: Rng, planes: int, side: int) -> list[tuple[float, Nucle
         nucleus = _nucleus(rng, *rng.uniform(0, side, 2), 13.5)
         z, half = rng.uniform(-1, planes), 0.19 * nucleus.short
         clear = all(
-            np.hypot(gap(nucleus, n) + 1, 0.8 * (z - other) / (half + thick)) > 1.0 for other, n, thick in found
+            np.hypot(gap(nucleus, n) + 1, 0.8 * (z - other) / (half + thick)) > 1.0
+            for other, n, thick in found
         )
         if clear:
             found.append((float(z), nucleus, float(half)))
@@ -228,5 +248,5 @@ def _stack_strokes(rng: Rng, truth: Labels) -> NDArray[np.uint8]:
     for plane in (2, 6, 9):
         far = ndimage.distance_transform_edt(truth[plane] == 0) > 3
         strokes[plane][paint(rng, far, count=4, length=45)] = 1
-        strokes[plane][paint(rng, truth[plane] > 0, count=6, length=18, labels=truth[plane])] = 2
+        strokes[plane][paint(rng, interiors(truth[plane]), count=6, length=18, labels=truth[plane])] = 2
     return strokes

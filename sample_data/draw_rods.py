@@ -7,7 +7,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from .drawing import Array, Labels, Picture, Rng, as_integers, expose, field, grid, paint, smoothstep, vignette
+from .drawing import (
+    Array,
+    Labels,
+    Picture,
+    Rng,
+    as_integers,
+    expose,
+    field,
+    grid,
+    interiors,
+    paint,
+    vignette,
+)
 
 SIDE = 512
 RADIUS = 4.6  # half the width of a cell, in pixels
@@ -32,7 +44,7 @@ def draw_rods(rng: Rng) -> Picture:
     strokes[paint(rng, away > 1.5, count=10, length=70)] = 1
     gaps = (away > 0) & (away < 4) & (ndimage.uniform_filter((truth > 0).astype(float), 25) > 0.6)
     strokes[paint(rng, gaps, count=6, length=14)] = 1
-    strokes[paint(rng, _within(truth), count=18, length=30, labels=truth)] = 2
+    strokes[paint(rng, interiors(truth), count=18, length=30, labels=truth)] = 2
     return Picture(image, truth, strokes)
 
 
@@ -61,7 +73,9 @@ def grow_colony(rng: Rng, centre: tuple[float, float], cells: int) -> Rods:
 def _divide(rng: Rng, rods: Rods, rate: Array) -> tuple[Rods, Array]:
     ready = rods[:, 3] > DIVISION
     mothers, half = rods[ready], (rods[ready, 3] - 2 * RADIUS) / 2
-    shift = (half / 2 + RADIUS)[:, None] * np.column_stack([np.sin(mothers[:, 2]), np.cos(mothers[:, 2])])
+    shift = (half / 2 + RADIUS)[:, None] * np.column_stack(
+        [np.sin(mothers[:, 2]), np.cos(mothers[:, 2])]
+    )
     daughters = []
     for side in (-1, 1):
         centres = mothers[:, :2] + side * shift
@@ -72,7 +86,7 @@ def _divide(rng: Rng, rods: Rods, rate: Array) -> tuple[Rods, Array]:
 
 
 def _push(rods: Rods, pull: float = 0.0) -> Rods:
-    """One step of relaxation: overlapping rods shift and turn apart; `pull` draws the colony together."""
+    """One step of relaxation: overlapping rods shift and turn apart; `pull` gathers the colony."""
     ahead = np.column_stack([np.sin(rods[:, 2]), np.cos(rods[:, 2])])
     beads = np.linspace(-0.5, 0.5, 9)
     arms = (beads[:, None] * (rods[:, 3:4] * ahead)[:, None, :]).reshape(-1, 2)
@@ -85,7 +99,9 @@ def _push(rods: Rods, pull: float = 0.0) -> Rods:
     push = apart * ((CONTACT - distance) / distance)[:, None]
     one, other, force = *near.T, np.zeros(flat.shape)
     for axis in (0, 1):
-        force[:, axis] = np.bincount(one, push[:, axis], len(flat)) - np.bincount(other, push[:, axis], len(flat))
+        force[:, axis] = np.bincount(one, push[:, axis], len(flat)) - np.bincount(
+            other, push[:, axis], len(flat)
+        )
     torque = np.bincount(owner, arms[:, 1] * force[:, 0] - arms[:, 0] * force[:, 1], len(rods))
     moved = rods.copy()
     for axis in (0, 1):
@@ -109,7 +125,17 @@ def _alignment(angles: Array, touching: NDArray[np.intp]) -> Array:
 def _loners(rng: Rng) -> Rods:
     """Single cells, pairs and chains on free ground."""
     rods: list[list[float]] = []
-    places = [(60, 430), (95, 475), (470, 90), (430, 40), (330, 60), (250, 450), (480, 250), (40, 60), (495, 470)]
+    places = [
+        (60, 430),
+        (95, 475),
+        (470, 90),
+        (430, 40),
+        (330, 60),
+        (250, 450),
+        (480, 250),
+        (40, 60),
+        (495, 470),
+    ]
     for (y, x), members in zip(places, (1, 2, 3, 1, 1, 2, 4, 1, 1), strict=True):
         angle = rng.uniform(0, 2 * np.pi)
         at = np.array([y, x]) + rng.uniform(-12, 12, 2)
@@ -147,7 +173,7 @@ def _render(rng: Rng, rods: Rods) -> tuple[Labels, Array]:
 
 
 def _phase_contrast(rng: Rng, thickness: Array) -> Array:
-    """Dark objects with a halo of what the phase ring lets by, which also greys the inside of a crowd."""
+    """Dark objects with the halo of a phase ring, which also greys the inside of a crowd."""
     sharp = ndimage.gaussian_filter(thickness, 0.9)
     halo = 0.6 * ndimage.gaussian_filter(thickness, 3.6) + 0.4 * ndimage.gaussian_filter(thickness, 12)
     fringe = ndimage.gaussian_filter(thickness, 2.6) - ndimage.gaussian_filter(thickness, 4.2)
@@ -164,12 +190,8 @@ def _dust(rng: Rng) -> Array:
     for _ in range(7):
         cy, cx = rng.uniform(0, SIDE, 2)
         distance, radius = np.hypot(y - cy, x - cx), rng.uniform(3, 9)
-        ring = np.exp(-(((distance - radius) / 1.8) ** 2)) - 0.8 * np.exp(-((distance / (0.6 * radius)) ** 2))
+        ring = np.exp(-(((distance - radius) / 1.8) ** 2)) - 0.8 * np.exp(
+            -((distance / (0.6 * radius)) ** 2)
+        )
         light += rng.uniform(-0.1, 0.12) * ring
     return light
-
-
-def _within(truth: Labels) -> NDArray[np.bool_]:
-    """Objects without the pixels at which they touch."""
-    alike = ndimage.grey_erosion(truth, 3) == ndimage.grey_dilation(truth, 3)
-    return np.asarray(alike & (truth > 0))

@@ -7,7 +7,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .draw_nuclei import Nucleus, gap
-from .drawing import Array, Labels, Picture, Rng, as_integers, field, grid, paint, smoothstep, vignette
+from .drawing import (
+    Array,
+    Labels,
+    Picture,
+    Rng,
+    as_integers,
+    field,
+    grid,
+    interiors,
+    paint,
+    smoothstep,
+    vignette,
+)
 
 SIDE = 512
 TISSUE, NUCLEUS, LUMEN = 1, 2, 3
@@ -15,17 +27,22 @@ TISSUE, NUCLEUS, LUMEN = 1, 2, 3
 # Optical density of each dye in red, green and blue.
 HAEMATOXYLIN = np.array([0.66, 0.70, 0.30])
 EOSIN = np.array([0.08, 0.93, 0.36])
-BLOOD = np.array([0.15, 0.75, 0.62])
+BLOOD = np.array([0.10, 0.80, 0.62])
 
 # Centre y, x and radii of each gland.
-GLANDS = ((130.0, 150.0, 118.0, 96.0), (380.0, 330.0, 100.0, 128.0), (90.0, 420.0, 70.0, 82.0), (455.0, 60.0, 62.0, 70.0))
+GLANDS = (
+    (130.0, 150.0, 118.0, 96.0),
+    (380.0, 330.0, 100.0, 128.0),
+    (90.0, 420.0, 70.0, 82.0),
+    (455.0, 60.0, 62.0, 70.0),
+)
 
 
 def draw_tissue(rng: Rng) -> Picture:
     """512×512×3 uint8 (YXC): glands around a lumen, in a stroma of fibres with spindle cells."""
     depth = _depth(rng)
-    height = 40 + 6 * field(rng, depth.shape, 40)  # of the epithelium
-    lumen = smoothstep(depth - height, -1.5, 2.5)
+    height = 38 + 6 * field(rng, depth.shape, 40)  # of the epithelium
+    lumen = smoothstep(ndimage.gaussian_filter(depth, 7) - height, -1.2, 1.6)
     epithelium = smoothstep(depth, -1.0, 1.5) * (1 - lumen)
     direction = _fibre_direction(rng, depth)
     fibres = _streaks(rng, direction)
@@ -45,7 +62,7 @@ def _strokes(rng: Rng, truth: Labels, tissue: NDArray[np.bool_], bright: NDArray
     strokes = np.zeros(truth.shape, np.uint8)
     strokes[paint(rng, tissue, count=12, length=45)] = TISSUE
     strokes[paint(rng, bright, count=5, length=40)] = LUMEN
-    strokes[paint(rng, truth > 0, count=16, length=14, labels=truth)] = NUCLEUS
+    strokes[paint(rng, interiors(truth), count=16, length=14, labels=truth)] = NUCLEUS
     return strokes
 
 
@@ -109,12 +126,13 @@ def _place_nuclei(
     upright = np.arctan2(dy, dx)
     basal = (depth > 6) & (depth < 0.62 * height)
     stroma = (depth < -5) & (clefts < 0.2)
-    crowd = stroma & (field(rng, depth.shape, 26) > 1.5)
+    crowd = stroma & (field(rng, depth.shape, 24) + 0.6 * field(rng, depth.shape, 7) > 1.9)
+    strewn = stroma & (field(rng, depth.shape, 20) + 0.8 * rng.standard_normal(depth.shape) > 0.9)
     nuclei: list[tuple[Nucleus, float]] = []
     kinds = (
         (basal, 2600, upright, (8.6, 5.2), 0.25, (0.85, 1.25), -0.10),
-        (crowd, 500, direction, (5.0, 4.6), 3.0, (1.35, 1.7), 0.05),
-        (stroma, 260, direction, (10.5, 3.1), 0.2, (1.05, 1.6), 0.55),
+        (crowd, 330, direction, (5.2, 4.6), 3.0, (1.3, 1.75), -0.06),
+        (strewn, 330, direction, (10.0, 3.0), 0.25, (0.95, 1.6), 0.1),
     )
     for where, tries, angles, (long, short), spread, (low, high), space in kinds:
         spots = np.argwhere(where)
@@ -161,8 +179,10 @@ def _eosin(
     stroma = (0.46 + 0.14 * fibres + 0.07 * field(rng, shape, 30)) * (1 - 0.93 * clefts)
     up = np.clip(depth / height, 0, 1)
     mucin = smoothstep(field(rng, shape, 5), 0.3, 1.4) * smoothstep(up, 0.45, 0.8)
-    cytoplasm = 0.50 - 0.16 * up + 0.05 * field(rng, shape, 2.2) + 0.03 * field(rng, shape, 0.9) - 0.24 * mucin
-    apex = 0.2 * np.exp(-(((depth - height) / 2.0) ** 2))
+    cytoplasm = (
+        0.50 - 0.16 * up + 0.05 * field(rng, shape, 2.2) + 0.03 * field(rng, shape, 0.9) - 0.24 * mucin
+    )
+    apex = 0.2 * np.exp(-(((ndimage.gaussian_filter(depth, 7) - height) / 2.0) ** 2))
     debris = 0.16 * smoothstep(field(rng, shape, 4) + 0.9 * field(rng, shape, 14), 1.5, 3.0)
     base = 0.16 * np.exp(-(((depth + 1) / 1.6) ** 2))
     outside = 1 - epithelium - lumen
@@ -179,8 +199,8 @@ def _blood(rng: Rng, depth: Array, truth: Labels) -> tuple[Array, Array]:
         for _ in range(int(rng.integers(3, 9))):
             cy, cx = at + rng.normal(0, 6, 2)
             distance = np.hypot(y - cy, x - cx)
-            disc = smoothstep(-distance, -4.2, -3.0) * (truth == 0)
-            blood = np.maximum(blood, disc * (0.62 - 0.16 * np.exp(-((distance / 1.6) ** 2))))
+            disc = smoothstep(-distance, -5.0, -3.9) * (truth == 0)
+            blood = np.maximum(blood, disc * (0.85 - 0.2 * np.exp(-((distance / 1.6) ** 2))))
             cover = np.maximum(cover, disc)
     return blood, cover
 
@@ -192,5 +212,7 @@ def _stain(rng: Rng, blue: Array, pink: Array, blood: Array) -> NDArray[np.uint8
     light = np.exp(-1.25 * thickness[..., None] * density)
     light = ndimage.gaussian_filter(light, (0.75, 0.75, 0))
     white = np.array([243.0, 240.0, 244.0]) * vignette(blue.shape, 0.05)[..., None]
-    noise = 1.6 * field(rng, (*blue.shape, 3), (0.6, 0.6, 0)) + 0.8 * field(rng, blue.shape, 0.5)[..., None]
+    noise = (
+        1.6 * field(rng, (*blue.shape, 3), (0.6, 0.6, 0)) + 0.8 * field(rng, blue.shape, 0.5)[..., None]
+    )
     return as_integers(white * light + noise, "uint8")

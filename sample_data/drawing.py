@@ -73,7 +73,15 @@ def as_integers(values: Array, kind: str) -> NDArray[Any]:
     return np.clip(np.rint(values), 0, np.iinfo(kind).max).astype(kind)
 
 
-def paint(rng: Rng, mask: NDArray[np.bool_], count: int, length: int, labels: Labels | None = None) -> Labels:
+def interiors(labels: Labels) -> NDArray[np.bool_]:
+    """Objects without the pixels at which they end or touch, where a careful hand does not paint."""
+    alike = ndimage.grey_erosion(labels, 3) == ndimage.grey_dilation(labels, 3)
+    return np.asarray(alike & (labels > 0))
+
+
+def paint(
+    rng: Rng, mask: NDArray[np.bool_], count: int, length: int, labels: Labels | None = None
+) -> Labels:
     """Strokes 3 pixels wide inside a mask, as a hand paints them.
 
     Parameters
@@ -94,7 +102,12 @@ def paint(rng: Rng, mask: NDArray[np.bool_], count: int, length: int, labels: La
     """
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     painted = np.zeros(mask.shape, bool)
-    free = depth > min(4.0, 0.6 * depth.max())
+    peak = (
+        depth.max()
+        if labels is None
+        else ndimage.maximum(depth, labels, np.arange(labels.max() + 1))[labels]
+    )
+    free = mask & (depth >= np.minimum(4.0, 0.6 * peak))
     for _ in range(count):
         candidates = np.argwhere(free)
         if not len(candidates):
@@ -118,7 +131,7 @@ def _walk(rng: Rng, depth: Array, start: NDArray[np.intp], length: int) -> NDArr
         ahead = np.clip(ahead, 0, np.array(depth.shape) - 1)
         room = np.where(inside, np.minimum(depth[ahead[:, 0], ahead[:, 1]], 4), 0) - 0.4 * turns**2
         heading = angles[int(np.argmax(room))]
-        at = at + (np.sin(heading), np.cos(heading))
+        at = at + np.array([np.sin(heading), np.cos(heading)])
         pixel = np.rint(at).astype(int)
         if (pixel < 0).any() or (pixel >= depth.shape).any() or depth[tuple(pixel)] < 1.5:
             break

@@ -23,7 +23,19 @@ import numpy as np
 from .._version import __version__
 from ..core.errors import EngineError, PapernetsError
 from .process import BROKEN, EngineProcess, Lane, describe_end
-from .wire import Block, Cancel, Cancelled, Failed, Happened, Message, Returned, Run, Value, WantBlock, pack
+from .wire import (
+    Block,
+    Cancel,
+    Cancelled,
+    Failed,
+    Happened,
+    Message,
+    Returned,
+    Run,
+    Value,
+    WantBlock,
+    pack,
+)
 
 CANCEL_SECONDS = 1.0  # for the engine to answer before it is killed
 TICK = 0.2  # seconds between two looks at the clock and at the engine's memory
@@ -35,68 +47,6 @@ OnFailed = Callable[[Exception], None]
 OnCancelled = Callable[[], None]
 
 _logger = logging.getLogger(__name__)
-
-
-class Job:
-    """One run of a verb, made by `Engine.submit`.
-
-    Attributes
-    ----------
-    id : int
-        Unique in its engine.
-    verb : str
-        What runs.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        number: int,
-        verb: str,
-        arguments: Mapping[str, Any],
-        on_event: OnEvent,
-        on_returned: OnReturned,
-        on_failed: OnFailed,
-        on_cancelled: OnCancelled,
-    ) -> None:
-        self.id = number
-        self.verb = verb
-        self._engine = engine
-        self._arguments = arguments
-        self._arrays: list[Any] = []  # those that stay behind, by number
-        self._on_event, self._on_returned = on_event, on_returned
-        self._on_failed, self._on_cancelled = on_failed, on_cancelled
-        self._state = "waiting"  # then starting, running, done
-        self._early: list[Any] = []  # values sent before it ran
-        self._cancelled_at: float | None = None
-        self._error: PapernetsError | None = None  # why we cancelled it ourselves
-
-    @property
-    def done(self) -> bool:
-        """Whether it has returned, failed or been cancelled."""
-        return self._state == "done"
-
-    def send(self, value: Any) -> None:
-        """Send a value into the running verb, which takes it at its next event; "stop" is stop and keep."""
-        self._engine._send(self, value)
-
-    def stop(self) -> None:
-        """Let the verb end early and return what it has."""
-        self.send("stop")
-
-    def cancel(self) -> None:
-        """Drop it. Where the engine does not answer in a second, it is killed and started again."""
-        self._engine._cancel(self)
-
-    def _keep(self, array: Any) -> int:
-        self._arrays.append(array)
-        return len(self._arrays) - 1
-
-    def _forget(self) -> None:
-        """Let go of the arrays."""
-        self._arguments = {}
-        self._arrays = []
-        self._early = []
 
 
 class Engine:
@@ -332,7 +282,7 @@ class Engine:
                 failed += self._waiting  # it would not start the next time either
                 self._waiting.clear()
             error = self._account(process)
-            self._log.append(str(error))
+            self._log.append("restarted to cancel a job" if process.reason == "cancel" else str(error))
             if (process.reason == "cancel" or self._waiting) and not self._closed:
                 self.start()
         for job in failed:
@@ -346,7 +296,9 @@ class Engine:
         if process.reason == "memory":
             limit = f"{self._memory_limit_gb:g} GB"
             mend = "choose smaller tiles or a smaller region, or raise the limit"
-            return EngineError(f"The engine was stopped at its memory limit of {limit}: {mend}. {UNHARMED}")
+            return EngineError(
+                f"The engine was stopped at its memory limit of {limit}: {mend}. {UNHARMED}"
+            )
         how = process.reason if process.reason == BROKEN else describe_end(process.returncode)
         if process.info is None:
             last = f": {self._log[-1]}" if self._log else ""
@@ -387,7 +339,13 @@ class Engine:
 
     def _advance(self) -> None:
         process = self._process
-        if self._current is None and self._waiting and process and process.info is not None and self._out:
+        if (
+            self._current is None
+            and self._waiting
+            and process
+            and process.info is not None
+            and self._out
+        ):
             self._current = self._waiting.popleft()
             self._current._state = "starting"
             self._out.put(self._begin, process, self._current)
@@ -438,5 +396,7 @@ def _as_ours(error: Exception) -> PapernetsError:
     if isinstance(error, PapernetsError):
         return error
     if isinstance(error, MemoryError | OSError):
-        return EngineError(f"There is no memory to hand the data to the engine ({error}): close other layers")
+        return EngineError(
+            f"There is no memory to hand the data to the engine ({error}): close other layers"
+        )
     return EngineError(f"The data could not be handed to the engine ({type(error).__name__}: {error})")

@@ -306,7 +306,9 @@ def _wants_instances(job: _Job) -> bool:
 def _label(job: _Job, block: NDArray[np.float32]) -> NDArray[Any]:
     if not _wants_instances(job):
         return (block.argmax(axis=0) + 1).astype(np.uint8)
-    encoding = job.model.spec.encoding or "ridge"
+    encoding = job.model.spec.encoding
+    if not encoding:  # a model of classes: objects are what is not its first class
+        encoding, block = "ridge", np.stack([block[0], 1 - block[0]])
     return to_instances(block, encoding, job.settings.threshold, job.settings.min_size)
 
 

@@ -1,10 +1,9 @@
-"""The engine process from without: started, listened to and ended, by threads of the viewer's process."""
+"""The engine process from without: started, listened to and ended by threads of the viewer's."""
 
 from __future__ import annotations
 
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -15,11 +14,12 @@ from contextlib import suppress
 from multiprocessing.connection import Pipe
 from typing import Any, TypeAlias
 
-from .wire import Line, Message, Parcel, Quit, Ready
+from .failures import BROKEN_LINE
+from .messages import Message, Quit, Ready
+from .wire import Line, Parcel
 
-NICE = 5  # how much the engine steps back for the window
+NICE = 10  # how much the engine steps back for the window
 QUIT_SECONDS = 1.5  # to end by itself before it is killed
-BROKEN = "it sent what may not cross"
 LAST_WORDS = 1.0  # seconds for the last lines of its output to arrive
 
 Callback: TypeAlias = Callable[..., None]
@@ -180,9 +180,9 @@ class EngineProcess:
                 del message
         except (EOFError, OSError):
             return
-        except Exception as error:  # nothing that follows on this line can be trusted
+        except Exception as error:  # noqa: BLE001 - nothing that follows on this line can be trusted
             self._log.append(f"the engine sent what may not cross: {error!r}")
-            self.kill(BROKEN)
+            self.kill(BROKEN_LINE)
 
     def _bury(self) -> None:
         self.blocks.stop()
@@ -211,7 +211,14 @@ class EngineProcess:
 
 def start_python(handle: int, verbs: str, threads: int | None) -> subprocess.Popen[bytes]:
     """Start the child with its end of the line; its standard input is what ends it with this process."""
-    command = [sys.executable, "-P", "-X", "faulthandler", "-m", __package__ or "napari_papernets.engine"]
+    command = [
+        sys.executable,
+        "-P",
+        "-X",
+        "faulthandler",
+        "-m",
+        __package__ or "napari_papernets.engine",
+    ]
     command += [f"--line={handle}", f"--verbs={verbs}", f"--nice={NICE}"]
     streams: dict[str, Any] = dict(
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -227,17 +234,3 @@ def start_python(handle: int, verbs: str, threads: int | None) -> subprocess.Pop
             command, env=environment, startupinfo=startup, creationflags=flags, **streams
         )
     return subprocess.Popen(command, env=environment, pass_fds=(handle,), **streams)
-
-
-def describe_end(returncode: int | None) -> str:
-    """How a process ended, in words."""
-    if returncode is None:
-        return "it could not be started"
-    if returncode >= 0:
-        return f"exit code {returncode}"
-    try:
-        name = signal.Signals(-returncode).name
-    except ValueError:
-        return f"signal {-returncode}"
-    hints = {"SIGKILL": "killed, often because memory ran out", "SIGSEGV": "a crash in native code"}
-    return f"{name}: {hints[name]}" if name in hints else name

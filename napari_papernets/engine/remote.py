@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,22 @@ def stays_behind(value: Any) -> bool:
     if isinstance(value, type | np.generic | RemoteArray):
         return False
     return all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__"))
+
+
+def where_stored(value: Any) -> tuple[str, str] | None:
+    """Folder and key of a zarr array on disk, which the engine reads itself; None for all others."""
+    store: Any = getattr(value, "store", None)
+    is_zarr = type(value).__module__.partition(".")[0] == "zarr"
+    if not is_zarr or type(store).__name__ != "LocalStore":
+        return None
+    return str(Path(store.root).absolute()), str(value.path)
+
+
+def open_stored(folder: str, key: str) -> Any:
+    """The zarr array that lies there, for reading."""
+    import zarr
+
+    return zarr.open_array(folder, path=key, mode="r")
 
 
 class RemoteArray:

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 ALIGNMENT = 64  # bytes: what vectorised loads like best
 MAP_FROM = 16 * 2**20  # bytes: smaller segments are copied, since every mapping keeps a descriptor open
@@ -125,16 +126,16 @@ class Segment:
         while done < len(buffer):
             done += os.pwrite(self.descriptor, buffer[done : done + CHUNK], start + done)
 
-    def read(self, spans: Sequence[Span]) -> list[memoryview]:
+    def read(self, spans: Sequence[Span]) -> list[NDArray[np.uint8]]:
         """Writable buffers with the bytes of each span: views of a large segment, copies of a small one.
 
         A view keeps the memory alive for as long as it is used; the segment itself may be closed.
         """
         whole = np.frombuffer(self._mapping or mmap.mmap(self.descriptor, self.size), np.uint8)
         if self.size < MAP_FROM:
-            return [memoryview(whole[start:stop].copy()) for start, stop in spans]
+            return [whole[start:stop].copy() for start, stop in spans]
         whole[::PAGE].max()  # pages come in here, so that no other thread waits for them
-        return [memoryview(whole)[start:stop] for start, stop in spans]
+        return [whole[start:stop] for start, stop in spans]
 
     def close(self) -> None:
         """Let go of the segment (again is harmless)."""

@@ -15,15 +15,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..core.errors import EngineError, InputError, PapernetsError
-from .remote import Index
-from .wire import (
+from ..core.errors import InputError, PapernetsError
+from .failures import readable
+from .messages import (
     Block,
     Cancel,
     Cancelled,
     Failed,
     Happened,
-    Line,
     Message,
     Quit,
     Ready,
@@ -32,6 +31,8 @@ from .wire import (
     Value,
     WantBlock,
 )
+from .remote import Index
+from .wire import Line
 
 PARENT_CHECK = 1.0  # seconds
 REST_AFTER = 20.0  # seconds without a job
@@ -87,7 +88,7 @@ class Server:
                     self._sort(self._line.receive())
         except (EOFError, OSError):
             pass  # the viewer has ended
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - to the log
             traceback.print_exc()
             leave(1)
         leave(0)
@@ -116,19 +117,20 @@ class Server:
 
     def _work(self, run: Run) -> None:
         """Run one verb to its end, whatever that is, and tell the viewer which it was."""
+        answer: Returned | Cancelled | Failed
         try:
             answer = self._drive(run)
         except _Closed:
             answer = Cancelled(run.job)
-        except Exception as error:
-            answer = Failed(run.job, readable(error), traceback.format_exc())
+        except Exception as error:  # noqa: BLE001 - told to the viewer, whatever it is
+            answer = _failed(run.job, error)
         self._answer(answer)
 
     def _answer(self, answer: Returned | Cancelled | Failed) -> None:
         try:
             self._line.send(answer)
         except (PapernetsError, MemoryError) as error:  # the result may not cross, or has no room
-            self._line.send(Failed(answer.job, readable(error), traceback.format_exc()))
+            self._line.send(_failed(answer.job, error))
 
     def _drive(self, run: Run) -> Returned | Cancelled:
         generator: Generator[Any, Any, Any] = self._verbs.find_verb(run.verb)(**run.arguments)
@@ -157,27 +159,9 @@ class Server:
         return block.values
 
 
-def readable(error: Exception) -> PapernetsError:
-    """The error as one that may cross and that a person can read; our own ones as they are."""
-    if isinstance(error, PapernetsError):
-        return error
-    line = (str(error).strip().splitlines() or [""])[0]
-    if is_out_of_memory(error):
-        return EngineError(
-            "The engine ran out of memory: choose smaller tiles, a smaller region or another device, "
-            f"or close other programs ({type(error).__name__}: {line})"
-        )
-    return EngineError(
-        f"The engine met an error that it did not expect: {type(error).__name__}: {line}. "
-        "Nothing in the viewer was lost; the engine's log has the details"
-    )
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, numpy or torch (on any device) found no room; told without importing torch."""
-    words = str(error).lower()
-    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return known or "out of memory" in words or "not enough memory" in words
+def _failed(job: int, error: Exception) -> Failed:
+    expected = isinstance(error, PapernetsError)
+    return Failed(job, readable(error), "" if expected else "".join(traceback.format_exception(error)))
 
 
 def leave(status: int) -> None:

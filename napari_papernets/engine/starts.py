@@ -58,8 +58,7 @@ def prepare(
     planes = read_planes(images, annotations, settings.kind, feed)
     names = name_classes(planes, settings, class_names, base)
     if base is None:
-        names = names or object_classes(settings.encoding)
-        spec = replace(feed, classes=class_infos(names))
+        spec = replace(feed, classes=class_infos(names or object_classes(settings.encoding)))
         start = Start(spec, _draw(spec, settings.seed), fresh=True)
     else:
         start = continue_from(base, names, settings, name)

@@ -1,7 +1,7 @@
 """The line between the viewer's process and the engine's: its messages, and what may be in them.
 
-Messages are pickled, but only by a list: classes of `napari_papernets.core`, the messages below, paths,
-numpy arrays and plain values. Everything else is refused on both ends, so that neither a foreign object
+Messages are pickled, but only by a list: classes of `napari_papernets.core`, the messages, paths, numpy
+arrays and plain values. Everything else is refused on both ends, so that neither a foreign object
 nor code can cross. The bytes of arrays are not pickled: they lie in shared memory (`segments`), and
 arrays that are not in memory stay where they are (`remote`).
 """
@@ -24,107 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import InputError
-from .remote import Index, RemoteArray, stays_behind
+from . import messages
+from .messages import Message
+from .remote import Index, RemoteArray, open_stored, stays_behind, where_stored
 from .segments import Channel, Segment, Span, lay_out
 
 SHARE_FROM = 8192  # bytes: smaller buffers travel with the message
 
 
-@dataclass(frozen=True)
-class Ready:
-    """Engine: imports are done; facts about devices and versions."""
-
-    info: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Viewer: run a verb."""
-
-    job: int
-    verb: str
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Value:
-    """Viewer: send a value into the running generator."""
-
-    job: int
-    value: Any
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """Viewer: close the running generator."""
-
-    job: int
-
-
-@dataclass(frozen=True)
-class Quit:
-    """Viewer: close the running generator and end the process."""
-
-
-@dataclass(frozen=True, eq=False)
-class Happened:
-    """Engine: the generator yielded an event."""
-
-    job: int
-    event: Any
-
-
-@dataclass(frozen=True, eq=False)
-class Returned:
-    """Engine: the generator returned."""
-
-    job: int
-    result: Any
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Engine: the generator raised; `trace` is for the log."""
-
-    job: int
-    error: Exception
-    trace: str
-
-
-@dataclass(frozen=True)
-class Cancelled:
-    """Engine: the generator was closed."""
-
-    job: int
-
-
-@dataclass(frozen=True)
-class WantBlock:
-    """Engine: asks for a block of an array that stayed behind; `number` comes back with the answer."""
-
-    job: int
-    number: int
-    key: int
-    index: Index
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Viewer: the block, or why it cannot be read."""
-
-    number: int
-    values: NDArray[Any] | None
-    problem: str = ""
-
-
-Message = (
-    Ready | Run | Value | Cancel | Quit | Happened | Returned | Failed | Cancelled | WantBlock | Block
-)
-
 _ARRAYS = frozenset({"_reconstruct", "scalar"})
-_PATHS = frozenset(
-    {"Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"}
-)
+_PATHS = frozenset({"Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"})
 # What the pickles of the allowed values are built from. Nothing here runs code that it is given.
 NAMED: Mapping[str, frozenset[str]] = {
     "builtins": frozenset({"set", "frozenset", "slice", "range", "complex", "bytearray"}),
@@ -144,7 +53,7 @@ def may_cross(module: str, name: str) -> bool:
     """Whether a class (or one of numpy's constructors) is on the list."""
     if name in NAMED.get(module, ()):
         return True
-    if "." in name or not (module == __name__ or module.startswith(CORE)):
+    if "." in name or not (module == messages.__name__ or module.startswith(CORE)):
         return False
     found = getattr(importlib.import_module(module), name, None)
     return isinstance(found, type) and found.__module__ == module
@@ -169,6 +78,8 @@ class _Pickler(pickle.Pickler):
     def persistent_id(self, obj: Any) -> Any:
         if self._keep is None or not stays_behind(obj):
             return None
+        if (stored := where_stored(obj)) is not None:
+            return stored
         return self._keep(obj), tuple(int(n) for n in obj.shape), np.dtype(obj.dtype).str
 
     def reducer_override(self, obj: Any) -> Any:
@@ -197,11 +108,13 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"{module}.{name} may not cross to another process")
         return super().find_class(module, name)
 
-    def persistent_load(self, kept: Any) -> RemoteArray:
-        key, shape, dtype = kept
-        if self._fetch is None:
-            raise pickle.UnpicklingError("this side reads no arrays of the other one")
+    def persistent_load(self, kept: Any) -> Any:
         fetch = self._fetch
+        if fetch is None:
+            raise pickle.UnpicklingError("this side reads no arrays of the other one")
+        if len(kept) == 2:
+            return open_stored(*kept)
+        key, shape, dtype = kept
         return RemoteArray(shape, dtype, lambda index: fetch(key, index))
 
 
@@ -322,9 +235,7 @@ class Line:
             If something in it may not cross.
         """
         while True:
-            number, name, size, spans, body = _Unpickler(
-                self._connection.recv_bytes(), [], None
-            ).load()
+            number, name, size, spans, body = _Unpickler(self._connection.recv_bytes(), [], None).load()
             if size:
                 return self._open(number, name, size, spans, body)
             if not number:
@@ -346,9 +257,7 @@ class Line:
             segment.close()
         with self._sending:
             self._frame(number, "", 0, (), b"")
-        if not body:
-            body = buffers.pop()
-        return _Unpickler(body, buffers, self._fetch).load()
+        return _Unpickler(body or buffers.pop(), buffers, self._fetch).load()
 
     def _frame(self, *parts: Any) -> None:
         self._connection.send_bytes(pickle.dumps(parts, protocol=5))

@@ -1,4 +1,4 @@
-"""One editor for each kind of setting: a number, a choice, a yes or no, a list of indices, or automatic."""
+"""One editor for each kind of setting: a number, a choice, a yes or no, indices, or automatic."""
 
 from __future__ import annotations
 

@@ -142,8 +142,7 @@ def crop_block(block: ImageBlock, origin: Sequence[int], shape: Sequence[int]) -
         Where the part starts, and its size, along the stack axes, then Y and X.
     """
     parts = {
-        axis: slice(o, o + n)
-        for axis, o, n in zip(block.stack_axes + "YX", origin, shape, strict=True)
+        axis: slice(o, o + n) for axis, o, n in zip(block.stack_axes + "YX", origin, shape, strict=True)
     }
     index = tuple(parts.get(axis, slice(None)) for axis in block.axes)
     return ImageBlock(block.data[index], block.axes, block.scale, block.name, block.unit, block.source)

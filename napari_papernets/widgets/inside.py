@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,9 +110,15 @@ class LookInside(QWidget):
         layout.addWidget(self.button)
         layout.addWidget(self.combo, 1)
 
-    def look(self, engine: Engine, plan: RunPlan, key: str) -> None:
-        """Run the network on the region of `plan` and show a level in the layer of `key`."""
+    def look(
+        self, engine: Engine, plan: RunPlan, key: str, last: Mapping[str, Any] | None = None
+    ) -> None:
+        """Run the network on the region of `plan` and show a level in the layer of `key`. Where the zoom
+        is automatic, that of the `last` run (its provenance) is taken."""
         self._plan, self._key = plan, key
+        settings = plan.settings
+        if settings.zoom is None and last is not None:
+            settings = settings.replace(zoom=last["zoom"])
         self.button.setEnabled(False)
         self._job = JobAdapter(self)
         self._job.returned.connect(self._on_returned)
@@ -119,7 +126,7 @@ class LookInside(QWidget):
         self._job.cancelled.connect(self._on_cancelled)
         self._job.start(
             engine, "inspect", prepare_levels,
-            image=plan.image, model=plan.model, settings=plan.settings, device=plan.device,
+            image=plan.image, model=plan.model, settings=settings, device=plan.device,
             region=plan.region, plane=plan.planes[0] if plan.planes else (),
         )  # fmt: skip
         self.told.emit("Looking inside…")
@@ -172,9 +179,8 @@ def show_level(
     placement = plan.placement.lead().part(
         [origin.get(axis, 0) for axis in like], [step.get(axis, 1) for axis in like]
     )
-    layer = put_output(
+    return put_output(
         viewer, "image", key, f"{plan.image.name} inside", data, placement,
         metadata={PROVENANCE: {**provenance, "level": level.name}},
         colormap="magma", contrast_limits=level.limits, opacity=0.85,
     )  # fmt: skip
-    return layer

@@ -71,9 +71,7 @@ class JobAdapter(QObject):
         self._job: Job | None = None
         self._forgotten = False
 
-    def start(
-        self, engine: Engine, verb: str, prepare: Prepare | None = None, **arguments: Any
-    ) -> None:
+    def start(self, engine: Engine, verb: str, prepare: Prepare | None = None, **arguments: Any) -> None:
         """Submit a job.
 
         Parameters

@@ -1,4 +1,4 @@
-"""Layers that belong to this plugin: made once, updated afterwards, never mixed up with the user's own."""
+"""Layers that belong to this plugin: made once, updated afterwards, never mixed with the user's own."""
 
 from __future__ import annotations
 

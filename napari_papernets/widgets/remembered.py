@@ -1,4 +1,4 @@
-"""What a panel remembers from one day to the next: a small JSON file in the user's configuration folder."""
+"""What a panel remembers from day to day: a small JSON file in the user's configuration folder."""
 
 from __future__ import annotations
 

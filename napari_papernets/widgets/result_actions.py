@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 HELP = {
     "measure": (
-        "Measure every object of the selected labels layer, or of the last result: size, shape, place and "
-        "brightness, in pixels and physical units, as a table that can be saved as CSV."
+        "Measure every object of the selected labels layer, or of the last result: size, shape, place "
+        "and brightness, in pixels and physical units, as a table that can be saved as CSV."
     ),
     "command": (
         "Copy the command line that repeats the last result (or that of the selected layer) exactly, "

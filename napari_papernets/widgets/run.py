@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Run(QObject):
-    """Runs one plan and keeps its layers up to date.
+    """Runs one plan and keeps its layers up to date; deletes itself at the end.
 
     Attributes
     ----------
@@ -85,15 +85,19 @@ class Run(QObject):
         self.finished.emit(layer, result)
 
     def _add_probabilities(self) -> None:
-        if next(self._steps, self) is not self:
+        if next(self._steps, self) is self:
+            self.deleteLater()
+        else:
             QTimer.singleShot(0, self._add_probabilities)
 
     def _on_failed(self, error: BaseException) -> None:
         self._activity.close()
         self._sink.abandon()
         self.failed.emit(error)
+        self.deleteLater()
 
     def _on_cancelled(self) -> None:
         self._activity.close()
         self._sink.abandon()
         self.cancelled.emit()
+        self.deleteLater()

@@ -143,7 +143,7 @@ class RunPlan:
         return laid, self.placement.keep(dims).part([starts.get(self.like[d], 0) for d in dims])
 
     def take_back(self, shown: NDArray[Any]) -> NDArray[Any]:
-        """The array with `axes` that `place` had laid out as `shown` (which the user may have edited)."""
+        """The array with `axes` that `place` laid out as `shown`, with what the user edited."""
         there = self.like[len(self.like) - shown.ndim :]
         index = tuple(0 if axis not in self.axes else slice(None) for axis in there)
         order = [axis for axis in there if axis in self.axes]
@@ -172,7 +172,9 @@ def plan_run(
     whole = in_view is None or in_view == (0, image.plane_shape[0], 0, image.plane_shape[1])
     one_plane = image.stack_axes and kind != "stack"
     suffix = {"view": " preview", "plane": " plane" if one_plane else "", "stack": ""}[kind]
-    name = model.name if settings.output in ("auto", model.spec.task) else f"{model.name} {settings.output}"
+    name = (
+        model.name if settings.output in ("auto", model.spec.task) else f"{model.name} {settings.output}"
+    )
     return RunPlan(
         image=image,
         model=model,

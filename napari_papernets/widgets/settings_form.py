@@ -1,4 +1,4 @@
-"""A form made from a settings class: its labels, tooltips, ranges and defaults are those of the fields."""
+"""A form made from a settings class: labels, help, ranges and defaults are those of its fields."""
 
 from __future__ import annotations
 

@@ -80,9 +80,7 @@ class TableWindow(QDialog):
     saved = Signal(str)
     problem = Signal(object)
 
-    def __init__(
-        self, columns: Columns, title: str, name: str, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, columns: Columns, title: str, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(title)

@@ -22,7 +22,7 @@ MOST_TILES = 150  # napari needs about 3 ms for each rectangle
 CPU_MEMORY = 0.8  # GB that the engine's planner takes for a CPU
 
 
-def plan_of(plan: RunPlan, last: Mapping[str, Any] | None, width: int = 4) -> tuple[TilePlan, float, str]:
+def plan_of(plan: RunPlan, last: Mapping[str, Any] | None) -> tuple[TilePlan, float, str]:
     """The tiles of a run.
 
     Parameters
@@ -31,8 +31,6 @@ def plan_of(plan: RunPlan, last: Mapping[str, Any] | None, width: int = 4) -> tu
         The run that would be asked for now.
     last : mapping or None
         Provenance of the last run of this image and model, which knows the zoom and the memory.
-    width : int
-        Bytes of a value, 4 or 2, for a plan without a last run.
 
     Returns
     -------
@@ -46,13 +44,13 @@ def plan_of(plan: RunPlan, last: Mapping[str, Any] | None, width: int = 4) -> tu
     spec, settings = plan.model.spec, plan.settings
     same = last is not None and last.get("settings") == settings.to_dict()
     zoom = settings.zoom or (float(last["zoom"]) if last is not None and same else 1.0)
-    height, width_px = (max(1, round(n * zoom)) for n in plan.image.plane_shape)
+    height, width = (max(1, round(n * zoom)) for n in plan.image.plane_shape)
     tile: Any = settings.tile
     source = "Plan for these settings"
     if same and last is not None and last["region"] is None:
         tile, source = tuple(last["tiles"]["window"]), "Plan of the last run"
-    pixels = spec.window_pixels(settings.memory or CPU_MEMORY, width)
-    tiles = plan_tiles((height, width_px), spec.size_rule, tile, pixels)
+    pixels = spec.window_pixels(settings.memory or CPU_MEMORY)
+    tiles = plan_tiles((height, width), spec.size_rule, tile, pixels)
     unsure = "" if settings.zoom or same else ", at zoom 1"
     return tiles, zoom, source + unsure
 

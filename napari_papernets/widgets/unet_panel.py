@@ -5,39 +5,27 @@ from __future__ import annotations
 import typing
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import (
-    QApplication,
-    QCheckBox,
-    QFormLayout,
-    QFrame,
-    QGroupBox,
-    QHBoxLayout,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QApplication, QCheckBox, QWidget
 
-from ..core.errors import InputError, PapernetsError
+from ..core.errors import InputError, ModelError, PapernetsError
 from ..core.events import Event, Notice
 from ..core.results import Prediction
 from ..core.settings import Device, PredictSettings
+from .closer_look import CloserLook
 from .editors import CalmComboBox
 from .engine_access import EngineHold
 from .image_picker import ImagePicker
-from .inside import LookInside
 from .job_adapter import Engine
 from .message_line import MessageLine
 from .model_picker import ModelPicker
-from .outputs import PROVENANCE, find_output, output_key
+from .panel_layout import fill_panel, group
 from .remembered import recall, remember
 from .result_actions import ResultActions
 from .run import Run
 from .run_bar import RunBar, duration
 from .run_plan import Kind, RunPlan, plan_run
 from .settings_form import SettingsForm, add_row
-from .tile_layer import plan_of, show_tiles
 
 if TYPE_CHECKING:
     import napari.layers
@@ -46,13 +34,9 @@ if TYPE_CHECKING:
 MEMORY = "unet_panel"
 BASIC = ("zoom", "output", "threshold", "min_size")
 STARTS = {"zoom": 1.0, "tile": 512, "memory": 0.8}
-WARM_UP = 300  # ms after the panel appeared, so that the window comes first
+WARM_UP = 300  # ms after the panel was made, so that the window comes first
 DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
-PROBABILITY_HELP = "Also show the probability of each class as an image layer (more memory)."
-TILES_HELP = (
-    "Draw the windows that the network will see: orange is what a tile reads, with its halo of context; "
-    "blue is what it answers for. Press again to take them away."
-)
+PROBABILITY_HELP = "Also show the probability of each class as an image layer (needs more memory)."
 
 
 class UNetPanel(QWidget):
@@ -66,9 +50,7 @@ class UNetPanel(QWidget):
         In place of the one that all panels share.
     """
 
-    def __init__(
-        self, napari_viewer: napari.viewer.Viewer, *, engine: Engine | None = None
-    ) -> None:
+    def __init__(self, napari_viewer: napari.viewer.Viewer, *, engine: Engine | None = None) -> None:
         super().__init__()
         self.setObjectName("papernets-unet")
         self._viewer, self._hold = napari_viewer, EngineHold(engine)
@@ -78,12 +60,10 @@ class UNetPanel(QWidget):
         self.model = ModelPicker()
         self.form = SettingsForm(PredictSettings, basic=BASIC, leave_out=("channels",), starts=STARTS)
         self.device = CalmComboBox()
-        self.device.addItems(typing.get_args(Device))
         self.probabilities = QCheckBox("Probability layers")
+        self.closer = CloserLook(napari_viewer, self.image.layer, self._plan, self._hold.engine)
         self.runs = RunBar()
         self.message = MessageLine(napari_viewer)
-        self.tiles = QPushButton("Show tiles")
-        self.inside = LookInside(napari_viewer)
         self.results = ResultActions(napari_viewer)
         self._lay_out()
         self._connect()
@@ -127,7 +107,7 @@ class UNetPanel(QWidget):
         if self._run is not None:
             self._run.leave()
             self._end_run()
-        self.inside.leave()
+        self.closer.inside.leave()
         self._hold.release()
 
     def event(self, event: QEvent) -> bool:
@@ -177,7 +157,74 @@ class UNetPanel(QWidget):
         self.message.tell("Cancelled; the layers are as they were.")
 
     def _end_run(self) -> None:
-        if self._run is not None:
-            self._run.deleteLater()
         self._run = None
         self.runs.set_idle()
+
+    def _warm_up(self) -> None:
+        """Start the engine beside the window, so that the first run need not wait for it."""
+        try:
+            self._hold.engine().start()
+        except PapernetsError as error:
+            self.message.complain(error)
+
+    def _copy_diagnostics(self) -> None:
+        QApplication.clipboard().setText(self._hold.engine().diagnostics())
+        self.message.tell("Diagnostics copied: paste them into your report.")
+
+    def _remember(self) -> None:
+        values: dict[str, Any] = dict(
+            settings=self.form.value().changed(),
+            device=self.device.currentText(),
+            probabilities=self.probabilities.isChecked(),
+        )
+        try:
+            values["model"] = str(self.model.ref().path)
+        except ModelError:
+            values["model"] = ""
+        remember(MEMORY, values)
+
+    def _recall(self) -> None:
+        values = recall(MEMORY)
+        try:
+            self.form.setValue(PredictSettings.from_dict(values.get("settings", {})))
+            if values.get("model"):
+                self.model.choose(values["model"])
+        except (InputError, TypeError, AttributeError):
+            pass  # of another version, or a model that is gone: the defaults are fine
+        self.device.setCurrentText(str(values.get("device", "auto")))
+        self.probabilities.setChecked(values.get("probabilities") is True)
+
+    def _connect(self) -> None:
+        self.image.changed.connect(lambda: self.runs.set_stack(self.image.is_stack()))
+        self.runs.set_stack(self.image.is_stack())
+        self.runs.runRequested.connect(self.start_run)
+        self.runs.cancelRequested.connect(self.cancel_run)
+        self.results.diagnosticsRequested.connect(self._copy_diagnostics)
+        self.model.problem.connect(self.message.complain)
+        for part in (self.closer, self.results):
+            part.told.connect(self.message.tell)
+            part.failed.connect(self.message.complain)
+
+    def _lay_out(self) -> None:
+        self.device.addItems(typing.get_args(Device))
+        self.probabilities.setToolTip(PROBABILITY_HELP)
+        add_row(self.form.advanced_rows, "Device", self.device, DEVICE_HELP)
+        self.form.basic_rows.addRow("", self.probabilities)
+        groups = (
+            group("Image", self.image),
+            group("Model", self.model),
+            group("Settings", self.form),
+            group("Look closer", self.closer),
+        )
+        fill_panel(self, groups, (self.runs, self.message, self.results))
+
+
+def outcome(plan: RunPlan, result: Prediction) -> str:
+    """One line on what came out."""
+    account = result.provenance
+    facts = [f"{int(result.labels.max(initial=0))} objects"] if plan.instances else ["Done"]
+    facts.append(duration(account["seconds"]) if "seconds" in account else "")
+    facts += [str(account.get("device", "")), str(account.get("precision", ""))]
+    zoom = account.get("zoom", 1.0)
+    facts.append(f"zoom {zoom:g}" if zoom != 1.0 else "")
+    return " · ".join([fact for fact in facts if fact] + list(account.get("notices", [])))

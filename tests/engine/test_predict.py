@@ -76,7 +76,9 @@ def test_one_pass_is_the_bare_network_on_the_mirrored_image():
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "i8", "f2", "f4", "f8", "?"])
-@pytest.mark.parametrize(("axes", "shape"), [("YX", (70, 41)), ("ZYX", (2, 33, 40)), ("TZCYX", (2, 2, 1, 20, 30))])
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("YX", (70, 41)), ("ZYX", (2, 33, 40)), ("TZCYX", (2, 2, 1, 20, 30))]
+)
 def test_every_type_and_stack(dtype, axes, shape):
     data = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
     small = predict(data, network(), axes, 60, EXACT)

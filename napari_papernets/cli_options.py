@@ -1,0 +1,52 @@
+"""Settings as command line options: the same description that makes the form in the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from .core.settings import FieldInfo, Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class IntegerList(click.ParamType):
+    """Whole numbers separated by commas."""
+
+    name = "n,n,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(v) for v in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers such as 0,2", param, ctx)
+
+
+def settings_options(kind: type[Settings]) -> Callable[[Command], Command]:
+    """One option for each field of a settings class, with its help, range and default."""
+
+    def decorate(command: Command) -> Command:
+        for info in reversed(kind.fields()):
+            command = _option(info)(command)
+        return command
+
+    return decorate
+
+
+def _option(info: FieldInfo) -> Callable[[Command], Command]:
+    default = "auto" if info.default is None else info.default
+    text = f"{info.tooltip}  [default: {default}]"
+    kind: Any = info.type
+    if info.choices:
+        kind = click.Choice(info.choices)
+    elif info.type is tuple:
+        kind = IntegerList()
+    if info.type is bool:
+        return click.option(f"{info.option}/--no-{info.option[2:]}", info.name, default=None, help=text)
+    return click.option(info.option, info.name, type=kind, default=None, help=text)

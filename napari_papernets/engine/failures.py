@@ -1,0 +1,73 @@
+"""Failures of the engine in one line each, with the mend; without importing torch."""
+
+from __future__ import annotations
+
+import signal
+
+from ..core.errors import EngineError, PapernetsError
+
+UNHARMED = "Nothing in the viewer was lost, and the next run starts a new engine"
+BROKEN_LINE = "it sent what may not cross"
+HINTS = {"SIGKILL": "killed, often because memory ran out", "SIGSEGV": "a crash in native code"}
+
+
+def readable(error: Exception) -> PapernetsError:
+    """An error of a verb as one that may cross and that a person can read; our own ones as they are."""
+    if isinstance(error, PapernetsError):
+        return error
+    line = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+    if is_out_of_memory(error):
+        mend = "choose smaller tiles, a smaller region or another device, or close other programs"
+        return EngineError(f"The engine ran out of memory ({line}): {mend}")
+    return EngineError(
+        f"The engine met an error that it did not expect ({line}). Nothing in the viewer was lost; "
+        "the diagnostics hold the details"
+    )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, numpy or torch (on any device) found no room."""
+    words = str(error).lower()
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or "out of memory" in words or "not enough memory" in words
+
+
+def not_handed_over(error: Exception) -> PapernetsError:
+    """Why data could not be brought to the engine."""
+    if isinstance(error, PapernetsError):
+        return error
+    line = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError | OSError):
+        return EngineError(f"There is no memory to hand the data to the engine ({line}): close other layers")
+    return EngineError(f"The data could not be handed to the engine ({line})")
+
+
+def at_limit(limit_gb: float) -> EngineError:
+    """The engine was killed at its memory limit."""
+    mend = "choose smaller tiles or a smaller region, or raise the limit"
+    return EngineError(f"The engine was stopped at its memory limit of {limit_gb:g} GB: {mend}. {UNHARMED}")
+
+
+def could_not_start(returncode: int | None, last_line: str) -> EngineError:
+    """The engine ended before it was ready."""
+    mend = "reinstall napari-papernets, or report this with the diagnostics"
+    said = f": {last_line}" if last_line else ""
+    return EngineError(f"The engine could not start ({describe_end(returncode)}{said}); {mend}")
+
+
+def ended_early(how: str) -> EngineError:
+    """The engine ended on its own, or was killed by others."""
+    return EngineError(f"The engine process ended in the middle of its work ({how}). {UNHARMED}")
+
+
+def describe_end(returncode: int | None) -> str:
+    """How a process ended, in words."""
+    if returncode is None:
+        return "there is no process"
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        return f"signal {-returncode}"
+    return f"{name}: {HINTS[name]}" if name in HINTS else name

@@ -1,0 +1,56 @@
+"""How a panel is laid out: groups that scroll in a narrow dock, and a foot that stays in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QGroupBox, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+MARGIN = 6
+WIDTH = 320  # pixels: a dock beside the canvas
+
+
+def group(title: str, *parts: QWidget) -> QGroupBox:
+    """A titled group of widgets, one below the other."""
+    box = QGroupBox(title)
+    layout = QVBoxLayout(box)
+    layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+    layout.setSpacing(MARGIN)
+    for part in parts:
+        layout.addWidget(part)
+    return box
+
+
+def fill_panel(panel: QWidget, groups: Sequence[QWidget], foot: Sequence[QWidget]) -> None:
+    """Give `panel` its layout.
+
+    Parameters
+    ----------
+    panel : QWidget
+        Empty.
+    groups : sequence of QWidget
+        They scroll when the dock is too low for them.
+    foot : sequence of QWidget
+        Always in sight.
+    """
+    inside = QWidget()
+    column = QVBoxLayout(inside)
+    column.setContentsMargins(0, 0, MARGIN, 0)
+    column.setSpacing(MARGIN)
+    for part in groups:
+        column.addWidget(part)
+    column.addStretch(1)
+    area = QScrollArea()
+    area.setWidget(inside)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+    layout = QVBoxLayout(panel)
+    layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+    layout.setSpacing(MARGIN)
+    layout.addWidget(area, 1)
+    for part in foot:
+        layout.addWidget(part)
+    panel.setMinimumWidth(WIDTH)

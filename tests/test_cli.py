@@ -1,0 +1,145 @@
+"""The command line: what it writes, that it equals the API, and exit code 2 with one line for bad input."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shlex
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from click.testing import CliRunner, Result
+
+from napari_papernets.api import predict, save_model
+from napari_papernets.cli import main
+from napari_papernets.core.settings import PredictSettings
+from napari_papernets.networks import UNet
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with an image and a model."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    save_model(UNet(1, 3, width=4, depth=2, padding="same", norm="batch"), "net")
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 70)).astype("u1")
+    tifffile.imwrite("cells.tif", pixels)
+    return tmp_path
+
+
+def run(line: str) -> Result:
+    return CliRunner().invoke(main, shlex.split(line))
+
+
+def test_predict_writes_what_the_api_returns(folder):
+    result = run("predict cells.tif -m net.safetensors -o out --probabilities --tile 60 --precision float32")
+    assert result.exit_code == 0, result.output
+    expected = predict(
+        tifffile.imread("cells.tif"),
+        "net.safetensors",
+        tile=60,
+        settings=PredictSettings(precision="float32"),
+    )
+    np.testing.assert_array_equal(tifffile.imread("out/cells_labels.tif"), expected.labels)
+    np.testing.assert_array_equal(tifffile.imread("out/cells_probabilities.tif"), expected.probabilities)
+    account = json.loads((folder / "out/cells_provenance.json").read_text())
+    assert account["weights_sha256"] == expected.provenance["weights_sha256"]
+
+
+def test_the_copied_command_repeats_the_result(folder):
+    """Provenance's own command line, typed again, gives equal labels."""
+    run("predict cells.tif -m net.safetensors -o first --tile 60 --region 5,61,7,66 --output instances")
+    account = json.loads((folder / "first/cells_provenance.json").read_text())
+    again = CliRunner().invoke(main, shlex.split(account["command"])[1:] + ["-o", "second"])
+    assert again.exit_code == 0, again.output
+    first, second = (tifffile.imread(f"{f}/cells_labels.tif") for f in ("first", "second"))
+    assert first.shape == (56, 59)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_folder_is_all_its_images(folder):
+    (folder / "many").mkdir()
+    for name in "ab":
+        tifffile.imwrite(f"many/{name}.tif", np.zeros((40, 40), "u1") + np.arange(40, dtype="u1"))
+    assert run("predict many -m net.safetensors -o out").exit_code == 0
+    assert sorted(p.name for p in (folder / "out").glob("*_labels.tif")) == [
+        "a_labels.tif",
+        "b_labels.tif",
+    ]
+
+
+def test_finetune_then_predict(folder):
+    """Strokes in, a model out, which then predicts the two classes."""
+    pixels = np.zeros((96, 96), "u1")
+    pixels[20:60, 30:70] = 200
+    strokes = np.zeros((96, 96), "u1")
+    strokes[2:5, 5:60], strokes[30:33, 35:65], strokes[80:83, 9:70], strokes[50:53, 35:65] = 1, 2, 1, 2
+    tifffile.imwrite("square.tif", pixels)
+    tifffile.imwrite("strokes.tif", strokes)
+    result = run(
+        "finetune square.tif strokes.tif --classes paper,ink --name mine -o trained --steps 30 "
+        "--width 8 --depth 2 --crop 64 --batch 2 --learning-rate 0.01 --precision float32"
+    )
+    assert result.exit_code == 0, result.output
+    path = result.output.strip().splitlines()[-1]
+    assert run(f"predict square.tif -m {path} -o out").exit_code == 0
+    labels = tifffile.imread("out/square_labels.tif")
+    assert set(np.unique(labels)) == {1, 2}
+    assert (labels == np.where(pixels > 0, 2, 1)).mean() > 0.9
+
+
+def test_models_are_listed_and_told_of(folder):
+    assert run("models").exit_code == 0
+    told = json.loads(run("models net.safetensors").output)
+    assert (told["architecture"], told["in_channels"], len(told["classes"])) == ("unet", 1, 3)
+
+
+def make_garbage(folder) -> None:
+    good = (folder / "net.safetensors").read_bytes()
+    (folder / "cut.safetensors").write_bytes(good[: len(good) // 2])
+    (folder / "pickle.safetensors").write_bytes(pickle.dumps({"a": 1}))
+    (folder / "cut.tif").write_bytes((folder / "cells.tif").read_bytes()[:90])
+    np.save("nan.npy", np.full((9, 9), np.nan))
+    np.save("line.npy", np.zeros(9))
+    np.save("six.npy", np.zeros((1,) * 6))
+    np.save("empty.npy", np.zeros((0, 9)))
+    np.save("five.npy", np.zeros((5, 30, 30)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("cells.tif -m cut.safetensors", "cut"),
+        ("cells.tif -m pickle.safetensors", "no safetensors file"),
+        ("cells.tif -m nowhere", "model: got 'nowhere'"),
+        ("cut.tif -m net.safetensors", "damaged or cut off"),
+        ("missing.tif -m net.safetensors", "no such file"),
+        ("nan.npy -m net.safetensors", "finite"),
+        ("line.npy -m net.safetensors", "2 to 5 axes"),
+        ("six.npy -m net.safetensors", "2 to 5 axes"),
+        ("empty.npy -m net.safetensors", "pixels in it"),
+        ("five.npy --axes CYX -m net.safetensors", "takes 1"),
+        ("cells.tif --axes ZYX -m net.safetensors", "axes"),
+        ("cells.tif -m net.safetensors --tile 0", "tile"),
+        ("cells.tif -m net.safetensors --threshold 2", "threshold"),
+        ("cells.tif -m net.safetensors --region 0,999,0,5", "region"),
+        ("cells.tif -m net.safetensors --channels 4", "channels"),
+    ],
+)
+def test_bad_input_ends_with_2_and_one_line_and_writes_nothing(folder, arguments, words):
+    make_garbage(folder)
+    result = run(f"predict {arguments} -o out")
+    assert result.exit_code == 2, result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("papernets: ")
+    assert words in line
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["predict", "finetune", "models", "demo", "bench predict"])
+def test_every_verb_has_help(verb):
+    result = run(f"{verb} --help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
