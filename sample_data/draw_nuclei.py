@@ -121,9 +121,8 @@ def _relabel(truth: Labels) -> Labels:
 def _nucleus(rng: Rng, y: float, x: float, size: float) -> Nucleus:
     long = size * float(np.clip(rng.normal(1.08, 0.16), 0.7, 1.55))
     short = long * rng.uniform(0.62, 0.95)
-    waves = tuple((float(a), float(p)) for a, p in zip(
-        np.array([0.05, 0.035, 0.016, 0.01]) * rng.standard_normal(4), rng.uniform(0, 2 * np.pi, 4), strict=True
-    ))  # fmt: skip
+    amplitudes = np.array([0.05, 0.035, 0.016, 0.01]) * rng.standard_normal(4)
+    waves = tuple(zip(amplitudes.tolist(), rng.uniform(0, 2 * np.pi, 4).tolist(), strict=True))
     return Nucleus(float(y), float(x), long, short, rng.uniform(0, np.pi), waves)
 
 

@@ -1,8 +1,8 @@
 """The viewer's door to the engine: jobs go in; events, results and errors come out.
 
-Nothing here, and nothing that it imports, knows torch or Qt. The verbs run in one child process, which is
-started in the background, warmed, and started again after it was killed or crashed. No call blocks; all
-callbacks come on a thread of the door, never on the caller's.
+Nothing here, and nothing that it imports, knows torch or Qt. The verbs run in one child process, which
+is started in the background, warmed, and started again after it was killed or crashed. No call but
+`Engine.close` waits; all callbacks come on a thread of the door, never on the caller's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
-import platform
 import threading
 import time
 from collections import deque
@@ -20,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from .._version import __version__
-from ..core.errors import EngineError, PapernetsError
-from .process import BROKEN, EngineProcess, Lane, describe_end
-from .wire import (
+from ..core.errors import EngineError
+from . import failures
+from .diagnostics import report
+from .job import Callbacks, Job, Task
+from .messages import (
     Block,
     Cancel,
     Cancelled,
@@ -34,17 +34,13 @@ from .wire import (
     Run,
     Value,
     WantBlock,
-    pack,
 )
+from .process import EngineProcess, Lane, start_thread
+from .wire import pack
 
 CANCEL_SECONDS = 1.0  # for the engine to answer before it is killed
+CLOSE_SECONDS = 2.0
 TICK = 0.2  # seconds between two looks at the clock and at the engine's memory
-UNHARMED = "Nothing in the viewer was lost, and the next run starts a new engine"
-
-OnEvent = Callable[[Any], None]
-OnReturned = Callable[[Any], None]
-OnFailed = Callable[[Exception], None]
-OnCancelled = Callable[[], None]
 
 _logger = logging.getLogger(__name__)
 
@@ -81,34 +77,38 @@ class Engine:
         self._threads, self._verbs = threads, verbs
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
-        self._waiting: deque[Job] = deque()
-        self._current: Job | None = None
+        self._waiting: deque[Task] = deque()
+        self._current: Task | None = None
         self._process: EngineProcess | None = None
-        self._out: Lane | None = None  # packs and sends; calls back where no process does
+        # Packs and sends, and calls back where no process does.
+        self._out = Lane("papernets-out")
         self._closed = False
 
     def start(self) -> None:
-        """Start the process in the background and let it import what it will need."""
+        """Start the process in the background and let it import what it will need.
+
+        Raises
+        ------
+        EngineError
+            If the engine was closed.
+        """
         with self._lock:
             if self._closed:
-                raise EngineError("the engine was closed with the program; start a new one")
-            if self._out is None:
-                self._out = Lane("papernets-out")
+                raise EngineError("The engine was closed; make a new one")
             if self._process is None:
                 self._process = EngineProcess(
                     self._verbs, self._threads, self._log, self._heard, self._is_ready, self._has_ended
                 )
-                name = "papernets-minder"
-                threading.Thread(target=self._mind, args=[self._process], name=name, daemon=True).start()
+                start_thread("papernets-minder", self._mind, self._process)
 
     def submit(
         self,
         verb: str,
         *,
-        on_event: OnEvent,
-        on_returned: OnReturned,
-        on_failed: OnFailed,
-        on_cancelled: OnCancelled,
+        on_event: Callable[[Any], None],
+        on_returned: Callable[[Any], None],
+        on_failed: Callable[[Exception], None],
+        on_cancelled: Callable[[], None],
         **arguments: Any,
     ) -> Job:
         """Run a verb when those before it are done.
@@ -131,32 +131,35 @@ class Engine:
         **arguments
             Of the verb. Arrays are copied when the job starts, not now: give a copy of what the user
             goes on editing. dask and zarr arrays, arrays mapped from a file and those above 1 GiB are
-            not copied: the verb reads the blocks that it needs, from a thread of this process.
+            not copied: the verb reads the blocks that it needs, from a thread of this process (or from
+            disk, where a zarr array lies there).
+
+        Raises
+        ------
+        EngineError
+            If the engine was closed.
         """
+        callbacks = Callbacks(on_event, on_returned, on_failed, on_cancelled)
+        task = Task(next(self._numbers), verb, arguments, callbacks)
         with self._lock:
             self.start()
-            number = next(self._numbers)
-            calls = (on_event, on_returned, on_failed, on_cancelled)
-            job = Job(self, number, verb, arguments, *calls)
-            self._waiting.append(job)
+            self._waiting.append(task)
             self._advance()
-        return job
+        return Job(task, self._send, self._cancel)
 
     def close(self) -> None:
         """End the process: within 2 s, by force if need be. Unfinished jobs are cancelled."""
         with self._lock:
             self._closed = True
             process, self._process = self._process, None
-            jobs = [*self._waiting, *([self._current] if self._current else [])]
+            tasks = [*self._waiting, *([self._current] if self._current else [])]
             self._waiting.clear()
-            for job in jobs:
-                self._settle_later(job)
+            for task in tasks:
+                self._out.put(self._settle_cancelled, task)
         if process is not None:
-            process.quit("closed")
-            process.ended.wait(2.0)
-        with self._lock:
-            if self._out is not None:
-                self._out.stop()
+            process.quit()
+            process.ended.wait(CLOSE_SECONDS)
+        self._out.stop()
 
     @property
     def pid(self) -> int | None:
@@ -171,74 +174,71 @@ class Engine:
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What the engine told of itself (device, device_name, threads, cpus, versions); empty before."""
+        """What the engine told of itself (device, device_name, threads, cpus, python, versions);
+        empty before it is ready."""
         process = self._process
         return (process.info or {}) if process else {}
 
     def diagnostics(self) -> str:
-        """Versions, state and the last lines of the engine's output, for a report of a problem."""
+        """Versions, state and the last lines of the engine's output, for the report of a problem."""
         with self._lock:
-            state = "busy" if self._current else "ready" if self.info else "starting"
-            facts: dict[str, Any] = {
-                "napari-papernets": __version__,
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "numpy": np.__version__,
-                "engine": f"{state}, process {self.pid}" if self._process else "not running",
-                "waiting jobs": len(self._waiting),
-                "memory limit": f"{self._memory_limit_gb} GB" if self._memory_limit_gb else "none",
-                **self.info,
-            }
-            lines = list(self._log)
-        return "\n".join([*(f"{k}: {v}" for k, v in facts.items()), "", "engine log:", *lines])
+            state = "not running"
+            if self._process:
+                state = "busy" if self._current else "ready" if self.info else "starting"
+            facts = dict(
+                engine=state,
+                process=self.pid,
+                waiting_jobs=len(self._waiting),
+                memory_limit_gb=self._memory_limit_gb,
+            )
+            return report({**facts, **self.info}, list(self._log))
 
     # What jobs ask for, on the caller's thread: nothing here may wait.
 
-    def _send(self, job: Job, value: Any) -> None:
+    def _send(self, task: Task, value: Any) -> None:
         with self._lock:
-            if job._state in ("waiting", "starting"):
-                job._early.append(value)
-            elif job._state == "running" and self._process and self._out:
-                self._out.put(self._pack_and_post, self._process, job, value)
+            if task.state in ("waiting", "starting"):
+                task.early.append(value)
+            elif task.state == "running" and self._process:
+                self._out.put(self._send_value, self._process, task, value)
 
-    def _cancel(self, job: Job) -> None:
+    def _cancel(self, task: Task) -> None:
         with self._lock:
-            if job.done or job._cancelled_at is not None:
+            if task.state == "done" or task.cancelled:
                 return
-            job._cancelled_at = time.monotonic()
-            if job._state == "waiting":
-                self._waiting.remove(job)
-                self._settle_later(job)
-            elif job._state == "running" and self._process and self._out:
-                self._out.put(self._process.post, pack(Cancel(job.id)))
+            task.cancelled_at = time.monotonic()
+            if task.state == "waiting":
+                self._waiting.remove(task)
+                self._out.put(self._settle_cancelled, task)
+            elif task.state == "running" and self._process:
+                self._out.put(self._process.post, pack(Cancel(task.id)))
 
     # The out lane: what may take a while.
 
-    def _begin(self, process: EngineProcess, job: Job) -> None:
+    def _begin(self, process: EngineProcess, task: Task) -> None:
         """Copy the arguments of a job and hand it to the engine."""
         try:
-            parcel = pack(Run(job.id, job.verb, job._arguments), job._keep)
-        except Exception as error:
-            self._settle(job, job._on_failed, _as_ours(error))
+            parcel = pack(Run(task.id, task.verb, task.arguments), task.keep)
+        except Exception as error:  # noqa: BLE001 - told to the owner, whatever it is
+            self._settle(task, task.callbacks.on_failed, failures.not_handed_over(error))
             return
         with self._lock:
-            cancelled = job._cancelled_at is not None or job.done
-            job._arguments = {}
-            if not cancelled:
-                job._state = "running"
+            dropped = task.cancelled or task.state == "done"
+            if not dropped:
+                task.state, task.arguments = "running", {}
                 process.post(parcel)
-                for value in job._early:
-                    self._send(job, value)
-        if cancelled:
+                for value in task.early:
+                    self._send(task, value)
+        if dropped:
             parcel.close()
-            self._settle_cancelled(job)
+            self._settle_cancelled(task)
 
-    def _pack_and_post(self, process: EngineProcess, job: Job, value: Any) -> None:
+    def _send_value(self, process: EngineProcess, task: Task, value: Any) -> None:
         try:
-            process.post(pack(Value(job.id, value)))
-        except Exception as error:
-            job._error = _as_ours(error)
-            self._cancel(job)
+            process.post(pack(Value(task.id, value)))
+        except Exception as error:  # noqa: BLE001 - told to the owner, whatever it is
+            task.error = failures.not_handed_over(error)
+            self._cancel(task)
 
     # The reader's thread: what the engine says.
 
@@ -248,27 +248,27 @@ class Engine:
             self._advance()
 
     def _heard(self, process: EngineProcess, message: Message) -> None:
-        job = self._current
-        if job is None or process is not self._process or getattr(message, "job", None) != job.id:
-            return
+        task = self._current
+        if task is None or process is not self._process or getattr(message, "job", None) != task.id:
+            return  # of a job that is settled
         if isinstance(message, WantBlock):
-            process.blocks.put(self._serve_block, process, job, message)
+            process.blocks.put(self._serve_block, process, task, message)
         elif isinstance(message, Happened):
-            if job._cancelled_at is None:
-                _call(job._on_event, message.event)
-        elif job._cancelled_at is not None or isinstance(message, Cancelled):
-            self._settle_cancelled(job)
+            if not task.cancelled:
+                _call(task.callbacks.on_event, message.event)
+        elif task.cancelled or isinstance(message, Cancelled):
+            self._settle_cancelled(task)
         elif isinstance(message, Returned):
-            self._settle(job, job._on_returned, message.result)
+            self._settle(task, task.callbacks.on_returned, message.result)
         elif isinstance(message, Failed):
             self._log.extend(message.trace.splitlines())
-            self._settle(job, job._on_failed, message.error)
+            self._settle(task, task.callbacks.on_failed, message.error)
 
-    def _serve_block(self, process: EngineProcess, job: Job, want: WantBlock) -> None:
+    def _serve_block(self, process: EngineProcess, task: Task, want: WantBlock) -> None:
         try:
-            values = np.asarray(job._arrays[want.key][want.index])
+            values = np.asarray(task.arrays[want.key][want.index])
             parcel = pack(Block(want.number, values))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - any reader of any file may stand behind it
             parcel = pack(Block(want.number, None, f"{type(error).__name__}: {error}"))
         process.post(parcel)
 
@@ -276,35 +276,30 @@ class Engine:
         with self._lock:
             if process is not self._process:
                 return
-            self._process, job = None, self._current
-            failed = [job] if job else []
-            if process.info is None:
-                failed += self._waiting  # it would not start the next time either
+            self._process = None
+            lost = [self._current] if self._current else []
+            if process.info is None:  # it would not start for the others either
+                lost += self._waiting
                 self._waiting.clear()
-            error = self._account(process)
+            error = self._why_ended(process)
             self._log.append("restarted to cancel a job" if process.reason == "cancel" else str(error))
-            if (process.reason == "cancel" or self._waiting) and not self._closed:
+            if process.reason == "cancel" or self._waiting:
                 self.start()
-        for job in failed:
-            if job._cancelled_at is not None:
-                self._settle_cancelled(job)
+        for task in lost:
+            if task.cancelled:
+                self._settle_cancelled(task)
             else:
-                self._settle(job, job._on_failed, error)
+                self._settle(task, task.callbacks.on_failed, error)
 
-    def _account(self, process: EngineProcess) -> EngineError:
-        """One clear line on why the process ended."""
-        if process.reason == "memory":
-            limit = f"{self._memory_limit_gb:g} GB"
-            mend = "choose smaller tiles or a smaller region, or raise the limit"
-            return EngineError(
-                f"The engine was stopped at its memory limit of {limit}: {mend}. {UNHARMED}"
-            )
-        how = process.reason if process.reason == BROKEN else describe_end(process.returncode)
+    def _why_ended(self, process: EngineProcess) -> EngineError:
+        if process.reason == "memory" and self._memory_limit_gb is not None:
+            return failures.at_limit(self._memory_limit_gb)
+        if process.reason == failures.BROKEN_LINE:
+            return failures.ended_early(process.reason)
         if process.info is None:
-            last = f": {self._log[-1]}" if self._log else ""
-            mend = "reinstall napari-papernets, or copy the diagnostics into a report"
-            return EngineError(f"The engine could not start ({how}{last}); {mend}")
-        return EngineError(f"The engine process ended in the middle of its work ({how}). {UNHARMED}")
+            last = self._log[-1] if self._log else ""
+            return failures.could_not_start(process.returncode, last)
+        return failures.ended_early(failures.describe_end(process.returncode))
 
     # The minder's thread: what takes too long, or too much.
 
@@ -314,60 +309,46 @@ class Engine:
             with self._lock:
                 if process is not self._process:
                     continue
-                overdue, idle = self._is_overdue(), self._is_idle(process)
+                overdue = self._current is not None and self._current.waits_longer_than(CANCEL_SECONDS)
+                idle = self._is_idle(process)
                 if idle:
                     self._process = None
             if idle:
-                process.quit("idle")
+                self._log.append("ended after a while without jobs")
+                process.quit()
             elif overdue:
                 process.kill("cancel")
             elif self._memory_limit_gb is not None and process.resident_gb() > self._memory_limit_gb:
                 process.kill("memory")
-
-    def _is_overdue(self) -> bool:
-        job = self._current
-        if job is None or job._cancelled_at is None or job._state != "running":
-            return False
-        return time.monotonic() - job._cancelled_at > CANCEL_SECONDS
 
     def _is_idle(self, process: EngineProcess) -> bool:
         if self._current or self._waiting or process.info is None:
             return False
         return time.monotonic() - process.used > self._idle_seconds
 
-    # Bookkeeping, under the lock.
+    # Bookkeeping.
 
     def _advance(self) -> None:
+        """Start the next job, where the engine is ready for it; under the lock."""
         process = self._process
-        if (
-            self._current is None
-            and self._waiting
-            and process
-            and process.info is not None
-            and self._out
-        ):
+        if self._waiting and self._current is None and process and process.info is not None:
             self._current = self._waiting.popleft()
-            self._current._state = "starting"
+            self._current.state = "starting"
             self._out.put(self._begin, process, self._current)
 
-    def _settle_later(self, job: Job) -> None:
-        if self._out is not None:
-            self._out.put(self._settle_cancelled, job)
-
-    def _settle_cancelled(self, job: Job) -> None:
-        if job._error is not None:
-            self._settle(job, job._on_failed, job._error)
+    def _settle_cancelled(self, task: Task) -> None:
+        if task.error is not None:
+            self._settle(task, task.callbacks.on_failed, task.error)
         else:
-            self._settle(job, job._on_cancelled)
+            self._settle(task, task.callbacks.on_cancelled)
 
-    def _settle(self, job: Job, callback: Callable[..., None], *arguments: Any) -> None:
+    def _settle(self, task: Task, callback: Callable[..., None], *arguments: Any) -> None:
         """End a job, once, and go on with the next."""
         with self._lock:
-            if job.done:
+            if task.state == "done":
                 return
-            job._state = "done"
-            job._forget()
-            if self._current is job:
+            task.finish()
+            if self._current is task:
                 self._current = None
                 if self._process:
                     self._process.used = time.monotonic()
@@ -389,14 +370,4 @@ def _call(callback: Callable[..., None], *arguments: Any) -> None:
     try:
         callback(*arguments)
     except Exception:
-        _logger.exception("a callback of the engine's door failed")
-
-
-def _as_ours(error: Exception) -> PapernetsError:
-    if isinstance(error, PapernetsError):
-        return error
-    if isinstance(error, MemoryError | OSError):
-        return EngineError(
-            f"There is no memory to hand the data to the engine ({error}): close other layers"
-        )
-    return EngineError(f"The data could not be handed to the engine ({type(error).__name__}: {error})")
+        _logger.exception("a callback of an engine's job failed")

@@ -38,14 +38,18 @@ def not_handed_over(error: Exception) -> PapernetsError:
         return error
     line = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError | OSError):
-        return EngineError(f"There is no memory to hand the data to the engine ({line}): close other layers")
+        return EngineError(
+            f"There is no memory to hand the data to the engine ({line}): close other layers"
+        )
     return EngineError(f"The data could not be handed to the engine ({line})")
 
 
 def at_limit(limit_gb: float) -> EngineError:
     """The engine was killed at its memory limit."""
     mend = "choose smaller tiles or a smaller region, or raise the limit"
-    return EngineError(f"The engine was stopped at its memory limit of {limit_gb:g} GB: {mend}. {UNHARMED}")
+    return EngineError(
+        f"The engine was stopped at its memory limit of {limit_gb:g} GB: {mend}. {UNHARMED}"
+    )
 
 
 def could_not_start(returncode: int | None, last_line: str) -> EngineError:

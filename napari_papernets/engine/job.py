@@ -1,13 +1,80 @@
-"""A job in the engine's queue, as the viewer's side knows it."""
+"""A job of the engine, as its owner sees it and as the door keeps it."""
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..core.errors import PapernetsError
+
+State = Literal["waiting", "starting", "running", "done"]
+
+
+@dataclass(frozen=True, eq=False)
+class Callbacks:
+    """What a job tells its owner, on a thread of the door."""
+
+    on_event: Callable[[Any], None]
+    on_returned: Callable[[Any], None]
+    on_failed: Callable[[Exception], None]
+    on_cancelled: Callable[[], None]
+
+
+@dataclass(eq=False)
+class Task:
+    """A job in the door's books; changed under the door's lock only.
+
+    Attributes
+    ----------
+    id, verb, arguments, callbacks
+        What was submitted.
+    state : {"waiting", "starting", "running", "done"}
+        "starting": its arguments are being copied. "running": the engine has it.
+    arrays : list
+        Arrays that stay in this process, by the number that the engine asks for their blocks with.
+    early : list
+        Values sent before it ran.
+    cancelled_at : float or None
+        When the owner (or `error`) cancelled it, by the monotonic clock.
+    error : PapernetsError or None
+        Why the door itself cancelled it.
+    """
+
+    id: int
+    verb: str
+    arguments: Mapping[str, Any]
+    callbacks: Callbacks
+    state: State = "waiting"
+    arrays: list[Any] = field(default_factory=list)
+    early: list[Any] = field(default_factory=list)
+    cancelled_at: float | None = None
+    error: PapernetsError | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        return self.cancelled_at is not None
+
+    def keep(self, array: Any) -> int:
+        """Remember an array that stays behind; its number."""
+        self.arrays.append(array)
+        return len(self.arrays) - 1
+
+    def waits_longer_than(self, seconds: float) -> bool:
+        """Whether the engine, which has it, was asked to drop it so long ago."""
+        if self.cancelled_at is None or self.state != "running":
+            return False
+        return time.monotonic() - self.cancelled_at > seconds
+
+    def finish(self) -> None:
+        """Mark it done and let go of its arrays."""
+        self.state = "done"
+        self.arguments, self.arrays, self.early = {}, [], []
+
 
 class Job:
-    """One run of a verb, made by `Engine.submit`.
+    """One run of a verb, made by `Engine.submit`. No method waits.
 
     Attributes
     ----------
@@ -18,36 +85,21 @@ class Job:
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        number: int,
-        verb: str,
-        arguments: Mapping[str, Any],
-        on_event: OnEvent,
-        on_returned: OnReturned,
-        on_failed: OnFailed,
-        on_cancelled: OnCancelled,
+        self, task: Task, send: Callable[[Task, Any], None], cancel: Callable[[Task], None]
     ) -> None:
-        self.id = number
-        self.verb = verb
-        self._engine = engine
-        self._arguments = arguments
-        self._arrays: list[Any] = []  # those that stay behind, by number
-        self._on_event, self._on_returned = on_event, on_returned
-        self._on_failed, self._on_cancelled = on_failed, on_cancelled
-        self._state = "waiting"  # then starting, running, done
-        self._early: list[Any] = []  # values sent before it ran
-        self._cancelled_at: float | None = None
-        self._error: PapernetsError | None = None  # why we cancelled it ourselves
+        self.id = task.id
+        self.verb = task.verb
+        self._task = task
+        self._send, self._cancel = send, cancel
 
     @property
     def done(self) -> bool:
         """Whether it has returned, failed or been cancelled."""
-        return self._state == "done"
+        return self._task.state == "done"
 
     def send(self, value: Any) -> None:
         """Send a value into the verb, which takes it at its next event; "stop" is stop and keep."""
-        self._engine._send(self, value)
+        self._send(self._task, value)
 
     def stop(self) -> None:
         """Let the verb end early and return what it has."""
@@ -55,14 +107,4 @@ class Job:
 
     def cancel(self) -> None:
         """Drop it. Where the engine does not answer in a second, it is killed and started again."""
-        self._engine._cancel(self)
-
-    def _keep(self, array: Any) -> int:
-        self._arrays.append(array)
-        return len(self._arrays) - 1
-
-    def _forget(self) -> None:
-        """Let go of the arrays."""
-        self._arguments = {}
-        self._arrays = []
-        self._early = []
+        self._cancel(self._task)

@@ -30,7 +30,7 @@ class Lane:
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[tuple[Callback, tuple[Any, ...]] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        start_thread(name, self._run)
 
     def put(self, function: Callback, *arguments: Any) -> None:
         """Call that function after those before it; it must not raise."""
@@ -45,6 +45,13 @@ class Lane:
             function, arguments = call
             function(*arguments)
             del call, function, arguments  # no array waits for the next call
+
+
+def start_thread(name: str, function: Callback, *arguments: Any) -> threading.Thread:
+    """Call a function in a thread that does not keep the program from ending."""
+    thread = threading.Thread(target=function, args=arguments, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 class EngineProcess:
@@ -68,7 +75,13 @@ class EngineProcess:
     info : mapping or None
         What the child told of itself when it was ready.
     reason : str
-        Why it was ended by us; empty where it was not.
+        Why it was killed by us; empty where it was not.
+    used : float
+        When it last had work, by the monotonic clock.
+    ended : Event
+        Set after everything else.
+    blocks : Lane
+        Where this process reads blocks for it.
     """
 
     def __init__(
@@ -91,7 +104,7 @@ class EngineProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._line: Line | None = None
         self._lock = threading.Lock()
-        threading.Thread(target=self._live, name="papernets-reader", daemon=True).start()
+        start_thread("papernets-reader", self._live)
 
     @property
     def pid(self) -> int | None:
@@ -109,15 +122,14 @@ class EngineProcess:
                 return
         parcel.close()
 
-    def quit(self, reason: str) -> None:
+    def quit(self) -> None:
         """Ask it to end; it is killed if it has not after `QUIT_SECONDS`."""
-        self.reason = self.reason or reason
         self._kill_at = time.monotonic() + QUIT_SECONDS
-        if self.info is None:
-            self.kill(reason)
-        elif self._line is not None:
-            with suppress(OSError):
-                self._line.send(Quit())
+        if self.info is None or self._line is None:
+            self.kill("quit")
+            return
+        with suppress(OSError):
+            self._line.send(Quit())
 
     def kill(self, reason: str) -> None:
         """End it at once."""
@@ -129,7 +141,7 @@ class EngineProcess:
     def kill_when_due(self) -> None:
         """Kill it where it was asked to end some time ago."""
         if self._kill_at is not None and time.monotonic() > self._kill_at:
-            self.kill(self.reason)
+            self.kill("quit")
 
     def resident_gb(self) -> float:
         """Main memory that it occupies; 0 where that cannot be told."""
@@ -164,8 +176,7 @@ class EngineProcess:
         finally:
             theirs.close()
         self._line = Line(ours)
-        self._log_keeper = threading.Thread(target=self._keep_log, name="papernets-log", daemon=True)
-        self._log_keeper.start()
+        self._log_keeper = start_thread("papernets-log", self._keep_log)
 
     def _listen(self) -> None:
         assert self._line is not None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..core.errors import PapernetsError
 from .inside import LookInside
@@ -67,10 +67,13 @@ class CloserLook(QWidget):
         self.inside.requested.connect(self._on_look)
         self.inside.told.connect(self.told)
         self.inside.failed.connect(self.failed)
-        layout = QHBoxLayout(self)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.tiles, 1)
+        buttons.addWidget(self.inside.button, 1)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.tiles)
-        layout.addWidget(self.inside, 1)
+        layout.addLayout(buttons)
+        layout.addWidget(self.inside)
 
     def _on_tiles(self) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from ..core.results import LevelMaps
 from .editors import CalmComboBox
@@ -17,6 +17,7 @@ from .job_adapter import Engine, JobAdapter
 from .outputs import PROVENANCE, put_output
 from .placement import lay_out
 from .run_plan import RunPlan
+from .settings_form import add_row, aligned_rows
 
 if TYPE_CHECKING:
     import napari.layers
@@ -73,10 +74,12 @@ def prepare_levels(result: LevelMaps) -> tuple[tuple[Level, ...], dict[str, Any]
 
 
 class LookInside(QWidget):
-    """A button and the choice of a level.
+    """The choice of a level; the button that fills it is placed by the panel.
 
     Attributes
     ----------
+    button : QPushButton
+        Look inside.
     requested : Signal()
         Look inside was pressed; the panel answers with `look`.
     told : Signal(str)
@@ -101,14 +104,12 @@ class LookInside(QWidget):
         self.button.setToolTip(f"<p>{LOOK_HELP}</p>")
         self.button.clicked.connect(self.requested)
         self.combo = CalmComboBox()
-        self.combo.setToolTip(f"<p>{LEVEL_HELP}</p>")
-        self.combo.setAccessibleName("Level")
         self.combo.setEnabled(False)
         self.combo.activated.connect(self._show)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.button)
-        layout.addWidget(self.combo, 1)
+        self.combo.setPlaceholderText("press Look inside")
+        rows = aligned_rows()
+        add_row(rows, "Level", self.combo, LEVEL_HELP)
+        self.setLayout(rows)
 
     def look(
         self, engine: Engine, plan: RunPlan, key: str, last: Mapping[str, Any] | None = None
@@ -182,5 +183,5 @@ def show_level(
     return put_output(
         viewer, "image", key, f"{plan.image.name} inside", data, placement,
         metadata={PROVENANCE: {**provenance, "level": level.name}},
-        colormap="magma", contrast_limits=level.limits, opacity=0.85,
+        axis_labels=("map", *plan.like), colormap="magma", contrast_limits=level.limits, opacity=0.85,
     )  # fmt: skip

@@ -42,10 +42,9 @@ class ModelPicker(QWidget):
         self.about.setTextFormat(Qt.TextFormat.RichText)
         self.about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._lay_out()
-        self.refresh()
         self.combo.currentIndexChanged.connect(self._on_choice)
         self.open.clicked.connect(self._ask_for_file)
-        self._on_choice()
+        self.refresh()
 
     def ref(self) -> ModelRef:
         """The chosen model.
@@ -69,8 +68,9 @@ class ModelPicker(QWidget):
         for index, ref in enumerate(self._refs):
             self.combo.addItem(ref.name)
             self.combo.setItemData(index, _details(ref), Qt.ItemDataRole.ToolTipRole)
-        self.combo.blockSignals(False)
         self._choose(before)
+        self.combo.blockSignals(False)
+        self._on_choice()
 
     def choose(self, name_or_path: str | Path) -> None:
         """Choose a model by name or file.

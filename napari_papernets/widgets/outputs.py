@@ -113,8 +113,9 @@ def _add(
 ) -> napari.layers.Layer:
     add = {"labels": viewer.add_labels, "image": viewer.add_image, "shapes": viewer.add_shapes}[kind]
     with undisturbed_selection(viewer):
-        layer = add(data, name=name, **options, **placement.options())
-    layer.metadata[OUTPUT] = {"key": key, "name": str(layer.name)}
+        mark = {"key": key, "name": name}
+        layer = add(data, name=name, metadata={OUTPUT: mark}, **options, **placement.options())
+        layer.metadata[OUTPUT] = {**mark, "name": str(layer.name)}  # another if that was taken
     if kind == "labels":
         _mark_when_painted(layer)
     return layer

@@ -36,7 +36,7 @@ def fill_panel(panel: QWidget, groups: Sequence[QWidget], foot: Sequence[QWidget
     """
     inside = QWidget()
     column = QVBoxLayout(inside)
-    column.setContentsMargins(0, 0, MARGIN, 0)
+    column.setContentsMargins(0, MARGIN, MARGIN, 0)
     column.setSpacing(MARGIN)
     for part in groups:
         column.addWidget(part)

@@ -12,7 +12,7 @@ from ..core.events import Event, Notice, Started, TileDone
 
 BUTTONS = {
     "view": (
-        "Preview view",
+        "Preview",
         "Segment only what is in view now; quick, to find good settings (Alt+V). The labels are "
         "those that the whole image would get there.",
     ),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Generic, TypeVar
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -14,7 +15,7 @@ from .editors import Editor, make_editor
 
 S = TypeVar("S", bound=Settings)
 
-LABEL_WIDTH = "Smallest object "
+FIELD_LABEL = "papernets-field-label"
 
 
 class SettingsForm(QWidget, Generic[S]):
@@ -99,7 +100,7 @@ class SettingsForm(QWidget, Generic[S]):
 
 
 def aligned_rows() -> QFormLayout:
-    """A form layout that fits a narrow dock and keeps its fields in one line with other forms."""
+    """A form layout that fits a narrow dock."""
     rows = QFormLayout()
     rows.setContentsMargins(0, 0, 0, 0)
     rows.setHorizontalSpacing(8)
@@ -111,7 +112,7 @@ def aligned_rows() -> QFormLayout:
 def add_row(rows: QFormLayout, text: str, field: QWidget, tooltip: str) -> QLabel:
     """Add a labelled field with its help on both; returns the label."""
     label = QLabel(text)
-    label.setMinimumWidth(label.fontMetrics().horizontalAdvance(LABEL_WIDTH))
+    label.setObjectName(FIELD_LABEL)
     label.setBuddy(field)
     label.setToolTip(f"<p>{tooltip}</p>")
     field.setToolTip(f"<p>{tooltip}</p>")
@@ -121,9 +122,25 @@ def add_row(rows: QFormLayout, text: str, field: QWidget, tooltip: str) -> QLabe
     return label
 
 
+def align_labels(panel: QWidget) -> None:
+    """Give the labels of all forms in `panel` the width of the longest, so that their fields line up."""
+    labels = panel.findChildren(QLabel, FIELD_LABEL)
+    for label in labels:
+        label.ensurePolished()
+    width = max((label.sizeHint().width() for label in labels), default=0)
+    for label in labels:
+        label.setMinimumWidth(width)
+
+
 def _folded(rows: QFormLayout) -> QCollapsible:
-    folded = QCollapsible("Advanced")
+    # The icons of QCollapsible are drawn once in the colour of the palette, which napari's themes do not
+    # set: an arrow in the text follows the theme.
+    nothing = QIcon()
+    folded = QCollapsible("▸ Advanced", None, nothing, nothing)
     folded.setDuration(0)
+    button = folded.toggleButton()
+    button.setStyleSheet("text-align: left; background: transparent; padding: 3px 0px;")
+    folded.toggled.connect(lambda open_: folded.setText("▾ Advanced" if open_ else "▸ Advanced"))
     content = QWidget()
     rows.setContentsMargins(0, 4, 0, 4)
     content.setLayout(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QCheckBox, QWidget
 
 from ..core.errors import InputError, ModelError, PapernetsError
@@ -25,7 +25,7 @@ from .result_actions import ResultActions
 from .run import Run
 from .run_bar import RunBar, duration
 from .run_plan import Kind, RunPlan, plan_run
-from .settings_form import SettingsForm, add_row
+from .settings_form import SettingsForm, add_row, align_labels
 
 if TYPE_CHECKING:
     import napari.layers
@@ -48,7 +48,17 @@ class UNetPanel(QWidget):
         The viewer that the panel belongs to.
     engine : Engine, optional
         In place of the one that all panels share.
+
+    Attributes
+    ----------
+    runFinished : Signal(object, object)
+        The labels layer and the Prediction of a run that went well.
+    runFailed : Signal(object)
+        The error that ended a run.
     """
+
+    runFinished = Signal(object, object)
+    runFailed = Signal(object)
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, *, engine: Engine | None = None) -> None:
         super().__init__()
@@ -120,6 +130,10 @@ class UNetPanel(QWidget):
                 self.shut_down()
         return super().event(event)
 
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        align_labels(self)
+
     def closeEvent(self, event: Any) -> None:
         self.shut_down()
         super().closeEvent(event)
@@ -147,10 +161,12 @@ class UNetPanel(QWidget):
         if run is not None:
             self.results.add_result(layer, run.plan)
             self.message.tell(outcome(run.plan, result))
+        self.runFinished.emit(layer, result)
 
     def _on_failed(self, error: BaseException) -> None:
         self._end_run()
         self.message.complain(error)
+        self.runFailed.emit(error)
 
     def _on_cancelled(self) -> None:
         self._end_run()
