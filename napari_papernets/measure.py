@@ -109,6 +109,8 @@ def _check_fit(labels: NDArray[Any], image: ImageBlock | None) -> str:
     if labels.ndim < 2 or labels.dtype.kind not in "ui":
         mend = "give whole numbers with the axes (*stack, Y, X)"
         raise InputError("labels", f"{labels.dtype} of shape {labels.shape}", mend)
+    if image is None and labels.ndim > 4:
+        raise InputError("labels", f"{labels.ndim} axes", "give at most T and Z before Y and X")
     if image is None:
         return "TZ"[-(labels.ndim - 2) :] if labels.ndim > 2 else ""
     expected = (*image.stack_shape, *image.plane_shape)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from .core.errors import InputError
 from .core.image import ImageBlock, check_array, guess_axes
 
+MAGIC = b"\x93NUMPY"
+
 
 def read_png(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock:
     """Read a PNG: axes "YX", or "YXC" for colours; an alpha channel that is opaque is left out."""
@@ -59,13 +61,17 @@ def read_numpy(path: Path, axes: str | None = None, level: int = 0) -> ImageBloc
     InputError
         If it would have to be unpickled, or cannot be an image.
     """
+    with path.open("rb") as file:
+        plain = file.read(len(MAGIC)) == MAGIC
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False) if plain else None
     except ValueError as error:
-        if "pickle" not in str(error) and "Python objects" not in str(error):
+        if "Python objects" not in str(error):
             raise
-        mend = "pickles are never opened; save a plain array with numpy.save(…, allow_pickle=False)"
-        raise InputError("image", f"{path.name} with Python objects", mend) from error
+        array = None
+    if array is None:
+        mend = "pickles are never opened: save a plain array with numpy.save(…, allow_pickle=False)"
+        raise InputError("image", f"{path.name}, which holds no plain array", mend)
     check_array(array, path.name)
     return ImageBlock(array, axes or guess_axes(array.shape), name=path.stem, source=str(path))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from .core.image import ImageBlock
 from .core.model import class_infos
 
 LayerData = tuple[Any, dict[str, Any], str]
-Kind = Literal["truth", "strokes"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,17 @@ class SampleInfo:
     def image_file(self) -> str:
         return f"{self.name}.tif"
 
-    def labels_file(self, kind: Kind) -> str:
-        return f"{self.name}_{kind}.{'tif' if 'Z' in self.axes else 'png'}"
+    @property
+    def truth_file(self) -> str:
+        return f"{self.name}_truth{self._labels_suffix}"
+
+    @property
+    def strokes_file(self) -> str:
+        return f"{self.name}_strokes{self._labels_suffix}"
+
+    @property
+    def _labels_suffix(self) -> str:
+        return ".tif" if "Z" in self.axes else ".png"
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +150,8 @@ def load_sample(name: str) -> Sample:
     info = SAMPLES[name]
     with resources.as_file(resources.files(f"{__package__}.sample_data")) as folder:
         stored = read_image(folder / info.image_file)
-        truth = read_labels(folder / info.labels_file("truth"))
-        strokes = read_labels(folder / info.labels_file("strokes"))
+        truth = read_labels(folder / info.truth_file)
+        strokes = read_labels(folder / info.strokes_file)
     image = ImageBlock(stored.data, info.axes, info.scale, info.name, info.unit)
     return Sample(info, image, truth, strokes)
 

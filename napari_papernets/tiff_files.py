@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,10 +204,16 @@ def _watching(path: Path) -> Iterator[None]:
         yield
     finally:
         log.removeHandler(heard)
-    lost = [m for m in heard.messages if any(loss in m for loss in LOSSES)]
+    lost = [m for m in heard.messages if _tells_loss(m)]
     if lost:
         mend = f"it is damaged or cut off ({lost[0][:160]}): copy or save it again"
         raise InputError("image", path.name, mend)
+
+
+def _tells_loss(message: str) -> bool:
+    # A tag's value that begins in the file's head is some program's slip; any other lies past the end.
+    beyond = re.search(r"invalid value offset (\d+)", message)
+    return any(loss in message for loss in LOSSES) or (beyond is not None and int(beyond[1]) >= 8)
 
 
 class _Listener(logging.Handler):

@@ -78,7 +78,7 @@ def place_nuclei(rng: Rng, side: int, clusters: int, size: float) -> list[Nucleu
         cluster: list[Nucleus] = []
         centre = rng.uniform(-10, side + 10, 2)
         for _ in range(members):
-            nucleus = _nucleus(rng, *centre, size)
+            nucleus = _nucleus(rng, centre[0], centre[1], size)
             if all(gap(nucleus, other) > -0.1 for other in nuclei):
                 nuclei.append(nucleus)
                 cluster.append(nucleus)
@@ -211,16 +211,16 @@ def draw_stack(rng: Rng) -> Picture:
 
 def _place_in_depth(rng: Rng, planes: int, side: int) -> list[tuple[float, Nucleus, float]]:
     found: list[tuple[float, Nucleus, float]] = []
-    for _ in range(3000):
-        nucleus = _nucleus(rng, *rng.uniform(0, side, 2), 13.5)
+    for _ in range(4000):
+        nucleus = _nucleus(rng, rng.uniform(0, side), rng.uniform(0, side), 13.5)
         z, half = rng.uniform(-1, planes), 0.19 * nucleus.short
         clear = all(
-            np.hypot(gap(nucleus, n) + 1, 0.8 * (z - other) / (half + thick)) > 1.0
+            np.hypot(gap(nucleus, n) + 1, 0.9 * (z - other) / (half + thick)) > 0.93
             for other, n, thick in found
         )
         if clear:
             found.append((float(z), nucleus, float(half)))
-        if len(found) == 110:
+        if len(found) == 150:
             break
     return found
 

@@ -97,7 +97,8 @@ def _push(rods: Rods, pull: float = 0.0) -> Rods:
     apart = flat[near[:, 0]] - flat[near[:, 1]]
     distance = np.hypot(*apart.T) + 1e-9
     push = apart * ((CONTACT - distance) / distance)[:, None]
-    one, other, force = *near.T, np.zeros(flat.shape)
+    one, other = near[:, 0], near[:, 1]
+    force = np.zeros(flat.shape)
     for axis in (0, 1):
         force[:, axis] = np.bincount(one, push[:, axis], len(flat)) - np.bincount(
             other, push[:, axis], len(flat)

@@ -133,7 +133,7 @@ def _walk(rng: Rng, depth: Array, start: NDArray[np.intp], length: int) -> NDArr
         heading = angles[int(np.argmax(room))]
         at = at + np.array([np.sin(heading), np.cos(heading)])
         pixel = np.rint(at).astype(int)
-        if (pixel < 0).any() or (pixel >= depth.shape).any() or depth[tuple(pixel)] < 1.5:
+        if (pixel < 0).any() or (pixel >= depth.shape).any() or depth[tuple(pixel)] < 1:
             break
         points.append(pixel)
     return np.array(points)

@@ -41,8 +41,8 @@ def write(name: str, folder: Path) -> None:
     scale = dict(zip(info.axes, info.scale, strict=True))
     labels_scale = [scale[a] for a in stack_axes]
     write_image(folder / info.image_file, picture.image, info.axes, info.scale, info.unit)
-    for kind, labels in (("truth", picture.truth), ("strokes", picture.strokes)):
-        write_labels(folder / info.labels_file(kind), labels, stack_axes, labels_scale, info.unit)
+    for file, labels in ((info.truth_file, picture.truth), (info.strokes_file, picture.strokes)):
+        write_labels(folder / file, labels, stack_axes, labels_scale, info.unit)
 
 
 def main(names: list[str]) -> None:

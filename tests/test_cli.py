@@ -1,4 +1,4 @@
-"""The command line: what it writes, that it equals the API, and exit code 2 with one line for bad input."""
+"""The command line: what it writes, that it equals the API, and one line with code 2 for bad input."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def run(line: str) -> Result:
 
 
 def test_predict_writes_what_the_api_returns(folder):
-    result = run("predict cells.tif -m net.safetensors -o out --probabilities --tile 60 --precision float32")
+    result = run(
+        "predict cells.tif -m net.safetensors -o out --probabilities --tile 60 --precision float32"
+    )
     assert result.exit_code == 0, result.output
     expected = predict(
         tifffile.imread("cells.tif"),
@@ -52,7 +54,7 @@ def test_the_copied_command_repeats_the_result(folder):
     """Provenance's own command line, typed again, gives equal labels."""
     run("predict cells.tif -m net.safetensors -o first --tile 60 --region 5,61,7,66 --output instances")
     account = json.loads((folder / "first/cells_provenance.json").read_text())
-    again = CliRunner().invoke(main, shlex.split(account["command"])[1:] + ["-o", "second"])
+    again = CliRunner().invoke(main, [*shlex.split(account["command"])[1:], "-o", "second"])
     assert again.exit_code == 0, again.output
     first, second = (tifffile.imread(f"{f}/cells_labels.tif") for f in ("first", "second"))
     assert first.shape == (56, 59)

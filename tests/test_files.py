@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -112,7 +113,12 @@ def test_imagej_stack_tells_axes_and_scale(tmp_path: Path) -> None:
 
 
 def test_ome_units_become_micrometres(tmp_path: Path) -> None:
-    sizes = {"PhysicalSizeX": 65.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 130.0, "PhysicalSizeYUnit": "nm"}
+    sizes = {
+        "PhysicalSizeX": 65.0,
+        "PhysicalSizeXUnit": "nm",
+        "PhysicalSizeY": 130.0,
+        "PhysicalSizeYUnit": "nm",
+    }
     metadata = {"axes": "YX", **sizes}
     tifffile.imwrite(tmp_path / "a.ome.tif", random_image("YX", "uint8"), ome=True, metadata=metadata)
     block = read_image(tmp_path / "a.ome.tif")
@@ -269,7 +275,7 @@ def test_a_tiff_that_is_cut_off_is_refused(tmp_path: Path, variant: str, part: f
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.npy", "a.jpg"])
-@pytest.mark.parametrize("part", [0, 0.2, 0.7])
+@pytest.mark.parametrize("part", [0.1, 0.2, 0.7])
 def test_other_files_that_are_cut_off_are_refused(tmp_path: Path, name: str, part: float) -> None:
     array = np.random.default_rng(0).integers(0, 255, (60, 70)).astype(np.uint8)
     if name.endswith("jpg"):
@@ -292,14 +298,16 @@ def test_damaged_zarr_is_refused(tmp_path: Path) -> None:
 def test_foreign_content_is_refused(tmp_path: Path) -> None:
     for suffix in (".tif", ".png", ".jpg", ".npy"):
         (tmp_path / f"a{suffix}").write_bytes(b"this is a text, not an image" * 9)
-        with pytest.raises(InputError, match="damaged or cut off"):
+        with pytest.raises(InputError, match=r"damaged or cut off|no plain array"):
             read_image(tmp_path / f"a{suffix}")
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], object), allow_pickle=True)
-    with pytest.raises(InputError, match="never opened"):
-        read_image(tmp_path / "a.npy")
+    (tmp_path / "b.npy").write_bytes(pickle.dumps({"a": 1}))
+    for name in ("a.npy", "b.npy"):
+        with pytest.raises(InputError, match="never opened"):
+            read_image(tmp_path / name)
 
 
 def test_missing_unknown_and_empty(tmp_path: Path) -> None:

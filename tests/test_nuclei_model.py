@@ -39,7 +39,9 @@ def split(shared: Path) -> ModuleType:
     return module
 
 
-def score(model: ModelRef, split: ModuleType, shared: Path, kind: str, count: int) -> tuple[float, float]:
+def score(
+    model: ModelRef, split: ModuleType, shared: Path, kind: str, count: int
+) -> tuple[float, float]:
     """Mean AP@0.5 and mean foreground IoU of evenly spaced held-out images."""
     unseen = list(split.examples(True, (kind,), shared / "data" / "nuclei_dsb2018"))
     precisions, foregrounds = [], []

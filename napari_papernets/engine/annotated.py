@@ -231,26 +231,37 @@ def _trainable(planes: Sequence[Plane]) -> set[int]:
 
 def _hold_out_components(planes: Sequence[Plane], share: float, rng: np.random.Generator) -> list[Plane]:
     dense = planes[0].kind != "strokes"
-    everything: dict[int, list[tuple[int, int, int]]] = {}
-    for p, plane in enumerate(planes):
-        for c, parts in enumerate(plane.components):
-            key = 0 if plane.kind == "instances" else int(plane.annotation[parts > 0][0])
-            found = everything.setdefault(key, [])
-            found += [(p, c, n) for n in range(1, int(parts.max()) + 1)]
-    held = [np.zeros(p.shape, bool) for p in planes]
-    for parts_of_class in everything.values():
-        count = min(max(round(share * len(parts_of_class)), share > 0), len(parts_of_class) - 1)
-        for chosen in rng.permutation(len(parts_of_class))[:count]:
-            p, c, n = parts_of_class[chosen]
-            _hold(planes[p], held[p], planes[p].components[c], n, dense)
+    parts = [plane.components for plane in planes]
+    held = [np.zeros(plane.shape, bool) for plane in planes]
+    for pieces in _pieces_by_class(planes, parts).values():
+        count = min(max(round(share * len(pieces)), share > 0), len(pieces) - 1)
+        for chosen in rng.permutation(len(pieces))[:count]:
+            plane, group, number = pieces[chosen]
+            held[plane] |= _piece(parts[plane][group], number, dense)
     return [replace(plane, held=mask) for plane, mask in zip(planes, held, strict=True)]
 
 
-def _hold(
-    plane: Plane, held: NDArray[np.bool_], parts: NDArray[np.int32], number: int, dense: bool
-) -> None:
-    """Mark one component, of a dense annotation with a margin of what is no other component."""
-    part = parts == number
+def _pieces_by_class(
+    planes: Sequence[Plane], parts: Sequence[list[NDArray[np.int32]]]
+) -> dict[int, list[tuple[int, int, int]]]:
+    """For each class its components as (plane, group, number)."""
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    for p, groups in enumerate(parts):
+        for g, numbered in enumerate(groups):
+            inside = numbered > 0
+            if not inside.any():
+                continue
+            instances = planes[p].kind == "instances"
+            key = 0 if instances else int(planes[p].annotation[inside][0])
+            numbers = range(1, int(numbered.max()) + 1)
+            found.setdefault(key, []).extend((p, g, n) for n in numbers)
+    return found
+
+
+def _piece(numbered: NDArray[np.int32], number: int, dense: bool) -> NDArray[np.bool_]:
+    """One component; of a dense annotation with a margin of what is no other component."""
+    piece = numbered == number
     if dense:
-        part = ndimage.binary_dilation(part, np.ones((3, 3)), MARGIN) & ((parts == 0) | part)
-    held |= part
+        grown = ndimage.binary_dilation(piece, np.ones((3, 3)), MARGIN)
+        piece = grown & ((numbered == 0) | piece)
+    return piece

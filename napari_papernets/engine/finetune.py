@@ -187,7 +187,8 @@ def run(training: Training, notices: list[Notice], planes: int) -> Generator[Eve
             if (yield event) == "stop":
                 training.stop("by the user")
     yield training.save()
-    yield training.judge()
+    if training.judged_step != training.step:
+        yield training.judge()
 
 
 def chances_of(

@@ -70,7 +70,7 @@ class Runner:
     @torch.inference_mode()
     def logits(self, windows: Windows) -> NDArray[np.float32]:
         """As a call, before the softmax."""
-        return self._network(self._upload(torch.from_numpy(windows))).float().cpu().numpy()
+        return self._logits(self._upload(torch.from_numpy(windows))).cpu().numpy()
 
     def stream(self, batches: Iterable[Windows]) -> Iterator[NDArray[np.float32]]:
         """Answers to `batches` in their order, reading the next while the last is computed."""
@@ -114,7 +114,13 @@ class Runner:
         return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return torch.softmax(self._network(x).float(), dim=1)  # (B, K, y', x')
+        return torch.softmax(self._logits(x), dim=1)  # (B, K, y', x')
+
+    def _logits(self, x: Tensor) -> Tensor:
+        # float32 means float32: cuDNN would round convolutions to TF32 unasked, and its benchmark
+        # mode would choose other kernels for other runs.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
+            return self._network(x).float()  # (B, K, y', x')
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 
+from ..core.errors import InputError
 from ..core.events import Checkpoint, EpochDone, Event, Notice, Step
 from ..core.settings import TuneSettings
 from .annotated import Plane
@@ -21,9 +22,17 @@ from .checkpoints import State, optimiser_tensors, restore_optimiser, write_stat
 from .crops import Crop, Problem, draw_crop, judged_crops
 from .losses import weighted_cross_entropy
 from .metrics import mean_iou
+from .optimisation import (
+    copy_into,
+    make_optimiser,
+    reproducible_kernels,
+    set_training,
+    snapshot,
+    trained_parameters,
+)
+from .runner import is_out_of_memory
 
 DEFAULT_STEPS = 500
-MOMENTUM = 0.99  # the paper's, for its batch of one
 JUDGINGS = 4  # for each checkpoint
 
 
@@ -81,7 +90,7 @@ class Training:
         self.chances = chances[seen] / chances[seen].sum()
         self.judged = judged_crops(planes, problem)
         self.optimiser = make_optimiser(trained_parameters(network, self.settings), self.settings)
-        self.step, self.best_score, self.best_step = 0, -1.0, 0
+        self.step, self.judged_step, self.best_score, self.best_step = 0, -1, -1.0, 0
         self.best: dict[str, Tensor] = {}
         self.safe, self._before = snapshot(self.network), snapshot(self.network)
         self.history: list[dict[str, Any]] = []
@@ -128,7 +137,7 @@ class Training:
     def advance(self) -> Iterator[Event]:
         """One optimiser step, with the judging and the checkpoint that are due after it."""
         rate = self.learning_rate
-        loss = self._optimise(self._batch(), rate)
+        loss = self._optimise_or_explain(self._batch(), rate)
         if not math.isfinite(loss):
             yield self._roll_back(rate)
             return
@@ -149,6 +158,7 @@ class Training:
 
     def judge(self) -> EpochDone:
         """Score the model on what was held out, and remember it if it is the best so far."""
+        self.judged_step = self.step
         score = self._score() if self.judged else None
         best = score is not None and score > self.best_score
         if score is not None and self.history:
@@ -216,6 +226,16 @@ class Training:
         items = range(self.settings.batch)
         return [draw_crop(self.planes, self.chances, self.problem, step, i) for i in items]
 
+    def _optimise_or_explain(self, crops: Sequence[Crop], rate: float) -> float:
+        try:
+            return self._optimise(crops, rate)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            side, batch = self.problem.side, self.settings.batch
+            mend = f"the memory of {self.device} does not suffice; lower batch, crop or width"
+            raise InputError("batch", f"{batch} crops of {side}×{side} pixels", mend) from error
+
     def _optimise(self, crops: Sequence[Crop], rate: float) -> float:
         copy_into(self._before, self.network)
         set_training(self.network, self.settings, self.fresh)
@@ -267,47 +287,3 @@ class Training:
             f"well below {rate:g}."
         )
         return Notice(message, dict(reason="not finite", step=self.step, learning_rate=rate))
-
-
-def trained_parameters(network: nn.Module, settings: TuneSettings) -> list[nn.Parameter]:
-    """The parameters of the part that is trained; the others are frozen."""
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
-    trained = [p for m in network.part(settings.train) for p in m.parameters()]
-    for parameter in trained:
-        parameter.requires_grad_(True)
-    return trained
-
-
-def make_optimiser(parameters: list[nn.Parameter], settings: TuneSettings) -> optim.Optimizer:
-    """AdamW, or the paper's SGD with momentum 0.99."""
-    if settings.optimiser == "sgd":
-        return optim.SGD(parameters, lr=settings.learning_rate, momentum=MOMENTUM)
-    return optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-
-
-def set_training(network: nn.Module, settings: TuneSettings, fresh: bool) -> None:
-    """Training mode, with the statistics of batch normalisation held unless all is trained afresh."""
-    network.train()
-    if not fresh or settings.train != "all":
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-
-
-def reproducible_kernels() -> Any:
-    """Context in which cuDNN chooses the same kernel every time, without TF32."""
-    return torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-
-
-def snapshot(network: nn.Module) -> dict[str, Tensor]:
-    """A copy of all weights and statistics."""
-    return {k: v.detach().clone() for k, v in network.state_dict().items()}
-
-
-def copy_into(kept: dict[str, Tensor], network: nn.Module) -> None:
-    """Renew a snapshot in place."""
-    for name, value in network.state_dict().items():
-        kept[name].copy_(value.detach())

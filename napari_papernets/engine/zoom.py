@@ -14,6 +14,7 @@ from ..core.image import Range
 from ..core.tiles import Region
 
 ZOOMS = (1.0, 0.5, 2.0, 0.25, 4.0)
+CONVINCING = 0.6  # score at which the pixels as they are need no comparison
 PROBE = 512  # side in pixels, after zooming, of the window on which zooms are compared
 
 
@@ -99,6 +100,8 @@ def choose_zoom(
         fit = np.exp(-0.5 * (np.log2(max(diameter, 1e-6) / trained_diameter) / 1.5) ** 2)
         score = float(confidence * fit) if diameter else 0.0
         tried.append(dict(zoom=zoom, diameter=diameter, confidence=confidence, score=score))
+        if zoom == 1.0 and score > CONVINCING:
+            return 1.0, tried
     best = max(tried, key=lambda t: t["score"])
     if best["score"] == 0.0:
         return 1.0, tried

@@ -48,18 +48,30 @@ class Level:
         Pixels of the image that they cover.
     limits : (float, float)
         Grey values to show as black and white.
+    liveliest : int
+        The map of the greatest variance: many others are empty.
     """
 
     name: str
     maps: NDArray[Any]
     box: tuple[float, float, float, float]
     limits: tuple[float, float]
+    liveliest: int
 
     @property
     def title(self) -> str:
-        """Name, number of maps, and how much coarser than the image they are."""
-        factor = (self.box[1] - self.box[0]) / self.maps.shape[1]
-        return f"{self.name}: {len(self.maps)} maps, 1/{factor:g}"
+        """Name and number of maps."""
+        return f"{self.name} ({len(self.maps)} maps)"
+
+    @property
+    def account(self) -> str:
+        """One line for the user."""
+        pixels = (self.box[1] - self.box[0]) / self.maps.shape[1]
+        size = "one pixel each" if pixels == 1 else f"{pixels:g} image pixels to a side"
+        return (
+            f"{self.title}, {size}; map {self.liveliest} varies most. The slider below the canvas goes "
+            "through them."
+        )
 
 
 def prepare_levels(result: LevelMaps) -> tuple[tuple[Level, ...], dict[str, Any]]:
@@ -69,7 +81,8 @@ def prepare_levels(result: LevelMaps) -> tuple[tuple[Level, ...], dict[str, Any]
         some = maps.ravel()[:: max(1, maps.size // SAMPLES)]
         low, high = (float(v) for v in np.percentile(some, (1, 99.8)))
         limits = (low, high if high > low else low + 1.0)
-        levels.append(Level(name, maps, result.boxes[name], limits))
+        liveliest = int(maps.reshape(len(maps), -1).std(axis=1).argmax())
+        levels.append(Level(name, maps, result.boxes[name], limits, liveliest))
     return tuple(levels), dict(result.provenance)
 
 
@@ -161,7 +174,7 @@ class LookInside(QWidget):
         level, plan = self._levels[self.combo.currentIndex()], self._plan
         assert plan is not None
         show_level(self._viewer, plan, level, self._key, self._provenance)
-        self.told.emit(f"{level.title}. The slider below the canvas goes through the maps.")
+        self.told.emit(level.account)
 
 
 def show_level(
@@ -180,8 +193,10 @@ def show_level(
     placement = plan.placement.lead().part(
         [origin.get(axis, 0) for axis in like], [step.get(axis, 1) for axis in like]
     )
-    return put_output(
+    layer = put_output(
         viewer, "image", key, f"{plan.image.name} inside", data, placement,
         metadata={PROVENANCE: {**provenance, "level": level.name}},
-        axis_labels=("map", *plan.like), colormap="magma", contrast_limits=level.limits, opacity=0.85,
+        axis_labels=("map", *plan.like), colormap="magma", contrast_limits=level.limits, opacity=0.8,
     )  # fmt: skip
+    viewer.dims.set_point(viewer.dims.ndim - layer.ndim, level.liveliest)
+    return layer

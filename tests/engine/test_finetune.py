@@ -216,6 +216,15 @@ def test_a_loss_that_is_no_number_rolls_back_and_says_why(
     assert_same_weights(spoilt_run, two_steps)  # the weights whose loss was still a number
 
 
+def test_too_little_memory_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(*_: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(training_room, "weighted_cross_entropy", greedy)
+    with pytest.raises(InputError, match="lower batch"):
+        train([IMAGE], [IDS], tmp_path)
+
+
 def test_without_held_out_annotation_the_last_model_is_kept_and_called_so(tmp_path: Path) -> None:
     image, ids = scene()
     tuned, events = train([image], [ids], tmp_path, TINY.replace(held_out=0.0))

@@ -1,4 +1,4 @@
-"""Model files: round trips, and garbage that is refused in one line, nothing unpickled or half written."""
+"""Model files: round trips; garbage is refused in one line; nothing is unpickled or half written."""
 
 from __future__ import annotations
 
@@ -101,5 +101,5 @@ def test_garbage_is_refused_in_one_line(damage, network, tmp_path):
 def test_tensors_must_be_those_of_the_description(network, tmp_path):
     wider = describe_network(UNet(1, 3, width=4, depth=2, padding="same", norm="batch"))
     ref = save_weights(wider, network.state_dict(), tmp_path / "m")
-    with pytest.raises(ModelError, match="head.weight"):
+    with pytest.raises(ModelError, match=r"head\.weight"):
         load_weights(ref)

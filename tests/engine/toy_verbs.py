@@ -21,12 +21,12 @@ Toy = Generator[Any, Any, Any]
 
 
 def prepare() -> dict[str, Any]:
-    print("toy verbs are ready")
+    sys.stderr.write("toy verbs are ready\n")
     return {"device": "toy", "pid": os.getpid()}
 
 
 def rest() -> None:
-    print("toy verbs rest")
+    sys.stderr.write("toy verbs rest\n")
 
 
 def find_verb(name: str) -> Any:
@@ -75,9 +75,11 @@ def sleep_politely(mark: str, seconds: float = 60.0) -> Toy:
             file.write("closed")
 
 
-def sleep_deaf(seconds: float = 60.0, hold_gil: bool = False) -> Toy:
-    """Sleeps between two events without listening; in native code that holds the GIL, if asked to."""
+def sleep_deaf(mark: str, seconds: float = 60.0, hold_gil: bool = False, ballast: Any = None) -> Toy:
+    """Writes a file, then sleeps without listening; in native code that holds the GIL, if asked to."""
     yield Started(1, "tile")
+    with open(mark, "w") as file:
+        file.write("asleep")
     if hold_gil:
         ctypes.PyDLL(None).sleep(int(seconds))
     else:
@@ -85,7 +87,8 @@ def sleep_deaf(seconds: float = 60.0, hold_gil: bool = False) -> Toy:
     yield Notice("awake")
 
 
-def crash(number: int = signal.SIGKILL) -> Toy:
+def crash(number: int = signal.SIGKILL, ballast: Any = None) -> Toy:
+    """Ends by a signal, whatever it was given."""
     yield Started(1, "tile")
     os.kill(os.getpid(), number)
     time.sleep(60)
