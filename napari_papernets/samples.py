@@ -157,38 +157,47 @@ def load_sample(name: str) -> Sample:
 
 
 def open_nuclei() -> list[LayerData]:
+    """Fluorescent nuclei that touch."""
     return sample_layers("nuclei")
 
 
 def open_membranes() -> list[LayerData]:
+    """Membranes in an electron microscope."""
     return sample_layers("membranes")
 
 
 def open_rods() -> list[LayerData]:
+    """Bacteria in phase contrast."""
     return sample_layers("rods")
 
 
 def open_tissue() -> list[LayerData]:
+    """Tissue stained with haematoxylin and eosin."""
     return sample_layers("tissue")
 
 
 def open_nuclei_stack() -> list[LayerData]:
+    """A stack of fluorescent nuclei."""
     return sample_layers("nuclei_stack")
 
 
 def open_cell() -> list[LayerData]:
+    """A cell (scikit-image)."""
     return real_layers("cell")
 
 
 def open_immunohistochemistry() -> list[LayerData]:
+    """Immunohistochemically stained tissue (scikit-image)."""
     return real_layers("immunohistochemistry")
 
 
 def open_retina() -> list[LayerData]:
+    """The back of an eye (scikit-image)."""
     return real_layers("retina")
 
 
 def open_microaneurysms() -> list[LayerData]:
+    """Vessels of a retina (scikit-image)."""
     return real_layers("microaneurysms")
 
 

@@ -14,8 +14,9 @@ from .tiles import SizeRule
 
 SPEC_VERSION = 1
 
-# Okabe & Ito's palette, told apart with every common colour vision; background grey comes first.
-PALETTE = ("#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+# Okabe & Ito's palette, told apart with every common colour vision and on grey images; the first class,
+# usually background, is sky blue.
+PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
 
 Task = Literal["semantic", "instances"]
 
