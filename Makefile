@@ -21,12 +21,12 @@ lint: $(STAMPS)/test
 	$(BIN)/lint-imports
 
 tests: $(STAMPS)/test
-	$(BIN)/python -m pytest -m "not gui and not gpu"
+	$(BIN)/python -m pytest --ignore tests/widgets -p no:napari -p no:pytest-qt
 
 # Viewer tests have processes of their own, one for each binding: torch must stay out of them.
 gui: $(STAMPS)/test $(STAMPS)/system
-	QT_API=pyqt5 .ci/with-screen $(BIN)/python -m pytest -m gui
-	QT_API=pyqt6 .ci/with-screen $(BIN)/python -m pytest -m gui
+	QT_API=pyqt5 PYTEST_QT_API=pyqt5 .ci/with-screen $(BIN)/python -m pytest tests/widgets
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 .ci/with-screen $(BIN)/python -m pytest tests/widgets
 
 # One environment, two completeness levels; torch comes first because it is the large one.
 $(STAMPS)/base: setup.cfg pyproject.toml

@@ -77,17 +77,38 @@ def from_ridge(probabilities: NDArray[Any], threshold: float) -> NDArray[np.int3
 def grow(core: NDArray[np.bool_], height: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Number the components of `core` and flood `mask` from them, low `height` first.
 
-    Components of `mask` that hold no seed become objects of their own.
+    Components of `mask` that hold no seed become objects of their own. Only those that hold several
+    need the watershed, which is the slow part: the others are their seed's as a whole.
+
+    Parameters
+    ----------
+    core : ndarray of bool, shape (Y, X)
+        Seeds, one for each component; all of it lies in `mask`.
+    height : ndarray, shape (Y, X), floating
+        What the flood climbs.
+    mask : ndarray of bool, shape (Y, X)
+        What is to be numbered.
+
+    Returns
+    -------
+    ndarray, shape (Y, X), int32
+        0 outside `mask`, other numbers inside.
     """
     seeds, n = ndimage.label(core, FOUR)
-    sizes = np.bincount(seeds.ravel(), minlength=n + 1)
-    seeds[(sizes < SEED_PIXELS)[seeds]] = 0
+    small = np.bincount(seeds.ravel(), minlength=n + 1) < SEED_PIXELS
+    seeds[small[seeds]] = 0
     parts, n_parts = ndimage.label(mask, FOUR)
-    seeded = np.zeros(n_parts + 1, bool)
-    seeded[parts[seeds > 0]] = True
-    lonely = mask & ~seeded[parts]
-    seeds[lonely] = parts[lonely] + n
-    return watershed(height, seeds, mask=mask)
+    owner = np.zeros(n + 1, np.intp)  # the part that each seed lies in
+    owner[seeds[seeds > 0]] = parts[seeds > 0]
+    seeds_in = np.bincount(owner[owner > 0], minlength=n_parts + 1)
+    number = n + np.arange(n_parts + 1)  # for parts without a seed
+    number[owner[owner > 0]] = np.flatnonzero(owner)
+    number[(seeds_in > 1) | (np.arange(n_parts + 1) == 0)] = 0
+    labels = number.astype(np.int32)[parts]
+    contested = (seeds_in > 1)[parts]
+    if contested.any():
+        labels += watershed(height, seeds * contested, mask=contested)
+    return labels
 
 
 def fill_holes(labels: NDArray[Any]) -> NDArray[Any]:

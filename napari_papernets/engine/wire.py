@@ -59,21 +59,28 @@ def may_cross(module: str, name: str) -> bool:
     return isinstance(found, type) and found.__module__ == module
 
 
+class _Buffers:
+    """Takes the bytes of arrays that go to shared memory."""
+
+    def __init__(self) -> None:
+        self.taken: list[memoryview] = []
+
+    def take(self, buffer: pickle.PickleBuffer) -> bool:
+        """Whether the bytes shall stay in the message, being few."""
+        raw = buffer.raw()
+        if raw.nbytes < SHARE_FROM:
+            return True
+        self.taken.append(raw)
+        return False
+
+
 class _Pickler(pickle.Pickler):
     """Takes what is on the list only; arrays that stay behind become the numbers that `keep` gives."""
 
-    def __init__(self, keep: Callable[[Any], int] | None) -> None:
-        self.body = io.BytesIO()
-        self.buffers: list[memoryview] = []
+    def __init__(self, body: io.BytesIO, buffers: _Buffers, keep: Callable[[Any], int] | None) -> None:
+        # The callback is no method of this object: in such a circle the arrays would outlive their use.
+        super().__init__(body, protocol=5, buffer_callback=buffers.take)
         self._keep = keep
-        super().__init__(self.body, protocol=5, buffer_callback=self._take)
-
-    def _take(self, buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < SHARE_FROM:
-            return True  # in band
-        self.buffers.append(raw)
-        return False
 
     def persistent_id(self, obj: Any) -> Any:
         if self._keep is None or not stays_behind(obj):
@@ -159,9 +166,9 @@ def pack(message: Message, keep: Callable[[Any], int] | None = None) -> Parcel:
     OSError, MemoryError
         If there is no memory for the copy.
     """
-    pickler = _Pickler(keep)
-    pickler.dump(message)
-    body, buffers = pickler.body.getvalue(), pickler.buffers
+    stream, collected = io.BytesIO(), _Buffers()
+    _Pickler(stream, collected, keep).dump(message)
+    body, buffers = stream.getvalue(), collected.taken
     if len(body) >= SHARE_FROM:  # so that a frame always fits the socket's own memory
         body, buffers = b"", [*buffers, memoryview(body)]
     if not buffers:

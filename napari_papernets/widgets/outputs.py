@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .placement import Placement
+import numpy as np
+
+from .placement import Placement, placement_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -84,8 +86,10 @@ def put_output(
 def update_layer(layer: napari.layers.Layer, data: Any, placement: Placement) -> None:
     """New data and place for a layer of the same number of axes."""
     layer.data = data
+    before = placement_of(layer).options()
     for attribute, value in placement.options().items():
-        setattr(layer, attribute, value)
+        if not np.array_equal(before[attribute], value):  # every change costs a refresh
+            setattr(layer, attribute, value)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,11 @@ import pytest
 from discs import random_discs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
+from skimage.segmentation import watershed
 
 from napari_papernets.core.errors import InputError
-from napari_papernets.engine.instances import fill_holes, to_instances
+from napari_papernets.engine.instances import SEED_PIXELS, fill_holes, grow, to_instances
 from napari_papernets.engine.metrics import (
     average_precision,
     estimate_diameter,
@@ -45,6 +47,20 @@ def test_labels_cover_the_foreground_and_are_numbered_without_gaps(seed: int) ->
     labels = to_instances(p, "border", threshold=0.5)
     assert np.array_equal(np.unique(labels[labels > 0]), np.arange(1, labels.max() + 1))
     assert (labels[1 - p[0] > 0.5] > 0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_growing_equals_one_watershed_over_everything(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height = ndimage.gaussian_filter(rng.normal(size=(40, 50)), 2.0)
+    mask, core = height < np.quantile(height, 0.5), height < np.quantile(height, 0.2)
+    seeds, n = ndimage.label(core)
+    seeds[(np.bincount(seeds.ravel()) < SEED_PIXELS)[seeds]] = 0
+    parts = ndimage.label(mask)[0]
+    lonely = mask & ~np.isin(parts, parts[seeds > 0])
+    expected = watershed(height, np.where(lonely, n + parts, seeds), mask=mask)
+    assert np.array_equal(grow(core, height, mask), expected)
 
 
 def test_threshold_moves_the_outline() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import sys
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from fractions import Fraction
@@ -126,6 +128,20 @@ def test_arrays_inside_of_dataclasses_cross(ends: Ends) -> None:
     for name, array in maps.maps.items():
         np.testing.assert_array_equal(got.result.maps[name], array)
     assert got.result.boxes == maps.boxes
+
+
+def test_arrays_do_not_outlive_their_use(ends: Ends) -> None:
+    """Neither end may keep a message in a circle that waits for the garbage collector."""
+    gc.disable()
+    try:
+        array = np.zeros(MAP_FROM, np.uint8)
+        got = ends.pass_on(Value(1, array)).value
+        ours, theirs = weakref.ref(array), weakref.ref(got)
+        del array, got
+        assert ours() is None
+        assert theirs() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("size", [SHARE_FROM - 1, SHARE_FROM, MAP_FROM - 1, MAP_FROM, MAP_FROM + 12345])
