@@ -25,8 +25,8 @@ def full_data(layer: napari.layers.Image) -> Any:
 
 
 def guess_layer_axes(layer: napari.layers.Image) -> str:
-    """Axes of the layer's array: from its axis labels where they are letters of TZCYX, else from its
-    shape.
+    """Axes of the layer's array: from its metadata (``axes``) or its axis labels where these are letters
+    of TZCYX, else from its shape.
 
     Raises
     ------
@@ -34,9 +34,11 @@ def guess_layer_axes(layer: napari.layers.Image) -> str:
         If the array has fewer than 2 or more than 5 axes.
     """
     shape = full_data(layer).shape
-    named = "".join(str(label).upper() for label in layer.axis_labels) + ("C" if layer.rgb else "")
-    if len(named) == len(shape) == len(set(named)) and set("YX") <= set(named) <= set(AXES):
-        return named
+    labelled = "".join(str(label).upper() for label in layer.axis_labels) + ("C" if layer.rgb else "")
+    for named in (str(layer.metadata.get("axes", "")).upper(), labelled):
+        fits = len(named) == len(shape) == len(set(named)) and set("YX") <= set(named) <= set(AXES)
+        if fits and (not layer.rgb or named.endswith("C")):
+            return named
     return guess_axes(shape, rgb=bool(layer.rgb))
 
 

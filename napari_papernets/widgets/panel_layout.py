@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QGroupBox, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 MARGIN = 6
-WIDTH = 320  # pixels: a dock beside the canvas
+
+
+class ColumnArea(QScrollArea):
+    """Scrolls up and down only: it is never narrower than what it holds."""
+
+    def minimumSizeHint(self) -> QSize:
+        hint = super().minimumSizeHint()
+        width = self.widget().minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
+        return QSize(width, hint.height())
 
 
 def group(title: str, *parts: QWidget) -> QGroupBox:
@@ -41,7 +49,7 @@ def fill_panel(panel: QWidget, groups: Sequence[QWidget], foot: Sequence[QWidget
     for part in groups:
         column.addWidget(part)
     column.addStretch(1)
-    area = QScrollArea()
+    area = ColumnArea()
     area.setWidget(inside)
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
@@ -53,4 +61,3 @@ def fill_panel(panel: QWidget, groups: Sequence[QWidget], foot: Sequence[QWidget
     layout.addWidget(area, 1)
     for part in foot:
         layout.addWidget(part)
-    panel.setMinimumWidth(WIDTH)

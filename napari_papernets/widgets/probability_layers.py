@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def show_probabilities(
     viewer: napari.viewer.Viewer, plan: RunPlan, result: Prediction
 ) -> Iterator[None]:
-    """Show the probabilities of a prepared result, a layer at every step, so that the window can
-    breathe between them. A class named background is hidden at first."""
+    """Add the probabilities of a prepared result, a layer at every step, so that the window can breathe
+    between them. They are hidden at first: laid over the labels, they would only wash them out."""
     from napari.utils.colormaps import Colormap
 
     if result.probabilities is None:
@@ -35,6 +35,6 @@ def show_probabilities(
             colormap=Colormap(["#000000", about.colour], name=f"p {about.colour}"),
             contrast_limits=(0.0, 1.0),
             blending="additive",
-            visible=about.name.lower() != "background",
+            visible=False,
         )
         yield

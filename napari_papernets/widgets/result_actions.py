@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from superqt.utils import create_worker
 from ..core.errors import InputError
 from ..core.image import ImageBlock
 from .image_layers import crop_block
-from .outputs import PROVENANCE
+from .outputs import PROVENANCE, is_output
 from .run_plan import RunPlan
 from .table_window import Columns, TableWindow
 
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
 HELP = {
     "measure": (
-        "Measure every object of the selected labels layer, or of the last result: size, shape, place "
-        "and brightness, in pixels and physical units, as a table that can be saved as CSV."
+        "Measure every object of the selected result, or of the last one: size, shape, place and "
+        "brightness, in pixels and physical units, as a table that can be saved as CSV."
     ),
     "command": (
         "Copy the command line that repeats the last result (or that of the selected layer) exactly, "
@@ -75,21 +77,25 @@ class ResultActions(QWidget):
         self._last = layer.unique_id
 
     def labels_layer(self) -> napari.layers.Labels:
-        """The selected labels layer, else the last result.
+        """The selected result, else the last result, else the selected labels layer (strokes are seldom
+        what one wants to measure).
 
         Raises
         ------
         InputError
-            If there is neither.
+            If there is none of them.
         """
         from napari.layers import Labels
 
         active = self._viewer.layers.selection.active
-        if isinstance(active, Labels):
+        selected = isinstance(active, Labels)
+        if selected and is_output(active):
             return active
         for layer in self._viewer.layers:
             if layer.unique_id == self._last:
                 return layer
+        if selected:
+            return active
         raise InputError("labels", "no result yet", "run a prediction or select a labels layer")
 
     def command_text(self) -> str:
@@ -116,7 +122,7 @@ class ResultActions(QWidget):
             self.failed.emit(error)
             return
         QApplication.clipboard().setText(text)
-        self.told.emit(f"Copied: {text}")
+        self.told.emit(f"Copied: {text}{_missing_file(text)}")
 
     def _on_measure(self) -> None:
         try:
@@ -151,6 +157,12 @@ class ResultActions(QWidget):
         button.setToolTip(f"<p>{tooltip}</p>")
         button.clicked.connect(lambda: action())
         return button
+
+
+def _missing_file(command: str) -> str:
+    """What to do first where the image of a command is not a file yet."""
+    path = shlex.split(command)[2]
+    return "" if Path(path).exists() else f"\nThe image is no file yet: save its layer as {path} first."
 
 
 def _measure(labels: Any, image: ImageBlock | None) -> Columns:

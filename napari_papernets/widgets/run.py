@@ -67,10 +67,15 @@ class Run(QObject):
         self._job.cancel()
 
     def leave(self) -> None:
-        """The panel goes away: drop the job and say nothing more."""
-        self._job.forget()
+        """The panel goes away: drop the job, put the layers back and say nothing more."""
+        self.drop()
         self._activity.close()
         self._sink.abandon()
+        self.deleteLater()
+
+    def drop(self) -> None:
+        """The window is gone: drop the job. Touches nothing of Qt or napari."""
+        self._job.forget()
 
     def _on_event(self, event: Event) -> None:
         self._sink.add(event)

@@ -13,13 +13,13 @@ from ..core.events import Event, Notice, Started, TileDone
 BUTTONS = {
     "view": (
         "Preview",
-        "Segment only what is in view now; quick, to find good settings (Alt+V). The labels are "
+        "Segment only what is in view now; quick, to find good settings (Alt+1). The labels are "
         "those that the whole image would get there.",
     ),
-    "plane": ("Whole image", "Segment the whole plane that is in view (Alt+W)."),
-    "stack": ("Whole stack", "Segment every plane along T and Z (Alt+S)."),
+    "plane": ("Whole image", "Segment the whole plane that is in view (Alt+2)."),
+    "stack": ("Whole stack", "Segment every plane along T and Z (Alt+3)."),
 }
-KEYS = {"view": "Alt+V", "plane": "Alt+W", "stack": "Alt+S", "cancel": "Alt+C"}
+KEYS = {"view": "Alt+1", "plane": "Alt+2", "stack": "Alt+3", "cancel": "Alt+0"}
 
 
 class RunBar(QWidget):
@@ -52,7 +52,7 @@ class RunBar(QWidget):
         self.bar.setAccessibleName("Progress")
         self.cancel = QPushButton("Cancel")
         self.cancel.setShortcut(KEYS["cancel"])
-        self.cancel.setToolTip("Stop this run and put the layers back as they were (Alt+C).")
+        self.cancel.setToolTip("Stop this run and put the layers back as they were (Alt+0).")
         self.cancel.clicked.connect(self._ask_to_cancel)
         self.status = QLabel()
         self._lay_out()

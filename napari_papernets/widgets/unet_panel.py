@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,6 @@ from qtpy.QtCore import QEvent, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QCheckBox, QWidget
 
 from ..core.errors import InputError, ModelError, PapernetsError
-from ..core.events import Event, Notice
-from ..core.results import Prediction
 from ..core.settings import Device, PredictSettings
 from .closer_look import CloserLook
 from .editors import CalmComboBox
@@ -22,13 +21,13 @@ from .model_picker import ModelPicker
 from .panel_layout import fill_panel, group
 from .remembered import recall, remember
 from .result_actions import ResultActions
-from .run import Run
-from .run_bar import RunBar, duration
+from .run_bar import RunBar
+from .run_control import RunControl
 from .run_plan import Kind, RunPlan, plan_run
 from .settings_form import SettingsForm, add_row, align_labels
+from .warm_up import import_ahead
 
 if TYPE_CHECKING:
-    import napari.layers
     import napari.viewer
 
 MEMORY = "unet_panel"
@@ -36,7 +35,10 @@ BASIC = ("zoom", "output", "threshold", "min_size")
 STARTS = {"zoom": 1.0, "tile": 512, "memory": 0.8}
 WARM_UP = 300  # ms after the panel was made, so that the window comes first
 DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
-PROBABILITY_HELP = "Also show the probability of each class as an image layer (needs more memory)."
+PROBABILITY_HELP = (
+    "Also make an image layer of the probability of each class. They are hidden at first: click on "
+    "the eye of one in the layer list. They need more memory."
+)
 
 
 class UNetPanel(QWidget):
@@ -52,9 +54,9 @@ class UNetPanel(QWidget):
     Attributes
     ----------
     runFinished : Signal(object, object)
-        The labels layer and the Prediction of a run that went well.
+        The labels layer and the Prediction of a run.
     runFailed : Signal(object)
-        The error that ended a run.
+        The error of a run, or why none was started.
     """
 
     runFinished = Signal(object, object)
@@ -64,17 +66,20 @@ class UNetPanel(QWidget):
         super().__init__()
         self.setObjectName("papernets-unet")
         self._viewer, self._hold = napari_viewer, EngineHold(engine)
-        self._run: Run | None = None
         self._docked = False
         self.image = ImagePicker(napari_viewer)
         self.model = ModelPicker()
         self.form = SettingsForm(PredictSettings, basic=BASIC, leave_out=("channels",), starts=STARTS)
         self.device = CalmComboBox()
+        self.device.addItems(typing.get_args(Device))
         self.probabilities = QCheckBox("Probability layers")
-        self.closer = CloserLook(napari_viewer, self.image.layer, self._plan, self._hold.engine)
-        self.runs = RunBar()
+        self.closer = CloserLook(napari_viewer, self.image.layer, self.plan, self._hold.engine)
+        self.bar = RunBar()
         self.message = MessageLine(napari_viewer)
         self.results = ResultActions(napari_viewer)
+        self.control = RunControl(
+            napari_viewer, self.plan, self._hold.engine, self.bar, self.message, self.results, self
+        )
         self._lay_out()
         self._connect()
         self._recall()
@@ -84,39 +89,33 @@ class UNetPanel(QWidget):
         """The settings that are shown."""
         return self.form.value().replace(channels=self.image.wanted_channels())
 
+    def plan(self, kind: Kind) -> RunPlan:
+        """What a run of that kind would do now.
+
+        Raises
+        ------
+        InputError, ModelError
+            If something chosen does not fit.
+        """
+        return plan_run(
+            self._viewer,
+            self.image.layer(),
+            self.image.block(),
+            self.model.ref(),
+            self.settings(),
+            kind,
+            device=self.device.currentText(),
+            probabilities=self.probabilities.isChecked(),
+        )
+
     def start_run(self, kind: Kind) -> None:
         """Run on what is in view ("view"), on its whole plane ("plane") or on everything ("stack")."""
-        if self._run is not None:
-            return
-        self.message.tell("")
-        try:
-            plan = self._plan(kind)
-            run = Run(self._viewer, self._hold.engine(), plan, self)
-            run.progressed.connect(self._on_event)
-            run.finished.connect(self._on_finished)
-            run.failed.connect(self._on_failed)
-            run.cancelled.connect(self._on_cancelled)
-            self._run = run
-            self.runs.set_waiting()
-            run.start()
-        except PapernetsError as error:
-            self._end_run()
-            self.message.complain(error)
-            return
-        self.message.tell(plan.note)
-        self._remember()
-
-    def cancel_run(self) -> None:
-        """End the run, if there is one, within a second."""
-        if self._run is not None:
-            self._run.cancel()
+        self.control.start(kind)
 
     def shut_down(self) -> None:
-        """Cancel what runs, remember the settings and let go of the viewer and the engine."""
+        """Cancel what runs, remember the settings and let go of the engine."""
         self._remember()
-        if self._run is not None:
-            self._run.leave()
-            self._end_run()
+        self.control.leave()
         self.closer.inside.leave()
         self._hold.release()
 
@@ -138,50 +137,13 @@ class UNetPanel(QWidget):
         self.shut_down()
         super().closeEvent(event)
 
-    def _plan(self, kind: Kind) -> RunPlan:
-        return plan_run(
-            self._viewer,
-            self.image.layer(),
-            self.image.block(),
-            self.model.ref(),
-            self.settings(),
-            kind,
-            device=self.device.currentText(),
-            probabilities=self.probabilities.isChecked(),
-        )
-
-    def _on_event(self, event: Event) -> None:
-        self.runs.show_event(event)
-        if isinstance(event, Notice):
-            self.message.tell(event.message)
-
-    def _on_finished(self, layer: napari.layers.Labels, result: Prediction) -> None:
-        run = self._run
-        self._end_run()
-        if run is not None:
-            self.results.add_result(layer, run.plan)
-            self.message.tell(outcome(run.plan, result))
-        self.runFinished.emit(layer, result)
-
-    def _on_failed(self, error: BaseException) -> None:
-        self._end_run()
-        self.message.complain(error)
-        self.runFailed.emit(error)
-
-    def _on_cancelled(self) -> None:
-        self._end_run()
-        self.message.tell("Cancelled; the layers are as they were.")
-
-    def _end_run(self) -> None:
-        self._run = None
-        self.runs.set_idle()
-
     def _warm_up(self) -> None:
         """Start the engine beside the window, so that the first run need not wait for it."""
         try:
             self._hold.engine().start()
         except PapernetsError as error:
             self.message.complain(error)
+        import_ahead()
 
     def _copy_diagnostics(self) -> None:
         QApplication.clipboard().setText(self._hold.engine().diagnostics())
@@ -211,18 +173,22 @@ class UNetPanel(QWidget):
         self.probabilities.setChecked(values.get("probabilities") is True)
 
     def _connect(self) -> None:
-        self.image.changed.connect(lambda: self.runs.set_stack(self.image.is_stack()))
-        self.runs.set_stack(self.image.is_stack())
-        self.runs.runRequested.connect(self.start_run)
-        self.runs.cancelRequested.connect(self.cancel_run)
+        self.image.changed.connect(self._on_image)
+        self._on_image()
+        self.control.started.connect(self._remember)
+        self.control.finished.connect(self.runFinished)
+        self.control.failed.connect(self.runFailed)
         self.results.diagnosticsRequested.connect(self._copy_diagnostics)
         self.model.problem.connect(self.message.complain)
         for part in (self.closer, self.results):
             part.told.connect(self.message.tell)
             part.failed.connect(self.message.complain)
+        self.destroyed.connect(functools.partial(_let_go, self._hold, self.control, self.image))
+
+    def _on_image(self) -> None:
+        self.bar.set_stack(self.image.is_stack())
 
     def _lay_out(self) -> None:
-        self.device.addItems(typing.get_args(Device))
         self.probabilities.setToolTip(PROBABILITY_HELP)
         add_row(self.form.advanced_rows, "Device", self.device, DEVICE_HELP)
         self.form.basic_rows.addRow("", self.probabilities)
@@ -232,15 +198,11 @@ class UNetPanel(QWidget):
             group("Settings", self.form),
             group("Look closer", self.closer),
         )
-        fill_panel(self, groups, (self.runs, self.message, self.results))
+        fill_panel(self, groups, (self.bar, self.message, self.results))
 
 
-def outcome(plan: RunPlan, result: Prediction) -> str:
-    """One line on what came out."""
-    account = result.provenance
-    facts = [f"{int(result.labels.max(initial=0))} objects"] if plan.instances else ["Done"]
-    facts.append(duration(account["seconds"]) if "seconds" in account else "")
-    facts += [str(account.get("device", "")), str(account.get("precision", ""))]
-    zoom = account.get("zoom", 1.0)
-    facts.append(f"zoom {zoom:g}" if zoom != 1.0 else "")
-    return " · ".join([fact for fact in facts if fact] + list(account.get("notices", [])))
+def _let_go(hold: EngineHold, control: RunControl, image: ImagePicker, *_: object) -> None:
+    """The window was destroyed, and its widgets with it: nothing of the panel outlives it."""
+    control.drop()
+    image.close_events()
+    hold.release()

@@ -71,6 +71,10 @@ class Watched:
         assert len(self.outcomes) == 1
         return self.outcomes[0]
 
+    def forget(self) -> None:
+        self.events.clear()
+        self.outcomes.clear()
+
     def result(self) -> Any:
         kind, value = self.outcome()
         assert kind == "returned", value
@@ -498,7 +502,7 @@ def test_no_shared_memory_is_left_behind(fresh: Any, tmp_path: Path, end: str) -
     large = np.zeros((3000, 3000), np.uint16)
     watched = Watched(engine, "echo", a=large, b=large[:200])
     assert watched.result()["a"].shape == large.shape
-    watched.outcomes.clear()
+    watched.forget()
     wait_until(lambda: shared_files(engine.pid) == [])
     wait_until(lambda: shared_files("self") == [])
     if end == "cancel":
@@ -508,7 +512,7 @@ def test_no_shared_memory_is_left_behind(fresh: Any, tmp_path: Path, end: str) -
         watched = Watched(engine, "crash" if end == "crash" else "echo", ballast=large)
     kind, _ = watched.outcome()
     assert kind == {"return": "returned", "cancel": "cancelled", "crash": "failed"}[end]
-    watched.outcomes.clear()
+    watched.forget()
     wait_until(lambda: shared_files("self") == [])
     assert sorted(os.listdir("/dev/shm")) == before
 

@@ -1,0 +1,23 @@
+"""What takes long the first time is begun when a panel opens, beside the window."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import threading
+
+# napari imports these with the first Labels layer, on the thread of the window: a second of silence.
+AHEAD = ("pandas", "scipy.linalg", "skimage.color", "skimage.exposure", "skimage.util", "numba")
+
+
+def import_ahead() -> threading.Thread:
+    """Import what napari needs for labels on a thread of its own; what is not installed is left out."""
+    thread = threading.Thread(target=_import_all, name="papernets-imports", daemon=True)
+    thread.start()
+    return thread
+
+
+def _import_all() -> None:
+    for name in AHEAD:
+        if importlib.util.find_spec(name.split(".", maxsplit=1)[0]) is not None:
+            importlib.import_module(name)
