@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from multiprocessing import connection
 from typing import Any
 
@@ -18,6 +19,7 @@ def main() -> None:
     options = parse()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the viewer's to handle
     end_with_viewer()
+    go_before_viewer()
     if options.nice and hasattr(os, "nice"):
         os.nice(options.nice)
     line = open_line(options.line)
@@ -55,6 +57,12 @@ def end_with_viewer() -> None:
 
     fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def go_before_viewer() -> None:
+    """Linux: where memory runs out, let the kernel take this process and not the viewer."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("500")
 
 
 if __name__ == "__main__":

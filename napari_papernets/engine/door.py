@@ -40,6 +40,7 @@ from .wire import pack
 
 CANCEL_SECONDS = 1.0  # for the engine to answer before it is killed
 CLOSE_SECONDS = 2.0
+MEMORY_SHARE = 0.8
 TICK = 0.2  # seconds between two looks at the clock and at the engine's memory
 
 _logger = logging.getLogger(__name__)
@@ -359,8 +360,13 @@ class Engine:
 
 @cache
 def shared_engine() -> Engine:
-    """The one engine of all panels and viewers of this program; it ends with the program."""
-    engine = Engine()
+    """The one engine of all panels and viewers of this program; it ends with the program.
+
+    It may occupy 80 % of the machine's memory, so that the viewer is never the one that finds none.
+    """
+    import psutil
+
+    engine = Engine(memory_limit_gb=round(MEMORY_SHARE * psutil.virtual_memory().total / 1e9, 1))
     atexit.register(engine.close)
     return engine
 

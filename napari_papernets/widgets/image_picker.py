@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
 from ..core.errors import InputError
 from ..core.image import ImageBlock, check_axes
@@ -51,7 +52,7 @@ class ImagePicker(QWidget):
         self.combo = CalmComboBox()
         self.axes = QLineEdit()
         self.axes.setMinimumWidth(60)
-        self.shape = QLabel()
+        self.shape = QElidingLabel()
         self.channels = make_editor(_channels_field())
         self._lay_out()
         self.combo.currentIndexChanged.connect(self._on_layer)
@@ -174,6 +175,7 @@ class ImagePicker(QWidget):
         problem, there = self._problem(), self._current_id() is not None
         sizes = full_data(self.layer()).shape if there else ()
         self.shape.setText(" × ".join(str(n) for n in sizes))
+        self.shape.setToolTip(f"Shape of the array: {self.shape.text()}")
         self.axes.setStyleSheet("border: 1px solid #d9534f;" if problem else "")
         self.axes.setToolTip(f"<p>{problem}</p>" if problem else f"<p>{AXES_HELP}</p>")
         has_channels = there and "C" in self.axes_text()
@@ -186,7 +188,7 @@ class ImagePicker(QWidget):
         line = QHBoxLayout(beside)
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.axes, 1)
-        line.addWidget(self.shape)
+        line.addWidget(self.shape, 2)
         add_row(rows, "Layer", self.combo, LAYER_HELP)
         add_row(rows, "Axes", beside, AXES_HELP).setBuddy(self.axes)
         self.axes.setAccessibleName("Axes")

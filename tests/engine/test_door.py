@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ import zarr
 from napari_papernets.core.errors import EngineError, InputError, ModelError, PapernetsError
 from napari_papernets.core.events import Started
 from napari_papernets.core.image import ImageBlock
+from napari_papernets.core.settings import PredictSettings
 from napari_papernets.engine.door import Engine, shared_engine
 
 HERE = Path(__file__).parent
@@ -453,6 +455,7 @@ def test_close_while_it_starts(fresh: Any) -> None:
 
 VIEWER = """
 import sys, threading
+from napari_papernets.core.settings import PredictSettings
 from napari_papernets.engine.door import Engine
 
 engine = Engine(verbs="toy_verbs")
@@ -497,6 +500,7 @@ def shared_files(pid: int | str) -> list[str]:
 @on_linux
 @pytest.mark.parametrize("end", ["return", "cancel", "crash"])
 def test_no_shared_memory_is_left_behind(fresh: Any, tmp_path: Path, end: str) -> None:
+    gc.collect()  # what other tests still hold
     before = sorted(os.listdir("/dev/shm"))
     engine = fresh()
     large = np.zeros((3000, 3000), np.uint16)
@@ -510,7 +514,7 @@ def test_no_shared_memory_is_left_behind(fresh: Any, tmp_path: Path, end: str) -
         watched.job.cancel()
     else:
         watched = Watched(engine, "crash" if end == "crash" else "echo", ballast=large)
-    kind, _ = watched.outcome()
+    kind = watched.outcome()[0]
     assert kind == {"return": "returned", "cancel": "cancelled", "crash": "failed"}[end]
     watched.forget()
     wait_until(lambda: shared_files("self") == [])
@@ -527,11 +531,41 @@ def test_the_viewers_side_imports_nothing_heavy() -> None:
     assert answer.returncode == 0, answer.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "nice"), reason="priorities are set otherwise")
-def test_the_engine_steps_back_for_the_window(engine: Engine) -> None:
-    assert Watched(engine, "nice_level").result() > os.nice(0)
+@on_posix
+def test_the_engine_steps_back_for_the_viewer(fresh: Any) -> None:
+    facts = Watched(fresh(threads=3), "about_process").result()
+    assert facts["nice"] > os.nice(0)
+    assert facts["threads"] == "3"
+    if LINUX:
+        assert int(facts["out of memory"]) > 0
+
+
+def test_the_verbs_run_as_they_do_in_this_process(fresh: Any, tmp_path: Path) -> None:
+    from napari_papernets.api import drain, save_model
+    from napari_papernets.engine.predict import predict
+    from napari_papernets.networks import UNet
+
+    model = save_model(UNet(1, 2, width=4, depth=2, padding="same"), tmp_path / "model")
+    image = ImageBlock(np.random.default_rng(0).random((90, 70), np.float32), "YX")
+    settings = PredictSettings(tile=64, precision="float32")
+    expected = drain(predict(image, model, settings, device="cpu"))
+    watched = Watched(
+        fresh(verbs="napari_papernets.engine.verbs"),
+        "predict",
+        image=image,
+        model=model,
+        settings=settings,
+        device="cpu",
+    )
+    answer = watched.result()
+    np.testing.assert_array_equal(answer.labels, expected.labels)
+    np.testing.assert_array_equal(answer.probabilities, expected.probabilities)
+    assert answer.provenance["weights_sha256"] == expected.provenance["weights_sha256"]
+    assert [type(e).__name__ for e in watched.events].count("PlaneDone") == 1
 
 
 def test_there_is_one_shared_engine() -> None:
-    assert shared_engine() is shared_engine()
-    assert not shared_engine().is_running
+    engine = shared_engine()
+    assert shared_engine() is engine
+    assert not engine.is_running
+    assert f"memory limit gb: {psutil.virtual_memory().total * 0.8e-9:.1f}" in engine.diagnostics()

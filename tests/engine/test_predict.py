@@ -17,7 +17,7 @@ from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import Normalisation
 from napari_papernets.core.settings import PredictSettings
 from napari_papernets.core.tiles import plan_tiles
-from napari_papernets.engine import predict as module
+from napari_papernets.engine import prediction_job
 from napari_papernets.engine.predict import predict as job
 from napari_papernets.engine.runner import Runner
 from napari_papernets.engine.tiling import TileLoop, open_source
@@ -194,7 +194,9 @@ def test_tiles_that_were_done_are_not_done_again(monkeypatch):
         return answer(self, windows)
 
     monkeypatch.setattr(Runner, "__call__", failing_once)
-    monkeypatch.setattr(module, "choose_precision", lambda *_: module.Precision("float32"))
+    monkeypatch.setattr(
+        prediction_job, "choose_precision", lambda *_: prediction_job.Precision("float32")
+    )
     events = list(job(data, net, EXACT.replace(tile=120)))
     tiles = [e for e in events if isinstance(e, TileDone)]
     columns = np.zeros(400, int)

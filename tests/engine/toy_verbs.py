@@ -139,11 +139,12 @@ def grow(step_mb: int, steps: int) -> Toy:
     return len(held)
 
 
-def nice_level() -> Toy:
+def about_process() -> Toy:
+    """Returns priority, threads and the wish to be taken first when memory runs out."""
     yield Started(1, "tile")
-    return os.nice(0) if hasattr(os, "nice") else None
-
-
-def modules() -> Toy:
-    yield Started(1, "tile")
-    return tuple(sorted(sys.modules))
+    wish = "/proc/self/oom_score_adj"
+    return {
+        "nice": os.nice(0) if hasattr(os, "nice") else None,
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "out of memory": open(wish).read().strip() if os.path.exists(wish) else None,
+    }

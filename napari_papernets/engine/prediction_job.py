@@ -1,0 +1,205 @@
+"""One call of `predict`: what it was asked, and what it decided (channels, precision, zoom, memory)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..core.errors import InputError
+from ..core.events import Event, Notice
+from ..core.image import ImageBlock
+from ..core.settings import PredictSettings
+from ..core.tiles import Region, TilePlan
+from . import zoom as zooming
+from .device import pick_device
+from .instances import to_instances
+from .metrics import estimate_diameter
+from .models import LoadedModel
+from .runner import Precision, Runner, choose_precision
+from .tiling import PlaneSource, TileLoop, open_source
+
+CPU_MEMORY = 0.85  # GB: larger windows gain nothing on a CPU
+GPU_SHARE = 0.6
+PROBE = 256  # side in pixels of the window on which precisions are compared
+
+
+@dataclass(eq=False)
+class PredictionJob:
+    """One call: what it was asked, and what it decided."""
+
+    image: ImageBlock
+    model: LoadedModel
+    settings: PredictSettings
+    channels: tuple[int, ...]
+    precision: Precision
+    loop: TileLoop
+    region: Region | None = None
+    zoom: float = 1.0
+    notices: list[Notice] = field(default_factory=list)
+
+    def source(self, plane: tuple[int, ...]) -> PlaneSource:
+        """Windows of a plane at the zoom that was settled."""
+        return open_source(self.image, plane, self.channels, self.model.spec.normalisation, self.zoom)
+
+    @property
+    def wants_instances(self) -> bool:
+        """Whether labels are to number objects rather than name classes."""
+        wanted = self.settings.output
+        return (self.model.spec.task if wanted == "auto" else wanted) == "instances"
+
+    @property
+    def zoomed_shape(self) -> tuple[int, int]:
+        y, x = (max(1, round(n * self.zoom)) for n in self.image.plane_shape)
+        return y, x
+
+    @property
+    def zoomed_region(self) -> Region | None:
+        if self.region is None or self.zoom == 1.0:
+            return self.region
+        return zooming.zoom_region(self.region, self.image.plane_shape, self.zoomed_shape)
+
+    def plan(self) -> TilePlan:
+        """The tiles of every plane."""
+        _check_region(self.region, self.image)
+        return self.loop.plan(self.zoomed_shape, self.zoomed_region)
+
+    def facts(self, plan: TilePlan, device: str, seconds: float) -> dict[str, Any]:
+        """What was decided, for the provenance."""
+        notices = [*self.notices, *self.loop.steps_down]
+        return dict(
+            zoom=self.zoom,
+            region=self.region,
+            channels=self.channels,
+            tiles=dict(
+                shape=plan.shape,
+                window=plan.window,
+                count=len(plan),
+                overhead=round(plan.overhead, 4),
+                exact=self.model.spec.exact_tiles,
+            ),
+            device=str(self.loop.runner.device),
+            device_asked=device,
+            precision=self.precision.name,
+            bf16_max_difference=self.precision.bf16_max_difference,
+            threads=torch.get_num_threads(),
+            notices=[n.message for n in notices],
+            seconds=round(seconds, 3),
+        )
+
+
+def open_job(
+    image: ImageBlock, model: LoadedModel, settings: PredictSettings, device: str
+) -> PredictionJob:
+    """Fit model and image together, choose precision and memory.
+
+    Raises
+    ------
+    InputError
+        If the channels do not fit the model, the device is not there or the plane holds no number.
+    """
+    channels = model.spec.pick_channels(image, settings.channels)
+    target = pick_device(device)
+    first = next(image.planes())
+    probe = _probe(open_source(image, first, channels, model.spec.normalisation), model)
+    precision = choose_precision(model.network, target, settings.precision, probe)
+    runner = Runner(model.network, target, precision.name)
+    pixels = model.spec.window_pixels(_memory(settings, target))
+    loop = TileLoop(runner, model.spec.size_rule, pixels, settings.tile)
+    return PredictionJob(image, model, settings, channels, precision, loop)
+
+
+def _probe(source: PlaneSource, model: LoadedModel) -> NDArray[np.float32]:
+    """A window (1, C, y, x) from the middle of a plane, as the network takes it."""
+    rule = model.spec.size_rule
+    side = rule.whole(PROBE)
+    y, x = ((n - side) // 2 for n in source.shape)
+    return source.read((y, y + side), (x, x + side))[None]
+
+
+def _memory(settings: PredictSettings, device: torch.device) -> float:
+    if settings.memory is not None:
+        return settings.memory
+    if device.type == "cuda":
+        return GPU_SHARE * torch.cuda.mem_get_info(device)[0] / 1e9
+    return CPU_MEMORY
+
+
+def check_planes(
+    image: ImageBlock, planes: Sequence[tuple[int, ...]] | None
+) -> tuple[tuple[int, ...], ...]:
+    """The planes to predict: all, or the chosen ones.
+
+    Raises
+    ------
+    InputError
+        If a chosen plane does not exist, or none is chosen.
+    """
+    known = tuple(image.planes())
+    chosen = known if planes is None else tuple(tuple(int(i) for i in p) for p in planes)
+    for plane in chosen:
+        if plane not in known:
+            mend = f"give indices along {image.stack_axes or 'no axes'} within {image.stack_shape}"
+            raise InputError("planes", plane, mend)
+    if not chosen:
+        raise InputError("planes", "none", "give at least one plane")
+    return chosen
+
+
+def _check_region(region: Region | None, image: ImageBlock) -> None:
+    if region is None:
+        return
+    y0, y1, x0, x1 = region
+    height, width = image.plane_shape
+    if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
+        raise InputError("region", region, f"give y0, y1, x0, x1 within {height}×{width} pixels")
+
+
+def settle_zoom(job: PredictionJob) -> Generator[Event, None, None]:
+    """Take the user's zoom, or estimate one from the objects found at several.
+
+    The estimate is made on the middle plane of the image, so that a preview and the whole agree.
+    """
+    if job.settings.zoom is not None:
+        job.zoom = job.settings.zoom
+        return
+    trained = job.model.spec.object_diameter
+    if job.model.spec.task != "instances" or not trained:
+        return
+    planes = tuple(job.image.planes())
+    source = job.source(planes[len(planes) // 2])
+    job.zoom, tried = zooming.choose_zoom(lambda z: _objects_at(job, source, z), trained)
+    if job.zoom != 1.0:
+        message = f"Zoom {job.zoom:g} chosen: objects look {1 / job.zoom:.2g}× those of the training"
+        notice = Notice(message, {"zoom": job.zoom, "tried": tried})
+        job.notices.append(notice)
+        yield notice
+
+
+def _objects_at(job: PredictionJob, source: PlaneSource, zoom: float) -> tuple[float, float]:
+    """Median diameter (zoomed pixels) and confidence of the objects in the middle, seen at `zoom`."""
+    side = round(zooming.PROBE / zoom)
+    y, x = ((max(0, (n - side) // 2), min(n, (n + side) // 2)) for n in source.shape)
+    block = _probabilities(job, zooming.resize(source.read(y, x), zoom))
+    labels = to_instances(block, job.model.spec.encoding, job.settings.threshold, 0)
+    inside = block[1][labels > 0] if labels.any() else np.zeros(0)
+    foreground = float((1 - block[0]).sum())
+    confident = float(np.clip(2 * inside - 1, 0, None).sum()) if inside.size else 0.0
+    return estimate_diameter(labels) or 0.0, confident / max(foreground, 1.0)
+
+
+def _probabilities(job: PredictionJob, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (K, y, x) of a small normalised image (C, y, x), tile by tile."""
+    count = len(job.channels)
+    image = ImageBlock(pixels, "CYX", name=job.image.name)
+    source = PlaneSource(image, (), tuple(range(count)), np.zeros(count), np.ones(count))
+    block = np.empty((len(job.model.spec.classes), *source.shape), np.float32)
+    for item in job.loop.run(source):
+        if not isinstance(item, Notice):
+            tile, part = item
+            block[(slice(None), *tile.write)] = part
+    return block

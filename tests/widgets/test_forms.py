@@ -1,0 +1,114 @@
+"""Forms are made from the settings and give them back."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtWidgets import QLabel
+
+from napari_papernets.core.errors import InputError
+from napari_papernets.core.settings import PredictSettings, TuneSettings
+from napari_papernets.widgets.settings_form import FIELD_LABEL, SettingsForm
+
+pytestmark = pytest.mark.gui
+
+OTHERS = [
+    PredictSettings(zoom=0.35, output="semantic", threshold=0.123, min_size=0, tile=256),
+    PredictSettings(precision="bfloat16", memory=2.5, channels=(2, 0)),
+]
+
+
+@pytest.fixture
+def make_form(qtbot):
+    def make(kind=PredictSettings, **options):
+        form = SettingsForm(kind, basic=("zoom", "output"), **options)
+        qtbot.addWidget(form)
+        return form
+
+    return make
+
+
+@pytest.mark.parametrize("kind", [PredictSettings, TuneSettings])
+def test_a_fresh_form_holds_the_defaults(make_form, kind):
+    assert make_form(kind).value() == kind()
+
+
+@pytest.mark.parametrize("settings", OTHERS)
+def test_settings_survive_the_form(make_form, settings):
+    form = make_form()
+    form.setValue(settings)
+    assert form.value() == settings
+
+
+def test_a_change_of_many_fields_is_told_once_and_an_edit_at_once(make_form, qtbot):
+    form, seen = make_form(), []
+    form.valueChanged.connect(seen.append)
+    form.setValue(OTHERS[0])
+    assert seen == [OTHERS[0]]
+    form.editor("min_size").setValue(7)
+    assert seen[-1] == OTHERS[0].replace(min_size=7)
+
+
+def test_automatic_is_none_and_starts_from_what_the_panel_says(make_form):
+    form = make_form(starts={"tile": 512})
+    editor = form.editor("tile")
+    assert editor.value() is None
+    assert not editor.inner.isEnabled()
+    editor.auto.setChecked(False)
+    assert form.value().tile == 512
+
+
+def test_a_field_that_is_left_out_keeps_what_was_given(make_form):
+    form = make_form(leave_out=("channels",))
+    form.setValue(PredictSettings(channels=(1,)))
+    assert form.value().channels == (1,)
+    with pytest.raises(KeyError):
+        form.editor("channels")
+
+
+def test_spin_boxes_obey_the_bounds_of_their_field(make_form):
+    form = make_form()
+    form.editor("threshold").setValue(7.0)
+    assert form.value().threshold == 0.99
+
+
+def test_numbers_show_no_trailing_zeros(make_form):
+    form = make_form()
+    assert form.editor("threshold").spin.text() == "0.5"
+
+
+def test_channels_are_typed_as_a_list_and_letters_are_not_taken(make_form, qtbot):
+    form = make_form()
+    editor = form.editor("channels")
+    editor.auto.setChecked(False)
+    qtbot.keyClicks(editor.inner.line, "2,x 0")
+    assert editor.value() == (2, 0)
+
+
+def test_every_field_has_a_label_and_help(make_form):
+    form = make_form(TuneSettings)
+    for info in TuneSettings.fields():
+        editor = form.editor(info.name)
+        assert info.tooltip.split(".")[0] in editor.toolTip()
+        assert editor.accessibleName() == info.label
+    texts = {label.text() for label in form.findChildren(QLabel, FIELD_LABEL)}
+    assert texts == {info.label for info in TuneSettings.fields()}
+
+
+def test_the_wheel_changes_nothing_without_the_focus(make_form, qtbot):
+    from qtpy.QtCore import QPoint, QPointF, Qt
+    from qtpy.QtGui import QWheelEvent
+    from qtpy.QtWidgets import QApplication
+
+    form = make_form()
+    for box in (form.editor("min_size").spin, form.editor("output").combo):
+        event = QWheelEvent(
+            QPointF(5, 5), QPointF(5, 5), QPoint(0, -120), QPoint(0, -120),
+            Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(box, event)
+    assert form.value() == PredictSettings()
+
+
+def test_bad_values_name_the_field(make_form):
+    with pytest.raises(InputError, match="zoom"):
+        make_form().value().replace(zoom=99)

@@ -1,0 +1,63 @@
+"""What a layer is taken for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from napari_papernets.core.errors import InputError
+from napari_papernets.widgets.image_layers import block_of, crop_block, guess_layer_axes, layer_axes
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.mark.parametrize(
+    ("layer", "axes"),
+    [
+        (Image(np.zeros((20, 30))), "YX"),
+        (Image(np.zeros((20, 30, 3), np.uint8), rgb=True), "YXC"),
+        (Image(np.zeros((2, 20, 30))), "CYX"),
+        (Image(np.zeros((7, 20, 30))), "ZYX"),
+        (Image(np.zeros((7, 2, 20, 30))), "ZCYX"),
+        (Image(np.zeros((3, 20, 30)), axis_labels=("z", "y", "x")), "ZYX"),
+        (Image(np.zeros((3, 20, 30)), metadata={"axes": "TYX"}), "TYX"),
+        (Image(np.zeros((3, 20, 30)), metadata={"axes": "nonsense"}), "CYX"),
+        (Image([np.zeros((40, 60)), np.zeros((20, 30))], multiscale=True), "YX"),
+    ],
+)
+def test_axes_are_guessed(layer, axes):
+    assert guess_layer_axes(layer) == axes
+
+
+def test_a_block_takes_scale_unit_and_name():
+    layer = Image(np.zeros((7, 20, 30)), scale=(2, 0.5, 0.25), units=("um",) * 3, name="stack")
+    block = block_of(layer, "ZYX")
+    assert block.scale == (2, 0.5, 0.25)
+    assert block.unit == "micrometer"
+    assert block.name == "stack"
+
+
+def test_a_multiscale_image_gives_its_full_resolution():
+    layer = Image([np.zeros((40, 60)), np.zeros((20, 30))], multiscale=True)
+    assert block_of(layer, "YX").shape == (40, 60)
+
+
+def test_the_colours_of_rgb_must_stay_last():
+    layer = Image(np.zeros((20, 30, 3), np.uint8), rgb=True)
+    assert layer_axes(layer, "YXC") == "YX"
+    with pytest.raises(InputError, match="end with C"):
+        block_of(layer, "CYX")
+
+
+def test_axes_that_do_not_fit_name_the_mend():
+    with pytest.raises(InputError, match="name all 2 axes"):
+        block_of(Image(np.zeros((20, 30))), "ZYX")
+
+
+def test_a_crop_keeps_channels_and_cuts_the_rest():
+    data = np.arange(4 * 2 * 6 * 8).reshape(4, 2, 6, 8)
+    block = block_of(Image(data), "ZCYX")
+    part = crop_block(block, (1, 2, 3), (2, 3, 4))
+    np.testing.assert_array_equal(part.data, data[1:3, :, 2:5, 3:7])
+    assert part.axes == "ZCYX"

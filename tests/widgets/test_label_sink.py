@@ -1,0 +1,242 @@
+"""Events become a labels layer: few updates, in place, and nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import prediction, ref
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from napari_papernets.core.events import PlaneDone, TileDone
+from napari_papernets.core.settings import PredictSettings
+from napari_papernets.widgets.image_layers import block_of
+from napari_papernets.widgets.label_sink import LabelSink
+from napari_papernets.widgets.outputs import PROVENANCE
+from napari_papernets.widgets.run_plan import plan_run
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def make(make_napari_viewer_proxy):
+    """A viewer with an image, and the plan of a run on it."""
+
+    def make(shape=(40, 50), axes="YX", kind="plane", task="instances", viewer=None, **options):
+        if viewer is None:
+            viewer = make_napari_viewer_proxy()
+            viewer.add_image(np.random.default_rng(0).random(shape), name="image", **options)
+        layer = viewer.layers["image"]
+        block = block_of(layer, axes)
+        return viewer, plan_run(viewer, layer, block, ref(task), PredictSettings(), kind)
+
+    return make
+
+
+def tile(y, x, value=1, plane=(), done=1, total=2):
+    shape = (y[1] - y[0], x[1] - x[0])
+    return TileDone(done, total, plane, y, x, np.full(shape, value, np.uint8))
+
+
+def test_tiles_appear_in_place_and_the_result_takes_over(make):
+    viewer, plan = make()
+    sink = LabelSink(viewer, plan)
+    layer = viewer.layers["image toy"]
+    before = layer.data
+    sink.add(tile((0, 20), (0, 50)))
+    assert layer.data is before
+    assert layer.data[:20].all()
+    assert not layer.data[20:].any()
+    labels = np.arange(2000, dtype=np.uint32).reshape(40, 50)
+    sink.finish(plan.prepare(prediction(labels)))
+    np.testing.assert_array_equal(layer.data, labels)
+    assert layer.data.dtype == np.uint16
+    assert layer.metadata[PROVENANCE]["command"].startswith("papernets predict")
+
+
+def test_many_tiles_cost_few_refreshes(make, qtbot):
+    viewer, plan = make()
+    sink = LabelSink(viewer, plan, interval=50)
+    layer, drawn = viewer.layers["image toy"], []
+    layer.events.set_data.connect(lambda _: drawn.append(1))
+    for row in range(40):
+        sink.add(tile((row, row + 1), (0, 50)))
+    assert len(drawn) == 1
+    qtbot.waitUntil(lambda: bool(layer.data.all()))
+    assert len(drawn) == 2
+    sink.abandon()
+
+
+def test_a_run_that_ends_early_leaves_things_as_they_were(make):
+    viewer, plan = make()
+    LabelSink(viewer, plan).abandon()
+    assert [layer.name for layer in viewer.layers] == ["image"]
+    first = LabelSink(viewer, plan)
+    result = np.ones((40, 50), np.uint16)
+    first.finish(plan.prepare(prediction(result, note=1)))
+    second = LabelSink(viewer, plan)
+    assert not viewer.layers["image toy"].data.any()
+    second.add(tile((0, 20), (0, 50)))
+    second.abandon()
+    np.testing.assert_array_equal(viewer.layers["image toy"].data, result)
+    assert viewer.layers["image toy"].metadata[PROVENANCE]["note"] == 1
+
+
+def test_runs_do_not_pile_up_layers(make):
+    viewer, plan = make()
+    for number in (1, 2, 3):
+        LabelSink(viewer, plan).finish(plan.prepare(prediction(np.full((40, 50), number))))
+    assert [layer.name for layer in viewer.layers] == ["image", "image toy"]
+    assert viewer.layers["image toy"].data[0, 0] == 3
+
+
+@pytest.mark.parametrize("change", ["renamed", "painted"])
+def test_a_result_that_the_user_made_theirs_is_kept(make, change):
+    viewer, plan = make()
+    LabelSink(viewer, plan).finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
+    kept = viewer.layers["image toy"]
+    if change == "renamed":
+        kept.name = "mine"
+    else:
+        kept.data_setitem((np.array([3]), np.array([4])), 7)
+        kept.paint((5, 5), 8)
+    for _ in range(2):
+        LabelSink(viewer, plan).finish(plan.prepare(prediction(np.full((40, 50), 2))))
+    assert kept.data[3, 4] == (1 if change == "renamed" else 7)
+    assert len(viewer.layers) == 3
+
+
+def test_a_layer_of_the_same_name_is_not_taken_for_ours(make):
+    viewer, plan = make()
+    users = viewer.add_labels(np.full((40, 50), 5), name="image toy")
+    LabelSink(viewer, plan).finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
+    assert (users.data == 5).all()
+    assert len(viewer.layers) == 3
+
+
+def test_a_layer_deleted_in_mid_run_comes_back_with_the_result(make):
+    viewer, plan = make()
+    sink = LabelSink(viewer, plan)
+    viewer.layers.remove("image toy")
+    sink.add(tile((0, 20), (0, 50)))
+    sink.finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
+    assert viewer.layers["image toy"].data.all()
+
+
+def test_the_image_may_be_renamed_and_deleted_in_mid_run(make):
+    viewer, plan = make()
+    sink = LabelSink(viewer, plan)
+    viewer.layers["image"].name = "other"
+    viewer.layers.remove("other")
+    sink.add(tile((0, 20), (0, 50)))
+    sink.finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
+    assert viewer.layers["image toy"].data.all()
+
+
+def test_a_layer_renamed_or_replaced_in_mid_run_breaks_nothing(make):
+    viewer, plan = make()
+    sink = LabelSink(viewer, plan)
+    layer = viewer.layers["image toy"]
+    layer.name = "mine"
+    layer.data = np.zeros((4, 4), np.uint8)
+    sink.add(tile((0, 20), (0, 50)))
+    assert layer.data.shape == (4, 4)
+    sink.finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
+    assert layer.data.shape == (40, 50)
+    assert len(viewer.layers) == 2
+
+
+def test_nothing_of_ours_can_be_undone_by_the_user(make):
+    viewer, plan = make()
+    sink = LabelSink(viewer, plan)
+    sink.add(tile((0, 20), (0, 50)))
+    layer = viewer.layers["image toy"]
+    layer.undo()
+    assert layer.data[:20].all()
+    sink.finish(plan.prepare(prediction(np.full((40, 50), 3))))
+    layer.undo()
+    assert (layer.data == 3).all()
+
+
+def test_the_layer_that_the_user_works_on_stays_selected(make):
+    viewer, plan = make()
+    strokes = viewer.add_labels(np.zeros((40, 50), np.uint8), name="strokes")
+    LabelSink(viewer, plan)
+    assert viewer.layers.selection.active.name == strokes.name
+
+
+def test_one_plane_of_a_stack_shows_at_its_place_only(make):
+    viewer, _ = make((6, 40, 50), "ZYX", scale=(2, 0.5, 0.5))
+    viewer.dims.set_point(0, 8.0)
+    _, plan = make(axes="ZYX", viewer=viewer)
+    assert plan.planes == ((4,),)
+    sink = LabelSink(viewer, plan)
+    sink.add(tile((0, 20), (0, 50), plane=(4,)))
+    layer = viewer.layers["image toy plane"]
+    assert layer.data.shape == (1, 40, 50)
+    assert layer.data[0, :20].all()
+    assert layer.data_to_world((0, 3, 4)) == viewer.layers["image"].data_to_world((4, 3, 4))
+    sink.finish(plan.prepare(prediction(np.ones((1, 40, 50)).astype(np.uint8))))
+    assert layer.data.all()
+
+
+def test_planes_of_a_stack_arrive_one_by_one(make, qtbot):
+    viewer, plan = make((3, 40, 50), "ZYX", kind="stack")
+    sink = LabelSink(viewer, plan, interval=1)
+    sink.add(PlaneDone((1,), np.full((40, 50), 70_000, np.uint32)))
+    layer = viewer.layers["image toy"]
+    assert layer.data[1].all()
+    assert not layer.data[0].any()
+    result = np.stack([np.full((40, 50), n, np.uint32) for n in (1, 70_000, 3)])
+    sink.finish(plan.prepare(prediction(result)))
+    np.testing.assert_array_equal(layer.data, result)
+
+
+def test_classes_have_their_colours_and_names(make):
+    viewer, plan = make(task="semantic")
+    LabelSink(viewer, plan)
+    layer = viewer.layers["image toy"]
+    assert layer.data.dtype == np.uint8
+    assert layer.get_color(1)[3] == 0
+    np.testing.assert_allclose(layer.get_color(2)[:3], (0xE6 / 255, 0x9F / 255, 0), atol=0.01)
+    assert list(layer.features["class"]) == ["background", "cell"]
+
+
+def test_channels_between_stack_and_plane_are_spanned(make):
+    viewer, plan = make((3, 2, 40, 50), "TCYX", kind="stack")
+    sink = LabelSink(viewer, plan)
+    layer = viewer.layers["image toy"]
+    assert layer.data.shape == (3, 2, 40, 50)
+    sink.add(tile((0, 20), (0, 50), plane=(1,)))
+    assert layer.data[1, :, :20].all()
+    layer.data[2, 0, 5, 6] = 9
+    assert plan.take_back(layer.data).shape == (3, 40, 50)
+    assert plan.take_back(layer.data)[2, 5, 6] == 9
+    sink.abandon()
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_what_lies_outside_of_the_region_is_cut_off(make_region, data):
+    sink, array, plan = make_region
+    y0, x0 = data.draw(st.integers(0, 30)), data.draw(st.integers(0, 40))
+    y1, x1 = data.draw(st.integers(y0 + 1, 40)), data.draw(st.integers(x0 + 1, 50))
+    array[...] = 0
+    whole = np.zeros((40, 50), int)
+    labels = np.arange(1, (y1 - y0) * (x1 - x0) + 1).reshape(y1 - y0, x1 - x0)
+    whole[y0:y1, x0:x1] = labels
+    sink._write(TileDone(1, 1, (), (y0, y1), (x0, x1), labels))
+    a, b, c, d = plan.region
+    np.testing.assert_array_equal(array, whole[a:b, c:d])
+
+
+@pytest.fixture
+def make_region(make):
+    from dataclasses import replace
+
+    viewer, plan = make()
+    plan = replace(plan, region=(10, 33, 5, 44))
+    sink = LabelSink(viewer, plan)
+    return sink, viewer.layers["image toy"].data, plan

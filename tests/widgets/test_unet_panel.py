@@ -1,0 +1,425 @@
+"""The panel: what its buttons do, what it says, and that nothing of it stays behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from fakes import FakeEngine, prediction, ref
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_papernets.core.errors import EngineError, InputError
+from napari_papernets.core.events import Notice, Started, TileDone
+from napari_papernets.core.results import LevelMaps
+from napari_papernets.core.settings import PredictSettings
+from napari_papernets.widgets.outputs import PROVENANCE
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.random.default_rng(0).random((40, 50)), name="image", scale=(0.5, 0.5))
+    return viewer
+
+
+@pytest.fixture
+def panel(viewer, make_panel):
+    return make_panel(viewer)
+
+
+def labels(shape=(40, 50)):
+    values = np.zeros(shape, np.uint8)
+    values[..., 5:9, 5:9], values[..., 20:30, 20:30] = 1, 2
+    return values
+
+
+def run(panel, engine, qtbot, kind="plane", result=None):
+    """Press the button of `kind` and let the engine answer."""
+    panel.bar.buttons[kind].click()
+    job = engine.jobs[-1]
+    with qtbot.waitSignal(panel.runFinished) as finished:
+        job.give(prediction(labels()) if result is None else result)
+    return job, finished.args[0]
+
+
+def test_a_run_asks_for_what_is_shown_and_shows_what_comes(panel, viewer, engine, qtbot):
+    panel.form.setValue(PredictSettings(zoom=0.5, threshold=0.3))
+    panel.device.setCurrentText("cpu")
+    job, layer = run(panel, engine, qtbot)
+    assert job.verb == "predict"
+    assert job.arguments["image"].axes == "YX"
+    assert job.arguments["image"].scale == (0.5, 0.5)
+    assert job.arguments["settings"] == PredictSettings(zoom=0.5, threshold=0.3)
+    assert job.arguments["device"] == "cpu"
+    assert job.arguments["region"] is None
+    assert job.arguments["planes"] is None
+    assert job.arguments["probabilities"] is False
+    assert layer.name == "image toy"
+    np.testing.assert_array_equal(layer.data, labels())
+    np.testing.assert_array_equal(layer.scale, (0.5, 0.5))
+    assert panel.message.text().startswith("2 objects · 1 s · cpu")
+
+
+def test_events_move_the_bars(panel, engine, qtbot):
+    panel.bar.buttons["plane"].click()
+    assert panel.bar.cancel.isEnabled()
+    job = engine.jobs[-1]
+    job.tell(Started(2, "tile"))
+    job.tell(TileDone(1, 2, (), (0, 20), (0, 50), np.ones((20, 50), np.uint8)))
+    job.tell(Notice("Zoom 0.5 chosen"))
+    qtbot.waitUntil(lambda: panel.message.text() == "Zoom 0.5 chosen")
+    assert (panel.bar.bar.value(), panel.bar.bar.maximum()) == (1, 2)
+    job.give(prediction(labels()))
+    qtbot.waitUntil(lambda: not panel.control.is_running)
+    assert not panel.bar.cancel.isEnabled()
+
+
+def test_the_activity_dock_shows_the_run_and_can_cancel_it(panel, engine, qtbot):
+    from napari.utils.progress import progress
+
+    panel.bar.buttons["plane"].click()
+    job = engine.jobs[-1]
+    job.tell(Started(3, "tile"))
+    (shown,) = progress._all_instances
+    qtbot.waitUntil(lambda: shown.total == 3)
+    job.tell(TileDone(1, 3, (), (0, 20), (0, 50), np.ones((20, 50), np.uint8)))
+    qtbot.waitUntil(lambda: shown.n == 1)
+    shown.cancel()
+    job.tell(TileDone(2, 3, (), (20, 40), (0, 50), np.ones((20, 50), np.uint8)))
+    qtbot.waitUntil(lambda: job.cancelled)
+    job.end_cancelled()
+    qtbot.waitUntil(lambda: not progress._all_instances)
+
+
+def test_cancel_puts_things_back(panel, viewer, engine, qtbot):
+    panel.bar.buttons["plane"].click()
+    panel.bar.cancel.click()
+    job = engine.jobs[-1]
+    assert job.cancelled
+    job.end_cancelled()
+    qtbot.waitUntil(lambda: not panel.control.is_running)
+    assert "Cancelled" in panel.message.text()
+    assert len(viewer.layers) == 1
+    run(panel, engine, qtbot)
+
+
+def test_a_dead_engine_gives_one_clear_line_and_the_next_run_works(panel, viewer, engine, qtbot):
+    panel.bar.buttons["plane"].click()
+    with qtbot.waitSignal(panel.runFailed):
+        engine.jobs[-1].fail(EngineError("The engine process ended"))
+    assert panel.message.is_error
+    assert panel.message.text() == "The engine process ended"
+    assert [layer.name for layer in viewer.layers] == ["image"]
+    run(panel, engine, qtbot)
+    assert not panel.message.is_error
+
+
+def test_an_answer_that_cannot_be_shown_is_an_error_not_a_crash(panel, engine, qtbot):
+    panel.bar.buttons["plane"].click()
+    with qtbot.waitSignal(panel.runFailed):
+        engine.jobs[-1].give(prediction(np.zeros((3, 3), np.uint8)))
+    assert panel.message.is_error
+
+
+def test_without_an_image_the_mend_is_named(make_napari_viewer_proxy, make_panel, engine):
+    panel = make_panel(make_napari_viewer_proxy())
+    panel.bar.buttons["plane"].click()
+    assert "open an image" in panel.message.text()
+    assert not engine.jobs
+
+
+def test_a_model_that_does_not_fit_names_the_channels(viewer, make_panel, models, engine):
+    models[0] = ref(in_channels=3, grey_to_colour=False)
+    panel = make_panel(viewer)
+    panel.bar.buttons["plane"].click()
+    assert "model 'toy' takes 3" in panel.message.text()
+    assert not engine.jobs
+
+
+def test_wrong_axes_are_shown_at_once_and_refused(panel, engine, qtbot):
+    panel.image.axes.clear()
+    qtbot.keyClicks(panel.image.axes, "ZYX")
+    assert "name all 2 axes" in panel.image.axes.toolTip()
+    panel.bar.buttons["plane"].click()
+    assert "axes: got 'ZYX'" in panel.message.text()
+    panel.image.axes.clear()
+    qtbot.keyClicks(panel.image.axes, "yx")
+    panel.bar.buttons["plane"].click()
+    assert engine.jobs[-1].arguments["image"].axes == "YX"
+    panel.control.leave()
+
+
+def test_corrected_axes_stay_with_their_layer(panel, viewer, qtbot):
+    viewer.add_image(np.zeros((3, 20, 30)), name="stack")
+    assert panel.image.axes_text() == "CYX"
+    assert panel.bar.buttons["stack"].isHidden()
+    panel.image.axes.clear()
+    qtbot.keyClicks(panel.image.axes, "ZYX")
+    assert not panel.bar.buttons["stack"].isHidden()
+    panel.image.combo.setCurrentIndex(0)
+    assert panel.image.axes_text() == "YX"
+    panel.image.combo.setCurrentIndex(1)
+    assert panel.image.axes_text() == "ZYX"
+
+
+def test_the_list_of_images_follows_the_viewer(panel, viewer, engine, qtbot):
+    other = viewer.add_image(np.zeros((20, 30, 3), np.uint8), name="colours", rgb=True)
+    viewer.add_labels(np.zeros((20, 30), np.uint8))
+    texts = [panel.image.combo.itemText(i) for i in range(panel.image.combo.count())]
+    assert texts == ["image", "colours"]
+    other.name = "H&E"
+    assert panel.image.combo.currentText() == "H&E"
+    assert not panel.image.channels.isHidden()
+    viewer.layers.remove(other)
+    assert panel.image.combo.currentText() == "image"
+    panel.probabilities.setChecked(True)
+    run(panel, engine, qtbot, result=prediction(labels(), np.zeros((3, 40, 50), np.float32)))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 6)
+    assert panel.image.combo.count() == 1
+
+
+def test_probabilities_become_layers_in_the_colours_of_their_classes(panel, viewer, engine, qtbot):
+    chances = np.random.default_rng(1).random((3, 40, 50), dtype=np.float32)
+    panel.probabilities.setChecked(True)
+    for _ in range(2):
+        job, _ = run(panel, engine, qtbot, result=prediction(labels(), chances))
+        assert job.arguments["probabilities"] is True
+        qtbot.waitUntil(lambda: len(viewer.layers) == 5)
+    shown = viewer.layers["image toy p(inside)"]
+    np.testing.assert_array_equal(shown.data, chances[1])
+    assert list(shown.contrast_limits) == [0, 1]
+
+
+def test_the_preview_does_what_is_in_view(viewer, make_panel, engine, qtbot):
+    panel = make_panel(viewer)
+    viewer.layers["image"].corner_pixels = np.array([[10, 12], [19, 31]])
+    panel.bar.buttons["view"].click()
+    arguments = engine.jobs[-1].arguments
+    assert arguments["region"] == (10, 20, 12, 32)
+    assert arguments["focus"] == (15, 22)
+    with qtbot.waitSignal(panel.runFinished) as finished:
+        engine.jobs[-1].give(prediction(np.ones((10, 20), np.uint8)))
+    layer = finished.args[0]
+    assert layer.name == "image toy preview"
+    assert layer.data_to_world((0, 0)) == viewer.layers["image"].data_to_world((10, 12))
+
+
+def test_in_3d_the_preview_takes_the_plane_and_says_so(make_napari_viewer_proxy, make_panel, engine):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.random.default_rng(0).random((5, 20, 30)), name="stack")
+    viewer.dims.ndisplay = 3
+    panel = make_panel(viewer)
+    panel.bar.buttons["view"].click()
+    assert engine.jobs[-1].arguments["region"] is None
+    assert len(engine.jobs[-1].arguments["planes"]) == 1
+    assert "whole plane" in panel.message.text()
+    panel.control.leave()
+
+
+def test_a_multiscale_image_is_previewed_in_full_resolution(make_napari_viewer_proxy, make_panel, engine):
+    viewer = make_napari_viewer_proxy()
+    full = np.random.default_rng(0).random((256, 512))
+    layer = viewer.add_image([full, full[::2, ::2], full[::4, ::4]], multiscale=True, name="pyramid")
+    panel = make_panel(viewer)
+    layer.data_level = 1
+    layer.corner_pixels = np.array([[10, 20], [29, 59]])
+    panel.bar.buttons["view"].click()
+    assert engine.jobs[-1].arguments["image"].shape == (256, 512)
+    assert engine.jobs[-1].arguments["region"] == (20, 60, 40, 120)
+    panel.control.leave()
+
+
+def test_stack_plane_and_channels_reach_the_engine(make_napari_viewer_proxy, make_panel, engine, models):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.random.default_rng(0).random((6, 2, 20, 30)), name="image")
+    panel = make_panel(viewer)
+    assert panel.image.axes_text() == "ZCYX"
+    panel.image.channels.setValue((1,))
+    viewer.dims.set_point(0, 3)
+    panel.bar.buttons["plane"].click()
+    assert engine.jobs[-1].arguments["planes"] == ((3,),)
+    assert engine.jobs[-1].arguments["settings"].channels == (1,)
+    panel.control.leave()
+    panel.bar.buttons["stack"].click()
+    assert engine.jobs[-1].arguments["planes"] is None
+    assert viewer.layers["image toy"].data.shape == (6, 2, 20, 30)
+    panel.control.leave()
+
+
+def test_tiles_are_drawn_with_their_halo_and_taken_away(panel, viewer):
+    panel.form.setValue(PredictSettings(zoom=1.0, tile=1))
+    panel.closer.tiles.click()
+    layer = viewer.layers["image tiles"]
+    assert "1 tile of 48×64" in panel.message.text()
+    assert list(layer.features["part"]) == ["read", "write"]
+    np.testing.assert_array_equal(layer.data[1].min(axis=0), (-0.5, -0.5))
+    np.testing.assert_array_equal(layer.data[1].max(axis=0), (39.5, 49.5))
+    np.testing.assert_array_equal(layer.scale, (0.5, 0.5))
+    panel.closer.tiles.click()
+    assert "image tiles" not in viewer.layers
+
+
+def test_tiles_of_a_large_image_cover_it_once(make_napari_viewer_proxy, make_panel):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.zeros((600, 400), np.uint8), name="image")
+    panel = make_panel(viewer)
+    panel.form.setValue(PredictSettings(zoom=0.5, tile=128))
+    panel.closer.tiles.click()
+    layer = viewer.layers["image tiles"]
+    write = [s for s, part in zip(layer.data, layer.features["part"], strict=True) if part == "write"]
+    areas = [np.prod(s.max(axis=0) - s.min(axis=0)) for s in write]
+    assert sum(areas) == 600 * 400
+
+
+def test_looking_inside_lays_maps_over_the_image(panel, viewer, engine, qtbot):
+    viewer.layers["image"].corner_pixels = np.array([[8, 16], [23, 47]])
+    panel.closer.inside.button.click()
+    job = engine.jobs[-1]
+    assert job.verb == "inspect"
+    assert job.arguments["region"] == (8, 24, 16, 48)
+    rng = np.random.default_rng(0)
+    maps = {"contract 0": rng.random((4, 16, 32)), "bottom": rng.random((8, 2, 4))}
+    maps = {"contract 0": maps["contract 0"], "bottom": maps["bottom"], "logits": maps["contract 0"][:3]}
+    maps["bottom"][5] *= 10
+    boxes = {"contract 0": (8, 24, 16, 48), "bottom": (8, 24, 16, 48), "logits": (8, 24, 16, 48)}
+    job.give(LevelMaps(maps, boxes, {"verb": "inspect"}))
+    combo = panel.closer.inside.combo
+    qtbot.waitUntil(combo.isEnabled)
+    assert [combo.itemText(i) for i in range(3)] == [
+        "contract 0 (4 maps)", "bottom (8 maps)", "logits (3 maps)"
+    ]  # fmt: skip
+    assert combo.currentIndex() == 1
+    layer, image = viewer.layers["image inside"], viewer.layers["image"]
+    assert layer.data.shape == (8, 2, 4)
+    np.testing.assert_allclose(
+        layer.data_to_world((0, -0.5, -0.5))[1:], image.data_to_world((7.5, 15.5))
+    )
+    np.testing.assert_allclose(layer.data_to_world((0, 1.5, 3.5))[1:], image.data_to_world((23.5, 47.5)))
+    assert viewer.dims.current_step[0] == 5
+    combo.setCurrentIndex(0)
+    combo.activated.emit(0)
+    assert viewer.layers["image inside"].data.shape == (4, 16, 32)
+    assert len(viewer.layers) == 2
+    assert panel.image.combo.count() == 1
+
+
+def test_a_failed_look_says_why(panel, engine, qtbot):
+    panel.closer.inside.button.click()
+    engine.jobs[-1].fail(InputError("region", "9 GB", "zoom in"))
+    qtbot.waitUntil(lambda: panel.message.is_error)
+    assert panel.closer.inside.button.isEnabled()
+
+
+def test_objects_are_measured_in_physical_units(panel, viewer, engine, qtbot):
+    viewer.layers["image"].units = ("um", "um")
+    run(panel, engine, qtbot)
+    panel.results.measure.click()
+    qtbot.waitUntil(lambda: len(panel.results.windows) == 1)
+    window = panel.results.windows[0]
+    model = window.view.model()
+    names = [model.headerData(c, __import__("qtpy.QtCore").QtCore.Qt.Orientation.Horizontal)
+             for c in range(model.columnCount())]  # fmt: skip
+    assert model.rowCount() == 2
+    assert model.index(0, names.index("area_um2")).data() == "4"
+    assert "intensity_mean" in names
+    window.view.selectRow(1)
+    assert viewer.layers["image toy"].selected_label == 2
+    window.close()
+    qtbot.waitUntil(lambda: not panel.results.windows)
+
+
+def test_without_a_result_there_is_nothing_to_measure(panel):
+    panel.results.measure.click()
+    assert "run a prediction" in panel.message.text()
+
+
+def test_the_command_and_the_diagnostics_are_copied(panel, viewer, engine, qtbot):
+    run(panel, engine, qtbot)
+    viewer.layers.selection.active = viewer.layers["image"]
+    panel.results.command.click()
+    assert QApplication.clipboard().text() == "papernets predict image.tif --model toy"
+    panel.results.diagnostics.click()
+    assert QApplication.clipboard().text() == "fake engine: fine"
+
+
+def test_settings_are_remembered(viewer, make_panel):
+    first = make_panel(viewer)
+    first.form.setValue(PredictSettings(min_size=99, tile=256))
+    first.model.choose("classy")
+    first.device.setCurrentText("cpu")
+    first.shut_down()
+    second = make_panel(viewer)
+    assert second.form.value() == PredictSettings(min_size=99, tile=256)
+    assert second.model.ref().name == "classy"
+    assert second.device.currentText() == "cpu"
+
+
+def test_a_memory_of_another_version_is_forgotten(viewer, make_panel, home):
+    (home / "config").mkdir()
+    (home / "config" / "unet_panel.json").write_text('{"settings": {"gone": 1}, "model": 7, "device": []}')
+    assert make_panel(viewer).form.value() == PredictSettings()
+
+
+def test_every_control_explains_itself_and_nothing_is_wider_than_a_dock(panel, qtbot):
+    panel.show()
+    for part in (*panel.bar.buttons.values(), panel.bar.cancel, panel.device, panel.probabilities,
+                 panel.closer.tiles, panel.closer.inside.button, panel.closer.inside.combo,
+                 panel.image.combo, panel.image.axes, panel.image.channels, panel.model.combo,
+                 panel.model.open, panel.results.measure, panel.results.command):  # fmt: skip
+        assert part.toolTip(), part
+    assert panel.minimumSizeHint().width() < 400
+
+
+def test_two_viewers_share_one_engine(make_napari_viewer_proxy, make_panel, engine, qtbot):
+    panels = []
+    for name in ("one", "two"):
+        viewer = make_napari_viewer_proxy()
+        viewer.add_image(np.random.default_rng(0).random((40, 50)), name=name)
+        panels.append((make_panel(viewer), viewer))
+        panels[-1][0].bar.buttons["plane"].click()
+    first, second = engine.jobs
+    second.give(prediction(labels()))
+    first.give(prediction(labels()))
+    qtbot.waitUntil(lambda: not any(panel.control.is_running for panel, _ in panels))
+    assert [v.layers[-1].name for _, v in panels] == ["one toy", "two toy"]
+
+
+def test_taking_the_panel_away_cancels_its_run(panel, viewer, engine):
+    panel.bar.buttons["plane"].click()
+    viewer.window.remove_dock_widget(panel)
+    assert engine.jobs[-1].cancelled
+    assert not panel.control.is_running
+    assert [layer.name for layer in viewer.layers] == ["image"]
+    engine.jobs[-1].give(prediction(labels()))
+
+
+def test_closing_the_window_cancels_the_run(make_napari_viewer_proxy, make_panel, engine, qtbot):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.random.default_rng(0).random((40, 50)), name="image")
+    panel = make_panel(viewer)
+    panel.bar.buttons["plane"].click()
+    viewer.close()
+    QWidget.deleteLater(panel)
+    qtbot.waitUntil(lambda: engine.jobs[-1].cancelled)
+    engine.jobs[-1].give(prediction(labels()))
+
+
+def test_the_panel_warms_the_engine_up(panel, engine, qtbot):
+    qtbot.waitUntil(lambda: engine.started)
+
+
+def test_the_panel_never_imports_torch():
+    code = "import napari_papernets.widgets.unet_panel, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert "torch" not in sys.modules
+
+
+def test_provenance_is_kept_with_the_layer(panel, engine, qtbot):
+    _, layer = run(panel, engine, qtbot)
+    assert layer.metadata[PROVENANCE]["device"] == "cpu"
+    assert isinstance(engine, FakeEngine)
