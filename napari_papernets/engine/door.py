@@ -81,6 +81,7 @@ class Engine:
         self._waiting: deque[Task] = deque()
         self._current: Task | None = None
         self._process: EngineProcess | None = None
+        self._false_starts = 0  # in a row
         # Packs and sends, and calls back where no process does.
         self._out = Lane("papernets-out")
         self._closed = False
@@ -246,6 +247,7 @@ class Engine:
     def _is_ready(self, process: EngineProcess) -> None:
         with self._lock:
             process.used = time.monotonic()
+            self._false_starts = 0
             self._advance()
 
     def _heard(self, process: EngineProcess, message: Message) -> None:
@@ -279,10 +281,16 @@ class Engine:
                 return
             self._process = None
             lost = [self._current] if self._current else []
-            if process.info is None:  # it would not start for the others either
-                lost += self._waiting
+            if process.info is None and not self._may_retry(process):
+                lost += self._waiting  # it would not start for them either
                 self._waiting.clear()
-            error = self._why_ended(process)
+            error = failures.why_ended(
+                process.reason,
+                process.returncode,
+                started=process.info is not None,
+                last_line=process.last_line,
+                limit_gb=self._memory_limit_gb,
+            )
             self._log.append("restarted to cancel a job" if process.reason == "cancel" else str(error))
             if process.reason == "cancel" or self._waiting:
                 self.start()
@@ -292,15 +300,11 @@ class Engine:
             else:
                 self._settle(task, task.callbacks.on_failed, error)
 
-    def _why_ended(self, process: EngineProcess) -> EngineError:
-        if process.reason == "memory" and self._memory_limit_gb is not None:
-            return failures.at_limit(self._memory_limit_gb)
-        if process.reason == failures.BROKEN_LINE:
-            return failures.ended_early(process.reason)
-        if process.info is None:
-            last = self._log[-1] if self._log else ""
-            return failures.could_not_start(process.returncode, last)
-        return failures.ended_early(failures.describe_end(process.returncode))
+    def _may_retry(self, process: EngineProcess) -> bool:
+        """Whether it was killed by others while it started, for the first time in a row."""
+        killed = process.returncode is not None and process.returncode < 0 and not process.reason
+        self._false_starts += 1
+        return killed and self._false_starts == 1
 
     # The minder's thread: what takes too long, or too much.
 

@@ -44,23 +44,38 @@ def not_handed_over(error: Exception) -> PapernetsError:
     return EngineError(f"The data could not be handed to the engine ({line})")
 
 
-def at_limit(limit_gb: float) -> EngineError:
-    """The engine was killed at its memory limit."""
-    mend = "choose smaller tiles or a smaller region, or raise the limit"
-    return EngineError(
-        f"The engine was stopped at its memory limit of {limit_gb:g} GB: {mend}. {UNHARMED}"
-    )
+def why_ended(
+    reason: str,
+    returncode: int | None,
+    *,
+    started: bool = True,
+    last_line: str = "",
+    limit_gb: float | None = None,
+) -> EngineError:
+    """One line on the end of an engine's process.
 
-
-def could_not_start(returncode: int | None, last_line: str) -> EngineError:
-    """The engine ended before it was ready."""
-    mend = "reinstall napari-papernets, or report this with the diagnostics"
-    said = f": {last_line}" if last_line else ""
-    return EngineError(f"The engine could not start ({describe_end(returncode)}{said}); {mend}")
-
-
-def ended_early(how: str) -> EngineError:
-    """The engine ended on its own, or was killed by others."""
+    Parameters
+    ----------
+    reason : str
+        Why we killed it: "memory", `BROKEN_LINE`; anything else where others did, or it itself.
+    returncode : int or None
+        As `subprocess` gives it.
+    started : bool
+        Whether it was ever ready.
+    last_line : str
+        The last of its output.
+    limit_gb : float, optional
+        Its memory limit.
+    """
+    if reason == "memory" and limit_gb is not None:
+        mend = "choose smaller tiles or a smaller region, or raise the limit"
+        limit = f"its memory limit of {limit_gb:g} GB"
+        return EngineError(f"The engine was stopped at {limit}: {mend}. {UNHARMED}")
+    how = reason if reason == BROKEN_LINE else describe_end(returncode)
+    if not started:
+        mend = "reinstall napari-papernets, or report this with the diagnostics"
+        said = f": {last_line}" if last_line else ""
+        return EngineError(f"The engine could not start ({how}{said}); {mend}")
     return EngineError(f"The engine process ended in the middle of its work ({how}). {UNHARMED}")
 
 

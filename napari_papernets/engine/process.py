@@ -76,6 +76,8 @@ class EngineProcess:
         What the child told of itself when it was ready.
     reason : str
         Why it was killed by us; empty where it was not.
+    last_line : str
+        The last of its output.
     used : float
         When it last had work, by the monotonic clock.
     ended : Event
@@ -95,6 +97,7 @@ class EngineProcess:
     ) -> None:
         self.info: Mapping[str, Any] | None = None
         self.reason = ""
+        self.last_line = ""
         self.used = time.monotonic()
         self.ended = threading.Event()
         self.blocks = Lane("papernets-blocks")
@@ -217,7 +220,8 @@ class EngineProcess:
         assert process.stdout is not None
         with process.stdout as output:
             for line in output:
-                self._log.append(line.decode("utf-8", "replace").rstrip())
+                self.last_line = line.decode("utf-8", "replace").rstrip()
+                self._log.append(self.last_line)
 
 
 def start_python(handle: int, verbs: str, threads: int | None) -> subprocess.Popen[bytes]:

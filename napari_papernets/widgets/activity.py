@@ -25,7 +25,7 @@ class ActivityBar:
     title : str
         What is running.
     cancel : callable
-        Called once, when Cancel was pressed in the activity dock.
+        Called by `poll` when Cancel was pressed in the activity dock.
     """
 
     def __init__(self, title: str, cancel: Callable[[], None]) -> None:
@@ -39,15 +39,17 @@ class ActivityBar:
         """Move the bar. napari handles waiting events meanwhile, so call this last in a slot."""
         if not self._open:
             return
-        if self._bar.is_canceled:
-            self._bar.is_canceled = False
-            self._cancel()
-        elif isinstance(event, Started):
+        if isinstance(event, Started):
             self._bar.total = event.total
             self._bar.reset(event.total)
         elif isinstance(event, TileDone) and event.done > self._done:
             step, self._done = event.done - self._done, event.done
             self._bar.update(step)
+
+    def poll(self) -> None:
+        """See whether Cancel was pressed: napari only sets a flag."""
+        if self._open and self._bar.is_canceled:
+            self._cancel()
 
     def close(self) -> None:
         """Take the bar away; a second call does nothing."""

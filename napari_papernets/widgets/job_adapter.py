@@ -91,16 +91,16 @@ class JobAdapter(QObject):
             try:
                 result = prepare(result) if prepare else result
             except Exception as error:  # noqa: BLE001 - shown to the user like any failure of the job
-                self._pass_on(self.failed, error)
+                self._pass_on("failed", error)
             else:
-                self._pass_on(self.returned, result)
+                self._pass_on("returned", result)
 
         self._job = engine.submit(
             verb,
-            on_event=lambda event: self._pass_on(self.event, event),
+            on_event=lambda event: self._pass_on("event", event),
             on_returned=on_returned,
-            on_failed=lambda error: self._pass_on(self.failed, error),
-            on_cancelled=lambda: self._pass_on(self.cancelled),
+            on_failed=lambda error: self._pass_on("failed", error),
+            on_cancelled=lambda: self._pass_on("cancelled"),
             **arguments,
         )
 
@@ -114,8 +114,9 @@ class JobAdapter(QObject):
         self._forgotten = True
         self.cancel()
 
-    def _pass_on(self, signal: Any, *values: Any) -> None:
-        # A signal emitted on another thread is queued for the receiver's. The window may be gone by now.
+    def _pass_on(self, signal: str, *values: Any) -> None:
+        # A signal emitted on another thread is queued for the receiver's. The window, and this object's
+        # C++ half with it, may be gone by now: then there is nobody to tell.
         if not self._forgotten:
             with contextlib.suppress(RuntimeError):
-                signal.emit(*values)
+                getattr(self, signal).emit(*values)

@@ -74,6 +74,9 @@ class LabelSink(QObject):
         else:
             self._layer = self._put()
         self._layer.metadata[PROVENANCE] = dict(result.provenance)
+        preview = find_output(self._viewer, self._plan.preview)
+        if preview is not None:
+            preview.visible = False
         return self._layer
 
     def abandon(self) -> None:

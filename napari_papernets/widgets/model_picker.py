@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import textwrap
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
@@ -13,6 +15,7 @@ from ..model_files import SUFFIX, find_model, list_models
 from .editors import CalmComboBox
 from .settings_form import add_row, aligned_rows
 
+DESCRIPTION = 90  # characters in the panel; the tooltip has all
 HELP = "The network to use: those that come with the program, those you trained, or a file."
 
 
@@ -127,8 +130,9 @@ class ModelPicker(QWidget):
 
 def _summary(spec: ModelSpec) -> str:
     """Two lines: what it is good for, and its classes in their colours."""
+    short = textwrap.shorten(spec.description, DESCRIPTION, placeholder=" …")
     swatches = " ".join(f"<span style='color:{c.colour}'>■</span> {c.name}" for c in spec.classes)
-    return "<br>".join(part for part in (spec.description, swatches) if part)
+    return "<br>".join(part for part in (html.escape(short), swatches) if part)
 
 
 def _details(ref: ModelRef) -> str:

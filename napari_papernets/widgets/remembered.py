@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+
+from ..files import write_json
 
 
 def memory_file(panel: str) -> Path:
@@ -30,10 +30,5 @@ def recall(panel: str) -> dict[str, Any]:
 def remember(panel: str, values: Mapping[str, Any]) -> None:
     """Keep `values` (JSON-able), whole or not at all; a folder that cannot be written to is no error,
     since losing a preference must not stop a run."""
-    target = memory_file(panel)
     with contextlib.suppress(OSError):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(dict(values), file, indent=1)
-        os.replace(temporary, target)
+        write_json(memory_file(panel), values)

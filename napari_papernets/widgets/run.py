@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import napari.viewer
 
 
+POLL = 200  # ms between looks at Cancel in the activity dock
+
+
 class Run(QObject):
     """Runs one plan and keeps its layers up to date; deletes itself at the end.
 
@@ -50,6 +53,7 @@ class Run(QObject):
         self.plan = plan
         self._viewer, self._engine = viewer, engine
         self._steps: Iterator[None] = iter(())
+        self._timer = QTimer(self)
         self._job = JobAdapter(self)
         self._job.event.connect(self._on_event)
         self._job.returned.connect(self._on_returned)
@@ -60,16 +64,19 @@ class Run(QObject):
         """Show the empty layer and submit the job."""
         self._sink = LabelSink(self._viewer, self.plan, self)
         self._activity = ActivityBar(self.plan.name, self.cancel)
+        self._timer.timeout.connect(self._activity_poll)
+        self._timer.start(POLL)
         self._job.start(self._engine, "predict", self.plan.prepare, **self.plan.arguments())
 
     def cancel(self) -> None:
-        """Ask the job to end."""
-        self._job.cancel()
+        """End the run: the layers are as before at once, whatever the engine still has to clean up."""
+        self.drop()
+        self._on_cancelled()
 
     def leave(self) -> None:
         """The panel goes away: drop the job, put the layers back and say nothing more."""
         self.drop()
-        self._activity.close()
+        self._end()
         self._sink.abandon()
         self.deleteLater()
 
@@ -82,8 +89,15 @@ class Run(QObject):
         self.progressed.emit(event)
         self._activity.show_event(event)  # last: napari handles waiting events in there
 
-    def _on_returned(self, result: Prediction) -> None:
+    def _activity_poll(self) -> None:
+        self._activity.poll()
+
+    def _end(self) -> None:
+        self._timer.stop()
         self._activity.close()
+
+    def _on_returned(self, result: Prediction) -> None:
+        self._end()
         layer = self._sink.finish(result)
         self._steps = show_probabilities(self._viewer, self.plan, result)
         QTimer.singleShot(0, self._add_probabilities)
@@ -96,13 +110,13 @@ class Run(QObject):
             QTimer.singleShot(0, self._add_probabilities)
 
     def _on_failed(self, error: BaseException) -> None:
-        self._activity.close()
+        self._end()
         self._sink.abandon()
         self.failed.emit(error)
         self.deleteLater()
 
     def _on_cancelled(self) -> None:
-        self._activity.close()
+        self._end()
         self._sink.abandon()
         self.cancelled.emit()
         self.deleteLater()

@@ -55,6 +55,8 @@ class RunPlan:
         Of the image layer.
     key, name : str
         Of the labels layer.
+    preview : str
+        Key of the preview that the result takes the place of; empty for a preview.
     note : str
         What the user should know before.
     """
@@ -71,6 +73,7 @@ class RunPlan:
     placement: Placement
     key: str
     name: str
+    preview: str = ""
     note: str = ""
 
     @property
@@ -188,6 +191,7 @@ def plan_run(
         placement=placement_of(layer),
         key=output_key(f"labels {name}{suffix}", layer),
         name=f"{image.name} {name}{suffix}",
+        preview="" if kind == "view" else output_key(f"labels {name} preview", layer),
         note=note,
     )
 

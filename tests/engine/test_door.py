@@ -397,6 +397,15 @@ def test_an_engine_that_cannot_start_fails_all_that_waits(fresh: Any) -> None:
     assert not engine.is_running
 
 
+@on_posix
+def test_a_kill_while_it_starts_is_made_up_for(fresh: Any) -> None:
+    engine = fresh()
+    watched = Watched(engine, "count", n=1)
+    wait_until(lambda: engine.pid)
+    os.kill(engine.pid, signal.SIGKILL)
+    assert watched.result() == ()
+
+
 def test_the_memory_limit_is_named(fresh: Any) -> None:
     engine = fresh(memory_limit_gb=0.4)
     watched = Watched(engine, "grow", step_mb=50, steps=400)

@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from napari_papernets.core.errors import InputError
-from napari_papernets.engine.instances import SEED_PIXELS, fill_holes, grow, to_instances
+from napari_papernets.engine.instances import SEED_PIXELS, fill_holes, from_border, grow, to_instances
 from napari_papernets.engine.metrics import (
     average_precision,
     estimate_diameter,
@@ -41,12 +41,23 @@ def test_touching_objects_come_back_apart() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6))
-def test_labels_cover_the_foreground_and_are_numbered_without_gaps(seed: int) -> None:
+def test_labels_are_numbered_without_gaps_and_stay_in_the_foreground(seed: int) -> None:
     rng = np.random.default_rng(seed)
     p = rng.dirichlet([1, 1, 1], size=(30, 40)).transpose(2, 0, 1)
+    assert (from_border(p, 0.5) > 0)[1 - p[0] > 0.5].all()
     labels = to_instances(p, "border", threshold=0.5)
     assert np.array_equal(np.unique(labels[labels > 0]), np.arange(1, labels.max() + 1))
-    assert (labels[1 - p[0] > 0.5] > 0).all()
+    foreground = ndimage.binary_fill_holes(1 - p[0] > 0.5)
+    assert foreground[labels > 0].all()
+
+
+def test_objects_that_are_hardly_above_the_threshold_are_dropped() -> None:
+    p = np.zeros((3, 30, 60))
+    p[0] = 1
+    p[:, 5:20, 5:20] = np.array([0.35, 0.6, 0.05])[:, None, None]
+    p[:, 5:20, 35:50] = np.array([0.15, 0.8, 0.05])[:, None, None]
+    assert to_instances(p, "border", threshold=0.5).max() == 1
+    assert to_instances(p, "border", threshold=0.4).max() == 2
 
 
 @settings(max_examples=30, deadline=None)
@@ -65,7 +76,7 @@ def test_growing_equals_one_watershed_over_everything(seed: int) -> None:
 
 def test_threshold_moves_the_outline() -> None:
     y, x = np.ogrid[:60, :60]
-    falling = np.clip(1 - np.hypot(y - 30, x - 30) / 30, 0, 1)
+    falling = np.clip((25 - np.hypot(y - 30, x - 30)) / 10, 0, 1)  # blurred outline
     p = np.stack([1 - falling, falling * 0.9, falling * 0.1])
     areas = [int((to_instances(p, "border", t) > 0).sum()) for t in (0.2, 0.5, 0.8)]
     assert areas[0] > areas[1] > areas[2] > 0

@@ -71,3 +71,17 @@ def test_data_that_cannot_be_handed_over_is_one_line(error: Exception) -> None:
 )
 def test_how_a_process_ended(code: int | None, words: str) -> None:
     assert words in failures.describe_end(code)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (failures.why_ended("memory", -9, limit_gb=2.5), "2.5 GB"),
+        (failures.why_ended(failures.BROKEN_LINE, -9), "may not cross"),
+        (failures.why_ended("", -11), "native code"),
+        (failures.why_ended("", 1, started=False, last_line="No module named 'torch'"), "'torch'"),
+    ],
+)
+def test_the_end_of_a_process_is_one_clear_line(told: EngineError, words: str) -> None:
+    assert words in str(told)
+    assert "\n" not in str(told)

@@ -9,9 +9,9 @@ import struct
 import pytest
 import torch
 
+from napari_papernets import atomic
 from napari_papernets.api import load_model, save_model
 from napari_papernets.core.errors import InputError, ModelError
-from napari_papernets.engine import weights
 from napari_papernets.engine.models import describe_network
 from napari_papernets.engine.weights import load_weights, save_weights
 from napari_papernets.model_files import list_models
@@ -50,7 +50,7 @@ def test_an_existing_file_is_not_overwritten(network, tmp_path):
 
 
 def test_a_failed_write_leaves_nothing(network, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(atomic.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         save_model(network, tmp_path / "m")
     assert list(tmp_path.iterdir()) == []

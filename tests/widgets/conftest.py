@@ -43,13 +43,16 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def make_panel(qtbot, models, engine) -> Callable[..., Any]:
-    """Makes panels in viewers, shown as in a dock."""
+    """Makes panels, docked where the viewer has a window."""
 
     def make(viewer, **options):
         from napari_papernets.widgets.unet_panel import UNetPanel
 
         panel = UNetPanel(viewer, **{"engine": engine, **options})
-        viewer.window.add_dock_widget(panel, name="U-Net", area="right")
+        if hasattr(viewer, "window"):
+            viewer.window.add_dock_widget(panel, name="U-Net", area="right")
+        else:
+            qtbot.addWidget(panel)
         return panel
 
     return make

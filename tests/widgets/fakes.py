@@ -34,9 +34,6 @@ class FakeJob:
     def fail(self, error: Exception) -> None:
         self._call("on_failed", error)
 
-    def end_cancelled(self) -> None:
-        self._call("on_cancelled")
-
     def _call(self, name: str, *values: Any) -> None:
         thread = threading.Thread(target=self._callbacks[name], args=values)
         thread.start()

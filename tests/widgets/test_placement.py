@@ -43,7 +43,9 @@ def test_a_coarse_map_covers_the_pixels_of_its_box(step, y, x):
 def test_an_axis_in_front_changes_nothing_of_the_others():
     image = Image(np.zeros((4, 3, 20, 30)), **ODD)
     maps = Image(np.zeros((2, 4, 3, 20, 30)), **placement_of(image).lead().options())
-    np.testing.assert_allclose(maps.data_to_world((1, 1, 2, 3, 4))[1:], image.data_to_world((1, 2, 3, 4)))
+    np.testing.assert_allclose(
+        maps.data_to_world((1, 1, 2, 3, 4))[1:], image.data_to_world((1, 2, 3, 4))
+    )
 
 
 @given(st.permutations("TZCYX"))

@@ -36,7 +36,8 @@ def test_errors_are_one_line():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(-1, "0 s"), (8.4, "8 s"), (59.6, "1:00 min"), (125, "2:05 min"), (4200, "1:10 h")]
+    ("seconds", "text"),
+    [(-1, "0 s"), (8.4, "8 s"), (59.6, "1:00 min"), (125, "2:05 min"), (4200, "1:10 h")],
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
