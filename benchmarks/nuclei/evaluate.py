@@ -1,6 +1,7 @@
 """Judge a nuclei model on the third of the images that no training saw, and bundle it if told so.
 
     python benchmarks/nuclei/evaluate.py build/nuclei/nuclei.safetensors [--install]
+    python benchmarks/nuclei/evaluate.py nuclei --auto-zoom --write docs/benchmarks.md
 
 Average precision at IoU 0.5 is TP / (TP + FP + FN) over objects: its mean over images, and pooled over
 the objects of all images. The foreground's IoU is the mean over images.
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from data import DATA, KINDS, Example, examples
+from napari_papernets.benchmarks.report import machine, markdown_table, put_section
 
 from napari_papernets.core.model import ModelRef
 from napari_papernets.core.settings import PredictSettings
@@ -91,6 +93,29 @@ def install(model: ModelRef, scores: dict[str, dict[str, float]]) -> Path:
     return save_weights(spec, weights, BUNDLED / "nuclei.safetensors", half=True).path
 
 
+def section(scores: dict[str, dict[str, float]], model: ModelRef, auto_zoom: bool) -> str:
+    """The summary as a part of the benchmarks page."""
+    header = ("kind", "images", "AP at IoU 0.5, mean", "AP at IoU 0.5, pooled", "foreground IoU, mean")
+    rows = [
+        (
+            kind,
+            str(row["images"]),
+            *(f"{row[k]:.3f}" for k in ("ap50_mean", "ap50_pooled", "foreground_iou")),
+        )
+        for kind, row in scores.items()
+    ]
+    zoom = "estimated for each image (the default)" if auto_zoom else "1 (images as they are)"
+    return (
+        f"## The bundled model `{model.name}` on images it never saw\n\n"
+        "2018 Data Science Bowl (BBBC038): the third of each kind that a hash of the file name holds "
+        "out from training and from the choice of the weights. Average precision is "
+        f"TP / (TP + FP + FN) over objects. Zoom: {zoom}. "
+        f"{machine('napari-papernets')}.\n\n{markdown_table(header, rows)}\n\n"
+        "Written by `python benchmarks/nuclei/evaluate.py nuclei "
+        f"{'--auto-zoom ' if auto_zoom else ''}--write docs/benchmarks.md`."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
@@ -100,6 +125,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--worst", type=int, default=0, help="also list so many images of each kind")
     parser.add_argument("--install", action="store_true")
+    parser.add_argument("--write", type=Path, help="put the table into this Markdown page")
     given = parser.parse_args()
     keep_heap()
     model = find_model(given.model)
@@ -112,6 +138,8 @@ def main() -> None:
         poor = sorted((s for s in scores if s.kind == kind), key=lambda s: s.matches.average_precision)
         for score in poor[: given.worst]:
             print(f"  {score.matches.average_precision:.3f} {score.foreground:.3f} {score.name}")
+    if given.write:
+        put_section(given.write, "nuclei", section(summary, model, given.auto_zoom))
     if given.install:
         print(install(model, summary))
 

@@ -33,7 +33,7 @@ SETTINGS = TuneSettings(
     schedule="cosine",
     batch=8,
     crop=192,
-    w0=5.0,
+    w0=10.0,
     balance=False,
     elastic=6.0,
     zoom_range=2.0,
@@ -49,7 +49,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--folder", type=Path, default=Path("build/nuclei"))
     parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--width", type=int, default=SETTINGS.width)
+    parser.add_argument("--base", default="scratch", help="a model to go on from")
+    parser.add_argument("--learning-rate", type=float, default=SETTINGS.learning_rate)
     parser.add_argument("--resume", action="store_true")
     given = parser.parse_args()
     keep_heap()
@@ -58,8 +59,8 @@ def main() -> None:
     job = finetune(
         [e.image for e in seen],
         [e.objects for e in seen],
-        "scratch",
-        SETTINGS.replace(steps=given.steps, width=given.width),
+        given.base,
+        SETTINGS.replace(steps=given.steps, learning_rate=given.learning_rate),
         name="nuclei",
         folder=given.folder,
         resume=given.resume,

@@ -3,8 +3,8 @@
 w(x) = w_c(x) + w0·exp(−(d1(x) + d2(x))² / (2σ²)), with d1 and d2 the distances to the nearest and the
 second nearest object (Ronneberger et al. 2015, eq. 2). Objects become classes in one of two ways:
 
-- "border": 0 background, 1 inside, 2 border: the outermost pixels of an object, one pixel wide, and
-  background pixels squeezed between two objects;
+- "border": 0 background, 1 inside, 2 border: the outermost pixels of an object, two pixels wide where
+  it touches another, and background pixels squeezed between two objects;
 - "ridge": 0 background, 1 object, with a ridge of background, one pixel wide, where objects touch
   (the paper's).
 """
@@ -54,15 +54,23 @@ def encode_instances(ids: NDArray[Any], encoding: str) -> NDArray[np.int64]:
 
 
 def encode_border(ids: NDArray[Any]) -> NDArray[np.int64]:
-    """0 background, 1 inside, 2 border (inner, one pixel wide, and gaps of up to two pixels)."""
+    """0 background, 1 inside, 2 border.
+
+    Border is the outermost pixel of an object, a second one where another object is at most two pixels
+    away (so that a line between touching objects is wide enough to be found), and background of up to
+    two pixels between two objects.
+    """
     inside = ids > 0
     highest = ndimage.maximum_filter(ids, 3, mode="nearest")
     lowest = ndimage.minimum_filter(ids, 3, mode="nearest")
     edge = inside & (highest != lowest)
+    # the smallest number of an object around: background does not count
     ceiling = np.where(inside, ids, np.iinfo(ids.dtype).max)
-    lowest_object = ndimage.minimum_filter(ceiling, 3, mode="nearest")
-    gap = ~inside & (highest > 0) & (lowest_object != highest)
-    return inside.astype(np.int64) + (edge | (gap * 2)).astype(np.int64)
+    gap = ~inside & (highest > 0) & (ndimage.minimum_filter(ceiling, 3, mode="nearest") != highest)
+    near = ndimage.maximum_filter(ids, 5, mode="nearest") != ids
+    near |= ndimage.minimum_filter(ceiling, 5, mode="nearest") != ids
+    border = edge | (inside & near) | gap
+    return inside.astype(np.int64) * ~border + 2 * border
 
 
 def touching_ridge(ids: NDArray[Any]) -> NDArray[np.bool_]:

@@ -29,8 +29,8 @@ LOOK_HELP = (
     "image. The slider below the canvas goes through the maps."
 )
 LEVEL_HELP = (
-    "contract 0 is the first level, bottom the coarsest, expand 0 the last before the classes; "
-    "logits are the answers before the softmax."
+    "A level of the network, and how many maps it has. contract 0 is the first level, bottom the "
+    "coarsest, expand 0 the last before the classes; logits are the answers before the softmax."
 )
 
 
@@ -61,7 +61,7 @@ class Level:
     @property
     def title(self) -> str:
         """Name and number of maps."""
-        return f"{self.name} ({len(self.maps)} maps)"
+        return f"{self.name} ({len(self.maps)})"
 
     @property
     def account(self) -> str:
@@ -69,7 +69,7 @@ class Level:
         pixels = (self.box[1] - self.box[0]) / self.maps.shape[1]
         size = "one pixel each" if pixels == 1 else f"{pixels:g} image pixels to a side"
         return (
-            f"{self.title}, {size}; map {self.liveliest} varies most. The slider below the canvas goes "
+            f"{self.name}: {len(self.maps)} maps, {size}; map {self.liveliest} varies most. The slider below the canvas goes "
             "through them."
         )
 

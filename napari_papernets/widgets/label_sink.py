@@ -74,9 +74,10 @@ class LabelSink(QObject):
         else:
             self._layer = self._put()
         self._layer.metadata[PROVENANCE] = dict(result.provenance)
-        preview = find_output(self._viewer, self._plan.preview)
-        if preview is not None:
-            preview.visible = False
+        for key in self._plan.supersedes:
+            lesser = find_output(self._viewer, key)
+            if lesser is not None:
+                lesser.visible = False
         return self._layer
 
     def abandon(self) -> None:
@@ -95,7 +96,7 @@ class LabelSink(QObject):
         plan = self._plan
         return put_output(
             self._viewer, "labels", plan.key, plan.name, self._shown, self._placement,
-            metadata={PROVENANCE: {}}, **({} if plan.instances else _class_colours(plan)),
+            metadata={PROVENANCE: {}}, visible=True, **({} if plan.instances else _class_colours(plan)),
         )  # fmt: skip
 
     @staticmethod

@@ -131,7 +131,10 @@ class ModelPicker(QWidget):
 def _summary(spec: ModelSpec) -> str:
     """Two lines: what it is good for, and its classes in their colours."""
     short = textwrap.shorten(spec.description, DESCRIPTION, placeholder=" …")
-    swatches = " ".join(f"<span style='color:{c.colour}'>■</span> {c.name}" for c in spec.classes)
+    swatches = " ".join(
+        f"<span style='color:{html.escape(c.colour)}'>■</span> {html.escape(c.name)}"
+        for c in spec.classes
+    )
     return "<br>".join(part for part in (html.escape(short), swatches) if part)
 
 
@@ -148,5 +151,9 @@ def _details(ref: ModelRef) -> str:
         "Licence": spec.licence,
         "File": str(ref.path),
     }
-    lines = [f"<b>{name}:</b> {fact}" for name, fact in facts.items() if fact]
-    return "<p>" + "<br>".join([f"<b>{spec.name}</b> {spec.description}", *lines]) + "</p>"
+    lines = [f"<b>{name}:</b> {html.escape(fact)}" for name, fact in facts.items() if fact]
+    return (
+        "<p>"
+        + "<br>".join([f"<b>{html.escape(spec.name)}</b> {html.escape(spec.description)}", *lines])
+        + "</p>"
+    )

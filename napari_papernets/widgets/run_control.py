@@ -145,4 +145,5 @@ def outcome(plan: RunPlan, result: Prediction) -> str:
     facts += [str(account.get("device", "")), str(account.get("precision", ""))]
     zoom = account.get("zoom", 1.0)
     facts.append(f"zoom {zoom:g}" if zoom != 1.0 else "")
-    return " · ".join([fact for fact in facts if fact] + list(account.get("notices", [])))
+    notes = [*account.get("notices", []), *([plan.note] if plan.note else [])]
+    return " · ".join([fact for fact in facts if fact] + notes)

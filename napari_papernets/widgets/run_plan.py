@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 Kind = Literal["view", "plane", "stack"]
 
+LESSER: dict[Kind, tuple[str, ...]] = {
+    "view": (),
+    "plane": (" preview",),
+    "stack": (" preview", " plane"),
+}
 NOT_FLAT = "The view is not a flat Y-X plane: the preview takes the whole plane."
 
 
@@ -55,8 +60,8 @@ class RunPlan:
         Of the image layer.
     key, name : str
         Of the labels layer.
-    preview : str
-        Key of the preview that the result takes the place of; empty for a preview.
+    supersedes : tuple of str
+        Keys of the lesser results (a preview, a single plane) that are hidden when this one is there.
     note : str
         What the user should know before.
     """
@@ -73,7 +78,7 @@ class RunPlan:
     placement: Placement
     key: str
     name: str
-    preview: str = ""
+    supersedes: tuple[str, ...] = ()
     note: str = ""
 
     @property
@@ -191,7 +196,7 @@ def plan_run(
         placement=placement_of(layer),
         key=output_key(f"labels {name}{suffix}", layer),
         name=f"{image.name} {name}{suffix}",
-        preview="" if kind == "view" else output_key(f"labels {name} preview", layer),
+        supersedes=tuple(output_key(f"labels {name}{s}", layer) for s in LESSER[kind]),
         note=note,
     )
 

@@ -62,7 +62,7 @@ def show_tiles(
     tiles: TilePlan,
     zoom: float,
 ) -> str:
-    """Draw a tile plan over its image.
+    """Draw a tile plan over its image; the tile nearest to the middle of the view is filled.
 
     Returns
     -------
@@ -82,14 +82,15 @@ def show_tiles(
     shapes = [_rectangle(t.y.read, t.x.read, zoom) for t in nearest]
     shapes += [_rectangle(t.y.write, t.x.write, zoom) for t in nearest]
     n = len(nearest)
+    line, clear = max(plan.image.plane_shape) / 500, ["#00000000"] * (n - 1)
     dims = (len(plan.like) - 2, len(plan.like) - 1)
     put_output(
         viewer, "shapes", output_key("tiles", layer), f"{plan.image.name} tiles",
         shapes, plan.placement.keep(dims),
         shape_type="rectangle",
         edge_color=[READ_COLOUR] * n + [WRITE_COLOUR] * n,
-        edge_width=max(plan.image.plane_shape) / 400,
-        face_color="#00000000",
+        edge_width=([2 * line] + [line] * (n - 1)) * 2,
+        face_color=[READ_COLOUR + "30", *clear, WRITE_COLOUR + "60", *clear],
         features={"part": ["read"] * n + ["write"] * n, "tile": [*range(n), *range(n)]},
     )  # fmt: skip
     return _describe(tiles, nearest)
@@ -100,8 +101,9 @@ def _describe(tiles: TilePlan, drawn: tuple[Tile, ...]) -> str:
     count = f"{len(tiles)} tile" + "s" * (len(tiles) != 1)
     part = "" if len(drawn) == len(tiles) else f", the {len(drawn)} nearest to the view drawn"
     return (
-        f"{count} of {y}×{x}{part}: orange is read, blue is written; "
-        f"{100 * (tiles.overhead - 1):.0f} % computed twice"
+        f"{count} of {y}×{x}{part}; orange is read, blue is written "
+        f"(filled for the middle one); "
+        f"{tiles.overhead:.2f} times the work of one pass"
     )
 
 

@@ -79,6 +79,13 @@ def test_border_is_one_pixel_inside_and_fills_narrow_gaps() -> None:
     assert set(np.unique(target)) == {0, 1, 2}
 
 
+def test_border_is_two_pixels_wide_on_each_side_where_objects_touch() -> None:
+    ids = np.zeros((14, 24), np.uint16)
+    ids[3:11, 3:11], ids[3:11, 11:19] = 1, 2
+    row = encode_instances(ids, "border")[6, 2:20].tolist()
+    assert row == [0, 2, 1, 1, 1, 1, 1, 2, 2, 2, 2, 1, 1, 1, 1, 1, 2, 0]
+
+
 def test_border_follows_an_object_to_the_edge_of_the_image() -> None:
     ids = np.zeros((10, 10), np.int32)
     ids[:5, :5] = 1

@@ -299,7 +299,7 @@ def test_looking_inside_lays_maps_over_the_image(panel, viewer, engine, qtbot):
     combo = panel.closer.inside.combo
     qtbot.waitUntil(combo.isEnabled)
     assert [combo.itemText(i) for i in range(3)] == [
-        "contract 0 (4 maps)", "bottom (8 maps)", "logits (3 maps)"
+        "contract 0 (4)", "bottom (8)", "logits (3)"
     ]  # fmt: skip
     assert combo.currentIndex() == 1
     layer, image = viewer.layers["image inside"], viewer.layers["image"]
