@@ -90,7 +90,9 @@ def install(model: ModelRef, scores: dict[str, dict[str, float]]) -> Path:
         provenance=provenance,
     )
     weights = load_weights(model).state_dict()
-    return save_weights(spec, weights, BUNDLED / "nuclei.safetensors", half=True).path
+    path = save_weights(spec, weights, BUNDLED / "nuclei.safetensors", half=True).path
+    path.chmod(0o644)  # readable for everyone once it is packaged
+    return path
 
 
 def section(scores: dict[str, dict[str, float]], model: ModelRef, auto_zoom: bool) -> str:

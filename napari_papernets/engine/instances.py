@@ -1,4 +1,4 @@
-"""From class probabilities to numbered objects: seeds, then watershed."""
+"""From class probabilities to numbered objects: peaks, their watershed, and what belongs together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from skimage.segmentation import relabel_sequential, watershed
 
 from ..core.errors import InputError
 
-SEED_PIXELS = 4  # smaller specks of "inside" are noise, not objects
+SMOOTHING = 1.0  # σ in pixels of the depth whose peaks are objects
+NECK = 0.74  # two peaks are one object if the neck between them has this share of the lower one's depth
+SHALLOW = 0.5  # pixels: depths below this do not tell objects apart
 SURENESS = 0.4  # how far from the threshold to 1 an object's mean probability must be
 FOUR = ndimage.generate_binary_structure(2, 1)
 EIGHT = ndimage.generate_binary_structure(2, 2)
@@ -38,7 +40,7 @@ def to_instances(
     Returns
     -------
     ndarray, shape (Y, X), uint32
-        0 is background, 1…n the objects, without gaps, in reading order of their seeds.
+        0 is background, 1…n the objects, without gaps.
 
     Raises
     ------
@@ -58,60 +60,100 @@ def to_instances(
 
 
 def from_border(probabilities: NDArray[Any], threshold: float) -> NDArray[np.int32]:
-    """Objects from classes background, inside, border: seeds are inside, borders go to the nearest."""
-    background, inside, border = probabilities
-    foreground = 1 - background > threshold
-    core = (inside > border) & foreground
-    return grow(core, border - inside, foreground)
+    """Objects from background, inside and border: cut where narrow, or where a border is likely."""
+    background, _, border = probabilities
+    return split(1 - background > threshold, 1 - border)
 
 
 def from_ridge(probabilities: NDArray[Any], threshold: float) -> NDArray[np.int32]:
-    """Objects from classes background and foreground, kept apart by a ridge of background.
+    """Objects from background and foreground, kept apart by a ridge of background.
 
-    Seeds are surer than the threshold asks; at last objects grow by the half ridge, one pixel, that
-    training took from them, but only into pixels that are nearly foreground.
+    They grow by the pixel that training took from them, where it has foreground on both sides.
     """
     sure = probabilities[1]
     foreground = sure > threshold
-    labels = grow(sure > (1 + threshold) / 2, -sure, foreground)
+    labels = split(foreground, sure)
     return watershed(-sure, labels, mask=foreground | ndimage.binary_closing(foreground, EIGHT))
 
 
-def grow(core: NDArray[np.bool_], height: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Number the components of `core` and flood `mask` from them, low `height` first.
+def split(mask: NDArray[np.bool_], solid: NDArray[Any]) -> NDArray[np.int32]:
+    """Cut a foreground into objects.
 
-    Components of `mask` that hold no seed become objects of their own. Only those that hold several
-    need the watershed, which is the slow part: the others are their seed's as a whole.
+    The depth of a pixel is its distance to the background times how `solid` it is. Every peak of the
+    depth gets the pixels that lead up to it; then peaks are joined whose neck is nearly as deep as
+    they are.
 
     Parameters
     ----------
-    core : ndarray of bool, shape (Y, X)
-        Seeds, one for each component; all of it lies in `mask`.
-    height : ndarray, shape (Y, X), floating
-        What the flood climbs.
     mask : ndarray of bool, shape (Y, X)
-        What is to be numbered.
+        Foreground.
+    solid : ndarray, shape (Y, X), floating
+        0…1; low where something separates objects.
 
     Returns
     -------
     ndarray, shape (Y, X), int32
-        0 outside `mask`, other numbers inside.
+        0 outside `mask`, positive inside; not all numbers are used.
     """
-    seeds, n = ndimage.label(core, FOUR)
-    small = np.bincount(seeds.ravel(), minlength=n + 1) < SEED_PIXELS
-    seeds[small[seeds]] = 0
-    parts, n_parts = ndimage.label(mask, FOUR)
-    owner = np.zeros(n + 1, np.intp)  # the part that each seed lies in
-    owner[seeds[seeds > 0]] = parts[seeds > 0]
-    seeds_in = np.bincount(owner[owner > 0], minlength=n_parts + 1)
-    number = n + np.arange(n_parts + 1)  # for parts without a seed
-    number[owner[owner > 0]] = np.flatnonzero(owner)
-    number[(seeds_in > 1) | (np.arange(n_parts + 1) == 0)] = 0
-    labels = number.astype(np.int32)[parts]
-    contested = (seeds_in > 1)[parts]
-    if contested.any():
-        labels += watershed(height, seeds * contested, mask=contested)
-    return labels
+    distance = np.ones(mask.shape) if mask.all() else ndimage.distance_transform_edt(mask)
+    depth = ndimage.gaussian_filter((distance * solid).astype(np.float32), SMOOTHING) * mask
+    # four neighbours throughout: then every component of the foreground has a peak of its own
+    peaks = (depth == ndimage.maximum_filter(depth, footprint=FOUR)) & mask
+    basins = watershed(-depth, ndimage.label(peaks, FOUR)[0], mask=mask)
+    return join_shallow(basins, depth)[basins]
+
+
+def join_shallow(basins: NDArray[np.int32], depth: NDArray[np.float32]) -> NDArray[np.int32]:
+    """The new number of each basin, those joined that a neck of at least 3/4 of their depth connects.
+
+    Parameters
+    ----------
+    basins : ndarray of int32, shape (Y, X)
+        0 is outside, 1…n a basin around each peak.
+    depth : ndarray of float32, shape (Y, X)
+        At least 0.
+
+    Returns
+    -------
+    ndarray, shape (n + 1,), int32
+        0 for 0.
+    """
+    number = np.arange(int(basins.max()) + 1, dtype=np.int32)
+    peak = np.zeros(len(number), np.float32)
+    np.maximum.at(peak, basins.ravel(), depth.ravel())
+    peak = np.maximum(peak, SHALLOW)
+
+    def root(n: int) -> int:
+        while number[n] != n:
+            number[n] = number[number[n]]
+            n = number[n]
+        return n
+
+    for one, other, saddle in necks(basins, depth):
+        a, b = sorted((root(one), root(other)))
+        if a != b and max(saddle, SHALLOW) >= NECK * min(peak[a], peak[b]):
+            number[b], peak[a] = a, max(peak[a], peak[b])
+    return np.array([root(n) for n in number], np.int32)
+
+
+def necks(basins: NDArray[np.int32], depth: NDArray[np.float32]) -> list[tuple[int, int, float]]:
+    """Every pair of basins that touch, with the depth of the neck between them, deepest first."""
+    keys, saddles = [], []
+    count = int(basins.max()) + 1
+    for ahead, behind in (
+        ((slice(None), slice(1, None)), (slice(None), slice(-1))),
+        ((slice(1, None), slice(None)), (slice(-1), slice(None))),
+    ):
+        a, b = basins[ahead], basins[behind]
+        touch = (a != b) & (a > 0) & (b > 0)
+        low, high = np.minimum(a, b)[touch], np.maximum(a, b)[touch]
+        keys.append(low.astype(np.int64) * count + high)
+        saddles.append(np.minimum(depth[ahead], depth[behind])[touch])
+    pairs, index = np.unique(np.concatenate(keys), return_inverse=True)
+    deepest = np.zeros(len(pairs), np.float32)
+    np.maximum.at(deepest, index, np.concatenate(saddles))
+    order = np.argsort(-deepest, kind="stable")
+    return [(int(pairs[i] // count), int(pairs[i] % count), float(deepest[i])) for i in order]
 
 
 def fill_holes(labels: NDArray[Any]) -> NDArray[Any]:

@@ -69,8 +69,8 @@ class Level:
         pixels = (self.box[1] - self.box[0]) / self.maps.shape[1]
         size = "one pixel each" if pixels == 1 else f"{pixels:g} image pixels to a side"
         return (
-            f"{self.name}: {len(self.maps)} maps, {size}; map {self.liveliest} varies most. The slider below the canvas goes "
-            "through them."
+            f"{self.name}: {len(self.maps)} maps, {size}; map {self.liveliest} varies most. "
+            "The slider below the canvas goes through them."
         )
 
 

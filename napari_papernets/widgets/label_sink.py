@@ -3,6 +3,7 @@ to stay alive."""
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-INTERVAL = 250  # ms between updates: one refresh of 4096² takes about 40 ms where GL is software
+INTERVAL = 250  # ms between updates: one takes about 40 ms where GL is software
+LARGEST_LOOK = 2048  # pixels to a side of what is sent to the screen with every update
 
 
 class LabelSink(QObject):
@@ -50,8 +52,11 @@ class LabelSink(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(interval)
         self._timer.timeout.connect(self._on_time)
-        self._array = np.zeros(plan.shape, plan.label_type)
-        self._shown, self._placement = plan.place(self._array)
+        # Every step-th pixel is enough for a first look, and quick to draw; the result has them all.
+        self._step = ceil(max(plan.shape[-2:]) / LARGEST_LOOK)
+        look = (*plan.shape[:-2], *(ceil(n / self._step) for n in plan.shape[-2:]))
+        self._array = np.zeros(look, plan.label_type)
+        self._shown, self._placement = plan.place(self._array, self._step)
         self._before = self._state(find_output(viewer, plan.key))
         self._layer = self._put()
 
@@ -131,17 +136,39 @@ class LabelSink(QObject):
         # Numbers too large for the type wrap around until the result comes: this is a first look.
         labels = part.labels.astype(plan.label_type, copy=False)
         if isinstance(part, PlaneDone):
-            plane[...] = labels
+            plane[...] = labels[:: self._step, :: self._step]
             return
-        spans = ((part.y, plan.origin[-2]), (part.x, plan.origin[-1]))
-        targets, sources = [], []
-        for (span, origin), size, length in zip(spans, plane.shape, labels.shape, strict=True):
-            low = max(span[0] - origin, 0)
-            high = min(span[0] - origin + length, size)
-            targets.append(slice(low, max(low, high)))
-            start = low - (span[0] - origin)
-            sources.append(slice(start, start + max(0, high - low)))
-        plane[tuple(targets)] = labels[tuple(sources)]
+        starts = part.y[0] - plan.origin[-2], part.x[0] - plan.origin[-1]
+        pairs = [
+            overlap(start, length, size, self._step)
+            for start, length, size in zip(starts, labels.shape, plan.shape[-2:], strict=True)
+        ]
+        plane[pairs[0][0], pairs[1][0]] = labels[pairs[0][1], pairs[1][1]]
+
+
+def overlap(start: int, length: int, size: int, step: int) -> tuple[slice, slice]:
+    """Where a part lands on a grid of every `step`-th pixel, along one axis.
+
+    Parameters
+    ----------
+    start, length : int
+        The part, in pixels of the array; it may reach beyond both ends.
+    size : int
+        Pixels of the array.
+    step : int
+        The grid has the pixels 0, step, 2 · step …
+
+    Returns
+    -------
+    slice, slice
+        Into the grid, and into the part.
+    """
+    low, high = max(start, 0), max(min(start + length, size), 0)
+    first, end = ceil(low / step), ceil(high / step)
+    if end <= first:
+        return slice(0, 0), slice(0, 0)
+    source = first * step - start
+    return slice(first, end), slice(source, source + (end - first - 1) * step + 1, step)
 
 
 def _class_colours(plan: RunPlan) -> dict[str, Any]:

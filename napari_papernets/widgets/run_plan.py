@@ -143,12 +143,22 @@ class RunPlan:
             chances = np.asarray(chances).reshape(len(chances), *self.shape)
         return Prediction(labels, chances, result.provenance)
 
-    def place(self, array: NDArray[Any]) -> tuple[NDArray[Any], Placement]:
-        """An array with `axes` as its layer takes it, and where that layer lies."""
+    def place(self, array: NDArray[Any], step: int = 1) -> tuple[NDArray[Any], Placement]:
+        """An array with `axes` as its layer takes it, and where that layer lies.
+
+        Parameters
+        ----------
+        array : ndarray
+            Of `shape`, or with every `step`-th pixel along Y and X.
+        step : int
+            Pixels of the image for each pixel of `array`.
+        """
         sizes = {axis: self.image.size(axis) for axis in self.like}
         laid, dims = lay_out(array, self.axes, self.like, sizes)
         starts = dict(zip(self.axes, self.origin, strict=True))
-        return laid, self.placement.keep(dims).part([starts.get(self.like[d], 0) for d in dims])
+        names = [self.like[d] for d in dims]
+        steps = [step if axis in "YX" else 1 for axis in names]
+        return laid, self.placement.keep(dims).part([starts.get(a, 0) for a in names], steps)
 
     def take_back(self, shown: NDArray[Any]) -> NDArray[Any]:
         """The array with `axes` that `place` laid out as `shown`, with what the user edited."""

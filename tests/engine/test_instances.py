@@ -8,10 +8,16 @@ from discs import random_discs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from napari_papernets.core.errors import InputError
-from napari_papernets.engine.instances import SEED_PIXELS, fill_holes, from_border, grow, to_instances
+from napari_papernets.engine.instances import (
+    fill_holes,
+    from_border,
+    join_shallow,
+    necks,
+    split,
+    to_instances,
+)
 from napari_papernets.engine.metrics import (
     average_precision,
     estimate_diameter,
@@ -62,16 +68,49 @@ def test_objects_that_are_hardly_above_the_threshold_are_dropped() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6))
-def test_growing_equals_one_watershed_over_everything(seed: int) -> None:
+def test_splitting_numbers_the_whole_foreground_and_joins_nothing_apart(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    height = ndimage.gaussian_filter(rng.normal(size=(40, 50)), 2.0)
-    mask, core = height < np.quantile(height, 0.5), height < np.quantile(height, 0.2)
-    seeds, n = ndimage.label(core)
-    seeds[(np.bincount(seeds.ravel()) < SEED_PIXELS)[seeds]] = 0
-    parts = ndimage.label(mask)[0]
-    lonely = mask & ~np.isin(parts, parts[seeds > 0])
-    expected = watershed(height, np.where(lonely, n + parts, seeds), mask=mask)
-    assert np.array_equal(grow(core, height, mask), expected)
+    mask = ndimage.gaussian_filter(rng.normal(size=(40, 50)), 2.0) > 0.05
+    labels = split(mask, np.ones(mask.shape))
+    assert np.array_equal(labels > 0, mask)
+    for number in np.unique(labels[mask]):
+        assert ndimage.label(labels == number, np.ones((3, 3)))[1] == 1
+
+
+def test_a_narrow_neck_is_cut_and_a_wide_one_is_not() -> None:
+    y, x = np.ogrid[:60, :80]
+
+    def two_discs(distance: int) -> np.ndarray:
+        left, right = 40 - distance / 2, 40 + distance / 2
+        return np.minimum(np.hypot(y - 30, x - left), np.hypot(y - 30, x - right)) <= 12
+
+    whole = np.ones((60, 80))
+    assert len(np.unique(split(two_discs(22), whole))) == 3  # neck of about 10 pixels
+    assert len(np.unique(split(two_discs(10), whole))) == 2  # of about 22
+
+
+def test_a_likely_border_cuts_where_the_outline_does_not() -> None:
+    mask = np.zeros((40, 80), bool)
+    mask[10:30, 10:70] = True
+    solid = np.ones(mask.shape)
+    assert split(mask, solid).max() == 1
+    solid[:, 38:42] = 0.2
+    labels = split(mask, solid)
+    assert len(np.unique(labels)) == 3
+    assert labels[20, 20] != labels[20, 60]
+
+
+def test_a_plane_that_is_all_foreground_is_one_object() -> None:
+    p = np.zeros((3, 16, 20))
+    p[1] = 1
+    assert (to_instances(p, "border") == 1).all()
+
+
+def test_necks_are_the_deepest_crossings() -> None:
+    basins = np.array([[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 0, 2]], np.int32)
+    depth = np.array([[1, 5, 4, 1], [1, 2, 6, 1], [3, 1, 9, 1]], np.float32)
+    assert necks(basins, depth) == [(1, 2, 4.0), (1, 3, 1.0)]
+    assert join_shallow(basins, depth).tolist() == [0, 1, 1, 3]  # 4 of 5 is no neck, 1 of 3 is
 
 
 def test_threshold_moves_the_outline() -> None:

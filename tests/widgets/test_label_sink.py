@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import ceil
+
 import numpy as np
 import pytest
 from fakes import prediction, ref
@@ -11,6 +14,7 @@ from napari.components import ViewerModel
 
 from napari_papernets.core.events import PlaneDone, TileDone
 from napari_papernets.core.settings import PredictSettings
+from napari_papernets.widgets import label_sink
 from napari_papernets.widgets.image_layers import block_of
 from napari_papernets.widgets.label_sink import LabelSink
 from napari_papernets.widgets.outputs import PROVENANCE
@@ -221,8 +225,8 @@ def test_channels_between_stack_and_plane_are_spanned(make):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_what_lies_outside_of_the_region_is_cut_off(make_region, data):
-    sink, array, plan = make_region
+def test_a_tile_lands_where_it_belongs_and_nowhere_else(make_region, data):
+    sink, array, plan, step = make_region
     y0, x0 = data.draw(st.integers(0, 30)), data.draw(st.integers(0, 40))
     y1, x1 = data.draw(st.integers(y0 + 1, 40)), data.draw(st.integers(x0 + 1, 50))
     array[...] = 0
@@ -231,14 +235,31 @@ def test_what_lies_outside_of_the_region_is_cut_off(make_region, data):
     whole[y0:y1, x0:x1] = labels
     sink._write(TileDone(1, 1, (), (y0, y1), (x0, x1), labels))
     a, b, c, d = plan.region
-    np.testing.assert_array_equal(array, whole[a:b, c:d])
+    np.testing.assert_array_equal(array, whole[a:b, c:d][::step, ::step])
 
 
-@pytest.fixture
-def make_region(make):
-    from dataclasses import replace
-
+@pytest.fixture(params=[1, 2, 3])
+def make_region(make, monkeypatch, request):
+    monkeypatch.setattr(label_sink, "LARGEST_LOOK", ceil(39 / request.param))
     viewer, plan = make()
     plan = replace(plan, region=(10, 33, 5, 44))
     sink = LabelSink(viewer, plan)
-    return sink, viewer.layers["image toy"].data, plan
+    return sink, viewer.layers["image toy"].data, plan, request.param
+
+
+def test_a_large_image_is_shown_coarsely_at_first_and_in_full_at_last(make, monkeypatch):
+    monkeypatch.setattr(label_sink, "LARGEST_LOOK", 16)
+    viewer, plan = make(scale=(0.5, 0.25))
+    sink = LabelSink(viewer, plan)
+    layer, image = viewer.layers["image toy"], viewer.layers["image"]
+    assert layer.data.shape == (10, 13)
+    np.testing.assert_allclose(layer.data_to_world((-0.5, -0.5)), image.data_to_world((-0.5, -0.5)))
+    np.testing.assert_allclose(layer.data_to_world((4.5, 9.5)), image.data_to_world((19.5, 39.5)))
+    sink.add(tile((0, 20), (0, 40)))
+    assert layer.data[:5, :10].all()
+    assert layer.data.sum() == 50
+    labels = np.arange(2000).reshape(40, 50)
+    sink.finish(plan.prepare(prediction(labels)))
+    np.testing.assert_array_equal(layer.data, labels)
+    np.testing.assert_array_equal(layer.scale, image.scale)
+    np.testing.assert_array_equal(layer.translate, image.translate)
