@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import ModelRef
 from napari_papernets.core.settings import PredictSettings
 from napari_papernets.engine.metrics import Matches, foreground_iou, match_objects
@@ -32,9 +34,7 @@ def split(shared: Path) -> ModuleType:
     assert description is not None
     assert description.loader is not None
     module = importlib.util.module_from_spec(description)
-    import sys
-
-    sys.modules[description.name] = module
+    sys.modules[description.name] = module  # dataclasses look their module up
     description.loader.exec_module(module)
     return module
 
@@ -52,7 +52,7 @@ def score(
     return float(np.mean(precisions)), float(np.mean(foregrounds))
 
 
-def run(image, model: ModelRef) -> np.ndarray:
+def run(image: ImageBlock, model: ModelRef) -> np.ndarray:
     job = predict(image, model, PredictSettings(zoom=1.0), device="cpu", probabilities=False)
     while True:
         try:
@@ -86,8 +86,6 @@ def test_histology(model: ModelRef, split: ModuleType, shared: Path) -> None:
 
 
 def test_nothing_to_find_gives_nothing(model: ModelRef) -> None:
-    from napari_papernets.core.image import ImageBlock
-
     flat = ImageBlock(np.full((96, 96), 40, np.uint8), "YX")
     truth = np.zeros((96, 96), np.uint8)
     assert match_objects(truth, run(flat, model)) == Matches(0, 0, 0)

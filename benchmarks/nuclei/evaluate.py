@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,9 @@ import numpy as np
 from data import DATA, KINDS, Example, examples
 from napari_papernets.benchmarks.report import machine, markdown_table, put_section
 
+from napari_papernets.core.events import Event
 from napari_papernets.core.model import ModelRef
+from napari_papernets.core.results import Prediction
 from napari_papernets.core.settings import PredictSettings
 from napari_papernets.engine.device import keep_heap
 from napari_papernets.engine.metrics import Matches, foreground_iou, match_objects
@@ -54,7 +56,7 @@ def judge(model: ModelRef, images: Iterable[Example], settings: PredictSettings)
         yield Score(example.kind, example.image.name, matches, foreground)
 
 
-def finish(job):
+def finish(job: Generator[Event, None, Prediction]) -> Prediction:
     """The answer of a job whose events do not matter."""
     while True:
         try:

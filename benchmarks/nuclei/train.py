@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import signal
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
 
 from data import DATA, examples
 
-from napari_papernets.core.events import Checkpoint, EpochDone, Notice, Started, Step
+from napari_papernets.core.events import Checkpoint, EpochDone, Event, Notice, Started, Step
+from napari_papernets.core.results import Tuned
 from napari_papernets.core.settings import TuneSettings
 from napari_papernets.engine.device import keep_heap
 from napari_papernets.engine.finetune import finetune
@@ -70,7 +72,7 @@ def main() -> None:
     follow(job)
 
 
-def follow(job) -> None:
+def follow(job: Generator[Event, str | None, Tuned]) -> None:
     """Print what happens; Ctrl-C stops and keeps the model."""
     asked: list[str] = []
     signal.signal(signal.SIGINT, lambda *_: asked.append("stop"))

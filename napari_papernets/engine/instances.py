@@ -126,14 +126,14 @@ def join_shallow(basins: NDArray[np.int32], depth: NDArray[np.float32]) -> NDArr
     def root(n: int) -> int:
         while number[n] != n:
             number[n] = number[number[n]]
-            n = number[n]
+            n = int(number[n])
         return n
 
     for one, other, saddle in necks(basins, depth):
         a, b = sorted((root(one), root(other)))
         if a != b and max(saddle, SHALLOW) >= NECK * min(peak[a], peak[b]):
             number[b], peak[a] = a, max(peak[a], peak[b])
-    return np.array([root(n) for n in number], np.int32)
+    return np.array([root(n) for n in range(len(number))], np.int32)
 
 
 def necks(basins: NDArray[np.int32], depth: NDArray[np.float32]) -> list[tuple[int, int, float]]:

@@ -65,11 +65,13 @@ class JobAdapter(QObject):
     returned = Signal(object)
     failed = Signal(object)
     cancelled = Signal()
+    _arrived = Signal(str, tuple)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._job: Job | None = None
         self._forgotten = False
+        self._arrived.connect(self._deliver)
 
     def start(self, engine: Engine, verb: str, prepare: Prepare | None = None, **arguments: Any) -> None:
         """Submit a job.
@@ -115,8 +117,11 @@ class JobAdapter(QObject):
         self.cancel()
 
     def _pass_on(self, signal: str, *values: Any) -> None:
-        # A signal emitted on another thread is queued for the receiver's. The window, and this object's
-        # C++ half with it, may be gone by now: then there is nobody to tell.
+        # The window, and this object's C++ half with it, may be gone: then there is nobody to tell.
+        with contextlib.suppress(RuntimeError):
+            self._arrived.emit(signal, values)
+
+    def _deliver(self, signal: str, values: tuple[Any, ...]) -> None:
+        """On the thread of this object; what waited there while the job was forgotten is dropped."""
         if not self._forgotten:
-            with contextlib.suppress(RuntimeError):
-                getattr(self, signal).emit(*values)
+            getattr(self, signal).emit(*values)

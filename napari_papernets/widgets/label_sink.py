@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import napari.viewer
 
 INTERVAL = 250  # ms between updates: one takes about 40 ms where GL is software
-LARGEST_LOOK = 2048  # pixels to a side of what is sent to the screen with every update
+# Pixels to a side of what is sent to the screen with every update. Up to here the layer keeps its shape
+# to the end, which makes the hand-over of the result cheap; beyond, every update would be too dear.
+LARGEST_LOOK = 4096
 
 
 class LabelSink(QObject):

@@ -85,11 +85,12 @@ def put_output(
 
 def update_layer(layer: napari.layers.Layer, data: Any, placement: Placement) -> None:
     """New data and place for a layer of the same number of axes."""
-    layer.data = data
+    # Every change costs a refresh, and that of large data is dear: what stays is left, data comes last.
     before = placement_of(layer).options()
     for attribute, value in placement.options().items():
-        if not np.array_equal(before[attribute], value):  # every change costs a refresh
+        if not np.array_equal(before[attribute], value):
             setattr(layer, attribute, value)
+    layer.data = data
 
 
 @contextlib.contextmanager

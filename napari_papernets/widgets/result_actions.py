@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QWidget
 from superqt.utils import create_worker
 
-from ..core.errors import InputError
+from ..core.errors import InputError, PapernetsError
 from ..core.image import ImageBlock
 from .image_layers import crop_block
 from .outputs import PROVENANCE, is_output
@@ -39,6 +39,13 @@ HELP = {
 class ResultActions(QWidget):
     """Buttons that act on the selected result.
 
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where results are.
+    image : callable
+        The chosen image, for labels that no run of this panel made; raises PapernetsError.
+
     Attributes
     ----------
     told : Signal(str)
@@ -53,9 +60,14 @@ class ResultActions(QWidget):
     failed = Signal(object)
     diagnosticsRequested = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        image: Callable[[], ImageBlock],
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self._viewer, self._image = viewer, image
         self._plans: dict[Any, RunPlan] = {}
         self._last: Any = None
         self.windows: list[TableWindow] = []
@@ -131,16 +143,28 @@ class ResultActions(QWidget):
             self.failed.emit(error)
             return
         plan = self._plans.get(layer.unique_id)
-        image = crop_block(plan.image, plan.origin, plan.shape) if plan else None
-        labels = plan.take_back(layer.data) if plan else layer.data
+        image: ImageBlock | None
+        if plan is not None:
+            image = crop_block(plan.image, plan.origin, plan.shape)
+            labels = plan.take_back(layer.data)
+        else:
+            image, labels = self._image_of(layer), layer.data
         self.measure.setEnabled(False)
         worker = create_worker(_measure, np.array(labels), image)
-        worker.returned.connect(lambda columns: self._show(columns, layer, plan))
+        worker.returned.connect(lambda columns: self._show(columns, layer))
         worker.errored.connect(self.failed)
         worker.finished.connect(lambda: self.measure.setEnabled(True))
         worker.start()
 
-    def _show(self, columns: Columns, layer: napari.layers.Labels, plan: RunPlan | None) -> None:
+    def _image_of(self, layer: napari.layers.Labels) -> ImageBlock | None:
+        """The chosen image, if the layer has its stack and plane; for units and brightness."""
+        try:
+            image = self._image()
+        except PapernetsError:
+            return None
+        return image if layer.data.shape == (*image.stack_shape, *image.plane_shape) else None
+
+    def _show(self, columns: Columns, layer: napari.layers.Labels) -> None:
         window = TableWindow(columns, f"Objects of {layer.name}", f"{layer.name} objects", self)
         window.saved.connect(lambda path: self.told.emit(f"Saved {path}"))
         window.problem.connect(self.failed)

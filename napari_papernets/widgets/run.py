@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from ..core.errors import PapernetsError
 from ..core.events import Event
 from ..core.results import Prediction
 from .activity import ActivityBar
@@ -61,12 +62,22 @@ class Run(QObject):
         self._job.cancelled.connect(self._on_cancelled)
 
     def start(self) -> None:
-        """Show the empty layer and submit the job."""
+        """Show the empty layer and submit the job.
+
+        Raises
+        ------
+        PapernetsError
+            If the engine does not take it; the layers are as before then.
+        """
         self._sink = LabelSink(self._viewer, self.plan, self)
         self._activity = ActivityBar(self.plan.name, self.cancel)
         self._timer.timeout.connect(self._activity_poll)
         self._timer.start(POLL)
-        self._job.start(self._engine, "predict", self.plan.prepare, **self.plan.arguments())
+        try:
+            self._job.start(self._engine, "predict", self.plan.prepare, **self.plan.arguments())
+        except PapernetsError:
+            self.leave()
+            raise
 
     def cancel(self) -> None:
         """End the run: the layers are as before at once, whatever the engine still has to clean up."""

@@ -76,7 +76,7 @@ class UNetPanel(QWidget):
         self.closer = CloserLook(napari_viewer, self.image.layer, self.plan, self._hold.engine)
         self.bar = RunBar()
         self.message = MessageLine(napari_viewer)
-        self.results = ResultActions(napari_viewer)
+        self.results = ResultActions(napari_viewer, self.image.block)
         self.control = RunControl(
             napari_viewer, self.plan, self._hold.engine, self.bar, self.message, self.results, self
         )
@@ -131,6 +131,7 @@ class UNetPanel(QWidget):
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
+        self.model.refresh()
         align_labels(self)
 
     def closeEvent(self, event: Any) -> None:

@@ -341,6 +341,34 @@ def test_objects_are_measured_in_physical_units(panel, viewer, engine, qtbot):
     qtbot.waitUntil(lambda: not panel.results.windows)
 
 
+def test_labels_of_the_user_are_measured_with_the_chosen_image(panel, viewer, qtbot):
+    viewer.layers["image"].units = ("um", "um")
+    layer = viewer.add_labels(labels(), name="mine", scale=(0.5, 0.5))
+    viewer.layers.selection.active = layer
+    panel.results.measure.click()
+    qtbot.waitUntil(lambda: len(panel.results.windows) == 1)
+    assert "intensity_mean" in panel.results.windows[0].text().splitlines()[0]
+
+
+def test_an_engine_that_takes_no_job_leaves_no_layer(panel, viewer, engine):
+    engine.closed = True
+    panel.bar.buttons["plane"].click()
+    assert panel.message.text() == "the engine was closed"
+    assert [layer.name for layer in viewer.layers] == ["image"]
+    assert not panel.control.is_running
+
+
+def test_what_was_on_its_way_when_a_run_was_cancelled_is_dropped(panel, viewer, engine, qtbot):
+    panel.bar.buttons["plane"].click()
+    job = engine.jobs[-1]
+    job.tell(TileDone(1, 2, (), (0, 20), (0, 50), np.ones((20, 50), np.uint8)))
+    job.give(prediction(labels()))  # queued: this thread has not looked yet
+    panel.bar.cancel.click()
+    qtbot.wait(50)
+    assert "Cancelled" in panel.message.text()
+    assert [layer.name for layer in viewer.layers] == ["image"]
+
+
 def test_without_a_result_there_is_nothing_to_measure(panel):
     panel.results.measure.click()
     assert "run a prediction" in panel.message.text()
