@@ -127,13 +127,16 @@ def main() -> None:
     parser.add_argument("--kind", choices=KINDS, action="append")
     parser.add_argument("--auto-zoom", action="store_true", help="estimate the zoom of each image")
     parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--turns", type=int, default=1, help="average over turned versions")
     parser.add_argument("--worst", type=int, default=0, help="also list so many images of each kind")
     parser.add_argument("--install", action="store_true")
     parser.add_argument("--write", type=Path, help="put the table into this Markdown page")
     given = parser.parse_args()
     keep_heap()
     model = find_model(given.model)
-    settings = PredictSettings(zoom=None if given.auto_zoom else 1.0, threshold=given.threshold)
+    settings = PredictSettings(
+        zoom=None if given.auto_zoom else 1.0, threshold=given.threshold, turns=given.turns
+    )
     kinds = tuple(given.kind or KINDS)
     scores = list(judge(model, examples(True, kinds, given.data), settings))
     summary = summarise(scores)

@@ -245,6 +245,18 @@ class PredictSettings(Settings):
             step=5,
         ),
     ] = 15
+    turns: Annotated[
+        int,
+        described(
+            "Turns",
+            "Average the probabilities over so many turned and mirrored versions of the image (8: all "
+            "quarter turns and their mirror images). A little better, and so many times slower; the "
+            "paper averages over 7 rotations.",
+            min=1,
+            max=8,
+            step=1,
+        ),
+    ] = 1
     tile: Annotated[
         int | None,
         described(

@@ -107,7 +107,7 @@ def open_job(
     first = next(image.planes())
     probe = _probe(open_source(image, first, channels, model.spec.normalisation), model)
     precision = choose_precision(model.network, target, settings.precision, probe)
-    runner = Runner(model.network, target, precision.name)
+    runner = Runner(model.network, target, precision.name, settings.turns)
     pixels = model.spec.window_pixels(_memory(settings, target))
     loop = TileLoop(runner, model.spec.size_rule, pixels, settings.tile)
     return PredictionJob(image, model, settings, channels, precision, loop)

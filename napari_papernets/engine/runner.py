@@ -33,23 +33,32 @@ class Runner:
         Where to run.
     precision : {"float32", "bfloat16"}
         bfloat16 holds weights and maps in 16 bits; the softmax is always float32.
+    turns : int, 1…8
+        Average over so many turned and mirrored versions of each window. Windows start and end on
+        the pooling grid, so that tiles still equal the whole.
 
     Attributes
     ----------
-    device, precision
+    device, precision, turns
         As given.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, precision: str = "float32") -> None:
-        self.device, self.precision = device, precision
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        precision: str = "float32",
+        turns: int = 1,
+    ) -> None:
+        self.device, self.precision, self.turns = device, precision, turns
         self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._source = network
         network = fold_batch_norm(copy.deepcopy(network).eval())
         self._network = network.to(device, self._dtype, memory_format=torch.channels_last)
 
     def to(self, device: torch.device) -> Runner:
-        """The same network in the same precision on another device."""
-        return Runner(self._source, device, self.precision)
+        """The same network, run in the same way on another device."""
+        return Runner(self._source, device, self.precision, self.turns)
 
     @torch.inference_mode()
     def __call__(self, windows: Windows) -> NDArray[np.float32]:
@@ -114,7 +123,11 @@ class Runner:
         return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return torch.softmax(self._logits(x), dim=1)  # (B, K, y', x')
+        total = torch.softmax(self._logits(x), dim=1)  # (B, K, y', x')
+        for number in range(1, self.turns):
+            answer = torch.softmax(self._logits(turn(x, number)), dim=1)
+            total += turn_back(answer, number)
+        return total.div_(self.turns)
 
     def _logits(self, x: Tensor) -> Tensor:
         # float32 means float32: cuDNN would round convolutions to TF32 unasked, and its benchmark
@@ -153,6 +166,19 @@ def choose_precision(network: nn.Module, device: torch.device, wanted: str, prob
     if wanted == "auto" and not difference <= BF16_TOLERANCE:
         return Precision("float32", difference)
     return Precision("bfloat16", difference)
+
+
+def turn(x: Tensor, number: int) -> Tensor:
+    """One of the eight turned and mirrored versions of maps (B, C, y, x); 0 is as they are."""
+    mirrored = x.flip(-1) if number % 2 else x
+    turned = torch.rot90(mirrored, number // 2, (-2, -1))
+    return turned.contiguous(memory_format=torch.channels_last)
+
+
+def turn_back(x: Tensor, number: int) -> Tensor:
+    """Undo `turn`."""
+    straight = torch.rot90(x, -(number // 2), (-2, -1))
+    return straight.flip(-1) if number % 2 else straight
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:

@@ -92,6 +92,16 @@ def test_every_type_and_stack(dtype, axes, shape):
     assert set(np.unique(small.labels)) <= {1, 2, 3}
 
 
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_turned_tiles_equal_the_turned_whole(padding):
+    data = np.random.default_rng(0).random((170, 131)).astype(np.float32)
+    whole, tiled = (
+        predict(data, network(padding), tile=t, settings=EXACT.replace(turns=8)).probabilities
+        for t in (None, 70)
+    )
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
 def test_not_finite_values_do_not_spread():
     data = np.random.default_rng(0).random((60, 60)).astype(np.float32)
     data[3, 4], data[50, 50] = np.nan, np.inf

@@ -14,6 +14,8 @@ from napari_papernets.engine.runner import (
     fold_batch_norm,
     is_out_of_memory,
     prefetched,
+    turn,
+    turn_back,
 )
 from napari_papernets.networks import UNet
 
@@ -96,6 +98,21 @@ def test_prefetching_keeps_order_and_passes_errors_on():
 )
 def test_what_counts_as_out_of_memory(error, expected):
     assert is_out_of_memory(error) == expected
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_turning_back_undoes_a_turn(number):
+    x = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).float()
+    assert torch.equal(turn_back(turn(x, number), number), x)
+    assert len({turn(x[..., :4], n).flatten().numpy().tobytes() for n in range(8)}) == 8
+
+
+def test_turns_make_the_answer_equivariant(network, windows):
+    """Averaged over all eight, the answer to a turned image is the turned answer."""
+    runner = Runner(network, CPU, turns=8)
+    square = windows[:, :, :32, :32]
+    answer, turned = runner(square), runner(np.ascontiguousarray(np.rot90(square, 1, (-2, -1))))
+    np.testing.assert_allclose(np.rot90(answer, 1, (-2, -1)), turned, atol=1e-5)
 
 
 @pytest.mark.gpu
