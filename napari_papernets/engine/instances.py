@@ -12,7 +12,7 @@ from skimage.segmentation import relabel_sequential, watershed
 from ..core.errors import InputError
 
 SMOOTHING = 1.0  # σ in pixels of the depth whose peaks are objects
-NECK = 0.74  # two peaks are one object if the neck between them has this share of the lower one's depth
+NECK = 0.6  # two peaks are one object if the neck between them has this share of the lower one's depth
 SHALLOW = 0.5  # pixels: depths below this do not tell objects apart
 SURENESS = 0.4  # how far from the threshold to 1 an object's mean probability must be
 FOUR = ndimage.generate_binary_structure(2, 1)
@@ -104,7 +104,7 @@ def split(mask: NDArray[np.bool_], solid: NDArray[Any]) -> NDArray[np.int32]:
 
 
 def join_shallow(basins: NDArray[np.int32], depth: NDArray[np.float32]) -> NDArray[np.int32]:
-    """The new number of each basin, those joined that a neck of at least 3/4 of their depth connects.
+    """The new number of each basin, those joined that a neck of at least `NECK` of their depth connects.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from ..core.events import Event
 
 Prepare = Callable[[Any], Any]
+Observe = Callable[[Event], None]
 
 
 class Job(Protocol):
@@ -73,7 +74,14 @@ class JobAdapter(QObject):
         self._forgotten = False
         self._arrived.connect(self._deliver)
 
-    def start(self, engine: Engine, verb: str, prepare: Prepare | None = None, **arguments: Any) -> None:
+    def start(
+        self,
+        engine: Engine,
+        verb: str,
+        prepare: Prepare | None = None,
+        observe: Observe | None = None,
+        **arguments: Any,
+    ) -> None:
         """Submit a job.
 
         Parameters
@@ -85,9 +93,16 @@ class JobAdapter(QObject):
         prepare : callable, optional
             Called with the result on the door's thread; what it returns is what `returned` brings.
             Work on large arrays belongs here, since it would stop the window.
+        observe : callable, optional
+            Called with every event on the door's thread, before `event` brings it.
         **arguments
             Of the verb.
         """
+
+        def on_event(event: Event) -> None:
+            if observe:
+                observe(event)
+            self._pass_on("event", event)
 
         def on_returned(result: Any) -> None:
             try:
@@ -99,7 +114,7 @@ class JobAdapter(QObject):
 
         self._job = engine.submit(
             verb,
-            on_event=lambda event: self._pass_on("event", event),
+            on_event=on_event,
             on_returned=on_returned,
             on_failed=lambda error: self._pass_on("failed", error),
             on_cancelled=lambda: self._pass_on("cancelled"),

@@ -3,14 +3,13 @@ to stay alive."""
 
 from __future__ import annotations
 
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
-from ..core.events import Event, PlaneDone, TileDone
+from ..core.events import Event
 from ..core.results import Prediction
+from .first_look import FirstLook
 from .outputs import EDITED, PROVENANCE, find_output, is_shown, put_output, update_layer
 from .placement import placement_of
 from .run_plan import RunPlan
@@ -20,16 +19,13 @@ if TYPE_CHECKING:
     import napari.viewer
 
 INTERVAL = 250  # ms between updates: one takes about 40 ms where GL is software
-# Pixels to a side of what is sent to the screen with every update. Up to here the layer keeps its shape
-# to the end, which makes the hand-over of the result cheap; beyond, every update would be too dear.
-LARGEST_LOOK = 4096
 
 
 class LabelSink(QObject):
     """The labels layer of one run.
 
-    Making it shows an empty layer (or empties the one of the last run); then comes any number of
-    `add`, and at the end either `finish` or `abandon`.
+    Making it shows an empty layer (or empties the one of the last run); then, for any number of events,
+    `look.write` and `show`, and at the end either `finish` or `abandon`.
 
     Parameters
     ----------
@@ -39,6 +35,11 @@ class LabelSink(QObject):
         The run.
     interval : int
         Milliseconds between updates of the layer.
+
+    Attributes
+    ----------
+    look : FirstLook
+        What the layer shows until the result comes.
     """
 
     def __init__(
@@ -50,25 +51,21 @@ class LabelSink(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._plan = viewer, plan
-        self._pending: list[TileDone | PlaneDone] = []
+        self._stale = False
         self._timer = QTimer(self)
         self._timer.setInterval(interval)
         self._timer.timeout.connect(self._on_time)
-        # Every step-th pixel is enough for a first look, and quick to draw; the result has them all.
-        self._step = ceil(max(plan.shape[-2:]) / LARGEST_LOOK)
-        look = (*plan.shape[:-2], *(ceil(n / self._step) for n in plan.shape[-2:]))
-        self._array = np.zeros(look, plan.label_type)
-        self._shown, self._placement = plan.place(self._array, self._step)
+        self.look = FirstLook(plan)
+        self._shown, self._placement = plan.place(self.look.array, self.look.step)
         self._before = self._state(find_output(viewer, plan.key))
         self._layer = self._put()
 
-    def add(self, event: Event) -> None:
-        """Take note of a part that is done; it is shown within the interval."""
-        single = self._plan.shape[:-2].count(1) == len(self._plan.shape) - 2
-        if isinstance(event, TileDone) or (isinstance(event, PlaneDone) and not single):
-            self._pending.append(event)
+    def show(self, event: Event) -> None:
+        """Show what `event` has written, within the interval."""
+        if self.look.takes(event):
+            self._stale = True
             if not self._timer.isActive():
-                self._flush()
+                self._refresh()
                 self._timer.start()
 
     def finish(self, result: Prediction) -> napari.layers.Labels:
@@ -113,64 +110,20 @@ class LabelSink(QObject):
         return layer.data, placement_of(layer), layer.metadata.get(PROVENANCE, {})
 
     def _on_time(self) -> None:
-        if self._pending:
-            self._flush()
+        if self._stale:
+            self._refresh()
         else:
             self._timer.stop()
 
     def _stop(self) -> None:
         self._timer.stop()
-        self._pending.clear()
+        self._stale = False
 
-    def _flush(self) -> None:
-        """Write what is pending into the array, then tell napari once."""
-        parts, self._pending = self._pending, []
-        for part in parts:
-            self._write(part)
+    def _refresh(self) -> None:
+        self._stale = False
         if is_shown(self._viewer, self._layer) and self._layer.data is self._shown:
-            # In place and without a setter: nothing enters the undo history.
+            # The data were written in place, without a setter: nothing enters the undo history.
             self._layer.refresh(thumbnail=False, highlight=False, extent=False)
-
-    def _write(self, part: TileDone | PlaneDone) -> None:
-        plan = self._plan
-        index = tuple(i - o for i, o in zip(part.plane, plan.origin[:-2], strict=True))
-        plane = self._array[index]
-        # Numbers too large for the type wrap around until the result comes: this is a first look.
-        labels = part.labels.astype(plan.label_type, copy=False)
-        if isinstance(part, PlaneDone):
-            plane[...] = labels[:: self._step, :: self._step]
-            return
-        starts = part.y[0] - plan.origin[-2], part.x[0] - plan.origin[-1]
-        pairs = [
-            overlap(start, length, size, self._step)
-            for start, length, size in zip(starts, labels.shape, plan.shape[-2:], strict=True)
-        ]
-        plane[pairs[0][0], pairs[1][0]] = labels[pairs[0][1], pairs[1][1]]
-
-
-def overlap(start: int, length: int, size: int, step: int) -> tuple[slice, slice]:
-    """Where a part lands on a grid of every `step`-th pixel, along one axis.
-
-    Parameters
-    ----------
-    start, length : int
-        The part, in pixels of the array; it may reach beyond both ends.
-    size : int
-        Pixels of the array.
-    step : int
-        The grid has the pixels 0, step, 2 · step …
-
-    Returns
-    -------
-    slice, slice
-        Into the grid, and into the part.
-    """
-    low, high = max(start, 0), max(min(start + length, size), 0)
-    first, end = ceil(low / step), ceil(high / step)
-    if end <= first:
-        return slice(0, 0), slice(0, 0)
-    source = first * step - start
-    return slice(first, end), slice(source, source + (end - first - 1) * step + 1, step)
 
 
 def _class_colours(plan: RunPlan) -> dict[str, Any]:

@@ -74,7 +74,13 @@ class Run(QObject):
         self._timer.timeout.connect(self._activity_poll)
         self._timer.start(POLL)
         try:
-            self._job.start(self._engine, "predict", self.plan.prepare, **self.plan.arguments())
+            self._job.start(
+                self._engine,
+                "predict",
+                self.plan.prepare,
+                self._sink.look.write,
+                **self.plan.arguments(),
+            )
         except PapernetsError:
             self.leave()
             raise
@@ -96,7 +102,7 @@ class Run(QObject):
         self._job.forget()
 
     def _on_event(self, event: Event) -> None:
-        self._sink.add(event)
+        self._sink.show(event)
         self.progressed.emit(event)
         self._activity.show_event(event)  # last: napari handles waiting events in there
 

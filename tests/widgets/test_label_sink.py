@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 
 from napari_papernets.core.events import PlaneDone, TileDone
 from napari_papernets.core.settings import PredictSettings
-from napari_papernets.widgets import label_sink
+from napari_papernets.widgets import first_look
 from napari_papernets.widgets.image_layers import block_of
 from napari_papernets.widgets.label_sink import LabelSink
 from napari_papernets.widgets.outputs import PROVENANCE
@@ -42,6 +42,12 @@ def make(qapp):
     return make
 
 
+def add(sink, event):
+    """What a run does with an event, on one thread and the other."""
+    sink.look.write(event)
+    sink.show(event)
+
+
 def tile(y, x, value=1, plane=(), done=1, total=2):
     shape = (y[1] - y[0], x[1] - x[0])
     return TileDone(done, total, plane, y, x, np.full(shape, value, np.uint8))
@@ -52,7 +58,7 @@ def test_tiles_appear_in_place_and_the_result_takes_over(make):
     sink = LabelSink(viewer, plan)
     layer = viewer.layers["image toy"]
     before = layer.data
-    sink.add(tile((0, 20), (0, 50)))
+    add(sink, tile((0, 20), (0, 50)))
     assert layer.data is before
     assert layer.data[:20].all()
     assert not layer.data[20:].any()
@@ -69,10 +75,10 @@ def test_many_tiles_cost_few_refreshes(make, qtbot):
     layer, drawn = viewer.layers["image toy"], []
     layer.events.set_data.connect(lambda _: drawn.append(1))
     for row in range(40):
-        sink.add(tile((row, row + 1), (0, 50)))
+        add(sink, tile((row, row + 1), (0, 50)))
     assert len(drawn) == 1
-    qtbot.waitUntil(lambda: bool(layer.data.all()))
-    assert len(drawn) == 2
+    qtbot.waitUntil(lambda: len(drawn) == 2)
+    assert layer.data.all()
     sink.abandon()
 
 
@@ -85,7 +91,7 @@ def test_a_run_that_ends_early_leaves_things_as_they_were(make):
     first.finish(plan.prepare(prediction(result, note=1)))
     second = LabelSink(viewer, plan)
     assert not viewer.layers["image toy"].data.any()
-    second.add(tile((0, 20), (0, 50)))
+    add(second, tile((0, 20), (0, 50)))
     second.abandon()
     np.testing.assert_array_equal(viewer.layers["image toy"].data, result)
     assert viewer.layers["image toy"].metadata[PROVENANCE]["note"] == 1
@@ -126,7 +132,7 @@ def test_a_layer_deleted_in_mid_run_comes_back_with_the_result(make):
     viewer, plan = make()
     sink = LabelSink(viewer, plan)
     viewer.layers.remove("image toy")
-    sink.add(tile((0, 20), (0, 50)))
+    add(sink, tile((0, 20), (0, 50)))
     sink.finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
     assert viewer.layers["image toy"].data.all()
 
@@ -136,7 +142,7 @@ def test_the_image_may_be_renamed_and_deleted_in_mid_run(make):
     sink = LabelSink(viewer, plan)
     viewer.layers["image"].name = "other"
     viewer.layers.remove("other")
-    sink.add(tile((0, 20), (0, 50)))
+    add(sink, tile((0, 20), (0, 50)))
     sink.finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
     assert viewer.layers["image toy"].data.all()
 
@@ -147,7 +153,7 @@ def test_a_layer_renamed_or_replaced_in_mid_run_breaks_nothing(make):
     layer = viewer.layers["image toy"]
     layer.name = "mine"
     layer.data = np.zeros((4, 4), np.uint8)
-    sink.add(tile((0, 20), (0, 50)))
+    add(sink, tile((0, 20), (0, 50)))
     assert layer.data.shape == (4, 4)
     sink.finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
     assert layer.data.shape == (40, 50)
@@ -157,7 +163,7 @@ def test_a_layer_renamed_or_replaced_in_mid_run_breaks_nothing(make):
 def test_nothing_of_ours_can_be_undone_by_the_user(make):
     viewer, plan = make()
     sink = LabelSink(viewer, plan)
-    sink.add(tile((0, 20), (0, 50)))
+    add(sink, tile((0, 20), (0, 50)))
     layer = viewer.layers["image toy"]
     layer.undo()
     assert layer.data[:20].all()
@@ -179,7 +185,7 @@ def test_one_plane_of_a_stack_shows_at_its_place_only(make):
     _, plan = make(axes="ZYX", viewer=viewer)
     assert plan.planes == ((4,),)
     sink = LabelSink(viewer, plan)
-    sink.add(tile((0, 20), (0, 50), plane=(4,)))
+    add(sink, tile((0, 20), (0, 50), plane=(4,)))
     layer = viewer.layers["image toy plane"]
     assert layer.data.shape == (1, 40, 50)
     assert layer.data[0, :20].all()
@@ -191,7 +197,7 @@ def test_one_plane_of_a_stack_shows_at_its_place_only(make):
 def test_planes_of_a_stack_arrive_one_by_one(make, qtbot):
     viewer, plan = make((3, 40, 50), "ZYX", kind="stack")
     sink = LabelSink(viewer, plan, interval=1)
-    sink.add(PlaneDone((1,), np.full((40, 50), 70_000, np.uint32)))
+    add(sink, PlaneDone((1,), np.full((40, 50), 70_000, np.uint32)))
     layer = viewer.layers["image toy"]
     assert layer.data[1].all()
     assert not layer.data[0].any()
@@ -215,7 +221,7 @@ def test_channels_between_stack_and_plane_are_spanned(make):
     sink = LabelSink(viewer, plan)
     layer = viewer.layers["image toy"]
     assert layer.data.shape == (3, 2, 40, 50)
-    sink.add(tile((0, 20), (0, 50), plane=(1,)))
+    add(sink, tile((0, 20), (0, 50), plane=(1,)))
     assert layer.data[1, :, :20].all()
     layer.data[2, 0, 5, 6] = 9
     assert plan.take_back(layer.data).shape == (3, 40, 50)
@@ -233,14 +239,14 @@ def test_a_tile_lands_where_it_belongs_and_nowhere_else(make_region, data):
     whole = np.zeros((40, 50), int)
     labels = np.arange(1, (y1 - y0) * (x1 - x0) + 1).reshape(y1 - y0, x1 - x0)
     whole[y0:y1, x0:x1] = labels
-    sink._write(TileDone(1, 1, (), (y0, y1), (x0, x1), labels))
+    sink.look.write(TileDone(1, 1, (), (y0, y1), (x0, x1), labels))
     a, b, c, d = plan.region
     np.testing.assert_array_equal(array, whole[a:b, c:d][::step, ::step])
 
 
 @pytest.fixture(params=[1, 2, 3])
 def make_region(make, monkeypatch, request):
-    monkeypatch.setattr(label_sink, "LARGEST_LOOK", ceil(39 / request.param))
+    monkeypatch.setattr(first_look, "LARGEST_LOOK", ceil(39 / request.param))
     viewer, plan = make()
     plan = replace(plan, region=(10, 33, 5, 44))
     sink = LabelSink(viewer, plan)
@@ -248,14 +254,14 @@ def make_region(make, monkeypatch, request):
 
 
 def test_a_large_image_is_shown_coarsely_at_first_and_in_full_at_last(make, monkeypatch):
-    monkeypatch.setattr(label_sink, "LARGEST_LOOK", 16)
+    monkeypatch.setattr(first_look, "LARGEST_LOOK", 16)
     viewer, plan = make(scale=(0.5, 0.25))
     sink = LabelSink(viewer, plan)
     layer, image = viewer.layers["image toy"], viewer.layers["image"]
     assert layer.data.shape == (10, 13)
     np.testing.assert_allclose(layer.data_to_world((-0.5, -0.5)), image.data_to_world((-0.5, -0.5)))
     np.testing.assert_allclose(layer.data_to_world((4.5, 9.5)), image.data_to_world((19.5, 39.5)))
-    sink.add(tile((0, 20), (0, 40)))
+    add(sink, tile((0, 20), (0, 40)))
     assert layer.data[:5, :10].all()
     assert layer.data.sum() == 50
     labels = np.arange(2000).reshape(40, 50)
