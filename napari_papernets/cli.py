@@ -42,6 +42,8 @@ def main() -> None:
 @click.option("--probabilities", is_flag=True, help="Write the probabilities too (float32 TIFF).")
 @click.option("--table", is_flag=True, help="Write measurements of every object (CSV).")
 @click.option("--region", type=IntegerList(), help="Only these pixels: y0,y1,x0,x1.")
+@click.option("--plane", "planes", type=IntegerList(), multiple=True,
+              help="Only this plane of a stack, as in 3 or (time, z) 0,3; may be repeated.")  # fmt: skip
 @settings_options(PredictSettings)
 def predict(
     images: tuple[Path, ...],
@@ -52,6 +54,7 @@ def predict(
     probabilities: bool,
     table: bool,
     region: tuple[int, int, int, int] | None,
+    planes: tuple[tuple[int, ...], ...],
     **options: Any,
 ) -> None:
     """Segment IMAGES (files, or folders of files) and write NAME_labels.tif for each."""
@@ -65,9 +68,19 @@ def predict(
         keep_heap()
         for path in _expand(images):
             image = read_image(path, axes)
-            job = run(image, ref, settings, device=device, probabilities=probabilities, region=region)
+            job = run(
+                image,
+                ref,
+                settings,
+                device=device,
+                probabilities=probabilities,
+                region=region,
+                planes=planes or None,
+            )
             result = drain_with_bar(job, path.name)
-            for written in _write_prediction(result, image, out, path, table):
+            for written in _write_prediction(
+                result, image.part(region, planes or None), out, path, table
+            ):
                 click.echo(written)
 
 

@@ -61,6 +61,21 @@ def test_the_copied_command_repeats_the_result(folder):
     np.testing.assert_array_equal(first, second)
 
 
+def test_chosen_planes_are_repeated_by_the_copied_command(folder):
+    stack = np.random.default_rng(0).integers(0, 255, (2, 5, 40, 50)).astype("u1")
+    tifffile.imwrite("stack.ome.tif", stack, metadata={"axes": "TZYX"})
+    line = "predict stack.ome.tif -m net.safetensors --table --output instances --region 3,40,0,44"
+    result = run(f"{line} --plane 1,4 --plane 0,2 -o first")
+    assert result.exit_code == 0, result.output
+    account = json.loads((folder / "first/stack_provenance.json").read_text())
+    again = CliRunner().invoke(main, [*shlex.split(account["command"])[1:], "-o", "second"])
+    assert again.exit_code == 0, again.output
+    first, second = (tifffile.imread(f"{f}/stack_labels.tif") for f in ("first", "second"))
+    assert first.shape == (2, 37, 44)
+    np.testing.assert_array_equal(first, second)
+    assert (folder / "first/stack_objects.csv").read_text().count("\n") == first.max() + 1
+
+
 def test_a_folder_is_all_its_images(folder):
     (folder / "many").mkdir()
     for name in "ab":

@@ -1,12 +1,12 @@
-"""Train the bundled `nuclei` model with the project's own verb, and repeat it exactly.
+"""Train the bundled `nuclei` model with the project's own verb.
 
     python benchmarks/nuclei/train.py --steps 3300 --folder build/nuclei-1
     python benchmarks/nuclei/train.py --steps 1800 --folder build/nuclei-2 \\
         --base build/nuclei-1/nuclei.safetensors --learning-rate 1e-3
 
 Two thirds of the images are seen (see data.py); `evaluate.py` judges on the others and writes the model
-into the package. Interrupt it at will: --resume goes on from the last checkpoint. README.md tells how the
-shipped file came about.
+into the package. Interrupt it at will: --resume goes on from the last checkpoint. README.md tells how
+the shipped file came about.
 """
 
 from __future__ import annotations

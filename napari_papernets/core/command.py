@@ -24,13 +24,15 @@ def command_line(
     inputs : sequence of str
         Positional arguments.
     options : mapping
-        Further options by name; None and False are left out, True is a flag.
+        Further options by name; None is left out, True is a flag, a list of lists is repeated.
     settings : Settings
         Those that differ from their defaults become options.
     """
     words = ["papernets", verb, *inputs]
     for name, value in {**options, **settings.changed()}.items():
-        words += _option(name, value)
+        repeated = isinstance(value, tuple | list) and value and isinstance(value[0], tuple | list)
+        for single in value if repeated else (value,):
+            words += _option(name, single)
     return shlex.join(words)
 
 

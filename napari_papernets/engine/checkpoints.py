@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, optim
@@ -94,13 +95,13 @@ def check_resumable(state: State, settings: TuneSettings, fingerprint: str) -> N
             mend = f"the checkpoint was made with {before.get(name)!r}; keep it, or resume=False"
             raise InputError(name, repr(now[name]), mend)
     if state.facts["fingerprint"] != fingerprint:
-        mend = "the checkpoint was made from other images or annotations; start anew with resume=False"
+        mend = "it was made from other images, annotations or shares; start anew with resume=False"
         raise InputError("resume", "other data", mend)
 
 
-def fingerprint_of(planes: Sequence[Plane]) -> str:
-    """Checksum of pixels and annotations, in hexadecimal."""
-    checksum = 0
+def fingerprint_of(planes: Sequence[Plane], chances: NDArray[np.float64]) -> str:
+    """Checksum of pixels, annotations and how often each plane is drawn, in hexadecimal."""
+    checksum = zlib.crc32(chances.tobytes())
     for plane in planes:
         for array in (plane.pixels, plane.annotation):
             checksum = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, checksum)

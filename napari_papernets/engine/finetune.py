@@ -148,14 +148,15 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         request.class_names,
         state,
     )
-    fingerprint = fingerprint_of(planes)
+    chances = chances_of(planes, request.shares, len(request.images))
+    fingerprint = fingerprint_of(planes, chances)
     if state is not None:
         check_resumable(state, settings, fingerprint)
     planes = hold_out(planes, settings.held_out, settings.seed)
     training = Training(
         start.network,
         planes,
-        chances_of(planes, request.shares, len(request.images)),
+        chances,
         pose_problem(planes, start.spec, settings),
         device,
         settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device)),

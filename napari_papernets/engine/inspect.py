@@ -12,10 +12,11 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.events import Event, Started
 from ..core.image import ImageBlock
+from ..core.model import ModelSpec
 from ..core.results import LevelMaps
 from ..core.settings import PredictSettings
 from ..core.tiles import Region, Tile, plan_tiles
-from ..networks import UNet
+from ..networks import UNet, build
 from .device import pick_device
 from .models import ModelLike, load_model
 from .provenance import versions
@@ -34,6 +35,7 @@ def inspect(
     device: str = "auto",
     region: Region | None = None,
     plane: tuple[int, ...] = (),
+    random_weights: bool = False,
 ) -> Generator[Event, None, LevelMaps]:
     """Feature maps of every level for a region of one plane, in float32.
 
@@ -51,6 +53,9 @@ def inspect(
         Pixels to look at; all by default.
     plane : tuple of int
         Index along the stack axes.
+    random_weights : bool
+        The control: the same network with freshly drawn weights (seed 0). What looks alike in both
+        was not learnt.
 
     Yields
     ------
@@ -78,7 +83,8 @@ def inspect(
     _check_memory(tile, loaded.spec.values_per_pixel)
     yield Started(1, "tile", "one pass over the region")
     target = pick_device(device)
-    maps = _run(loaded.network, source.read(tile.y.read, tile.x.read), target)
+    network = _untrained(loaded.spec) if random_weights else loaded.network
+    maps = _run(network, source.read(tile.y.read, tile.x.read), target)
     cropped: dict[str, NDArray[np.float32]] = {}
     boxes: dict[str, Box] = {}
     for name, level in maps.items():
@@ -87,7 +93,8 @@ def inspect(
         boxes[name] = (y0, y1, x0, x1)
     facts = dict(
         verb="inspect", model=loaded.spec.name, weights_sha256=loaded.sha256, plane=list(plane),
-        region=list(region) if region else None, zoom=zoom, device=str(target), versions=versions(),
+        region=list(region) if region else None, zoom=zoom,
+        random_weights=random_weights, device=str(target), versions=versions(),
     )  # fmt: skip
     return LevelMaps(cropped, boxes, facts)
 
@@ -141,6 +148,15 @@ def _check_memory(tile: Tile, values_per_pixel: float) -> None:
     if needed > MAX_GIGABYTES:
         mend = "zoom in so that fewer pixels are in view"
         raise InputError("region", f"{height}×{width} pixels ({needed:.1f} GB of maps)", mend)
+
+
+def _untrained(spec: ModelSpec) -> UNet:
+    """The described network before any training, the same at every call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build(spec).eval()
+    assert isinstance(network, UNet)
+    return network
 
 
 @torch.inference_mode()

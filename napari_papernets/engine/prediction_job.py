@@ -25,7 +25,7 @@ from .tiling import PlaneSource, TileLoop, open_source
 
 CPU_MEMORY = 0.85  # GB: larger windows gain nothing on a CPU
 GPU_SHARE = 0.6
-PROBE = 256  # side in pixels of the window on which precisions are compared
+PROBE = 128  # side in pixels of the window on which precisions are compared
 
 
 @dataclass(eq=False)
@@ -39,6 +39,7 @@ class PredictionJob:
     precision: Precision
     loop: TileLoop
     region: Region | None = None
+    planes: tuple[tuple[int, ...], ...] | None = None
     zoom: float = 1.0
     notices: list[Notice] = field(default_factory=list)
 
@@ -74,6 +75,7 @@ class PredictionJob:
         return dict(
             zoom=self.zoom,
             region=self.region,
+            planes=self.planes,
             channels=self.channels,
             tiles=dict(
                 shape=plan.shape,

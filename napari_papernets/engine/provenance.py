@@ -49,6 +49,7 @@ def prediction_provenance(
         axes=image.axes,
         device=None if facts["device_asked"] == "auto" else facts["device_asked"],
         region=facts["region"],
+        plane=facts["planes"] if image.stack_axes else None,
     )
     command = command_line("predict", [image.source or f"{image.name}.tif"], options, resolved)
     account = dict(

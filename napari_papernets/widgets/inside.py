@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from ..core.results import LevelMaps
 from .editors import CalmComboBox
@@ -27,6 +27,10 @@ SAMPLES = 50_000  # values that the contrast is judged by
 LOOK_HELP = (
     "Run the network once on what is in view and show the feature maps of one of its levels over the "
     "image. The slider below the canvas goes through the maps."
+)
+CONTROL_HELP = (
+    "The control: look inside the same network before any training. What looks alike with and without "
+    "was not learnt."
 )
 LEVEL_HELP = (
     "A level of the network, and how many maps it has. contract 0 is the first level, bottom the "
@@ -122,6 +126,9 @@ class LookInside(QWidget):
         self.combo.setPlaceholderText("press Look inside")
         rows = aligned_rows()
         add_row(rows, "Level", self.combo, LEVEL_HELP)
+        self.control = QCheckBox("Random weights")
+        self.control.setToolTip(f"<p>{CONTROL_HELP}</p>")
+        rows.addRow("", self.control)
         self.setLayout(rows)
 
     def look(
@@ -142,6 +149,7 @@ class LookInside(QWidget):
             engine, "inspect", prepare_levels,
             image=plan.image, model=plan.model, settings=settings, device=plan.device,
             region=plan.region, plane=plan.planes[0] if plan.planes else (),
+            random_weights=self.control.isChecked(),
         )  # fmt: skip
         self.told.emit("Looking inside…")
 
@@ -174,7 +182,8 @@ class LookInside(QWidget):
         level, plan = self._levels[self.combo.currentIndex()], self._plan
         assert plan is not None
         show_level(self._viewer, plan, level, self._key, self._provenance)
-        self.told.emit(level.account)
+        untrained = "Random weights, " if self._provenance.get("random_weights") else ""
+        self.told.emit(untrained + level.account)
 
 
 def show_level(

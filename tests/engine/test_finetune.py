@@ -176,6 +176,8 @@ def test_resume_refuses_other_settings_other_data_and_damage(tmp_path: Path) -> 
         train([image], [ids], tmp_path, TINY.replace(learning_rate=0.5), resume=True)
     with pytest.raises(InputError, match="other data"):
         train([image], [ids[::-1]], tmp_path, resume=True)
+    with pytest.raises(InputError, match="other data"):
+        train([image, image], [ids, ids], tmp_path, resume=True)
     with pytest.raises(InputError, match="no checkpoint"):
         train([image], [ids], tmp_path, name="another", resume=True)
     path = tmp_path / "tuned.checkpoint"

@@ -55,6 +55,19 @@ def test_levels_halve():
     }  # fmt: skip
 
 
+def test_the_control_is_another_network_and_always_the_same():
+    torch.manual_seed(5)
+    network = UNet(1, 2, width=4, depth=2, padding="same")
+    looks = [
+        drain(inspect(landmark((64, 64), (32, 32)), network, random_weights=random))
+        for random in (False, True, True)
+    ]
+    trained, control, again = (look.maps["bottom"] for look in looks)
+    assert not np.array_equal(trained, control)
+    np.testing.assert_array_equal(control, again)
+    assert [look.provenance["random_weights"] for look in looks] == [False, True, True]
+
+
 def test_too_large_a_region_is_refused():
     network = UNet(1, 2, width=64, depth=2, padding="same")
     with pytest.raises(InputError, match="zoom in"):

@@ -18,6 +18,7 @@ from napari_papernets.core.model import Normalisation
 from napari_papernets.core.settings import PredictSettings
 from napari_papernets.core.tiles import plan_tiles
 from napari_papernets.engine import prediction_job
+from napari_papernets.engine.predict import classes_of
 from napari_papernets.engine.predict import predict as job
 from napari_papernets.engine.runner import Runner
 from napari_papernets.engine.tiling import TileLoop, open_source
@@ -100,6 +101,12 @@ def test_turned_tiles_equal_the_turned_whole(padding):
         for t in (None, 70)
     )
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_classes_are_those_of_argmax(classes):
+    block = np.random.default_rng(0).integers(0, 4, (classes, 40, 50)).astype(np.float32)  # with ties
+    np.testing.assert_array_equal(classes_of(block), block.argmax(0) + 1)
 
 
 def test_not_finite_values_do_not_spread():
