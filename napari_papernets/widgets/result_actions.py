@@ -208,4 +208,5 @@ def _look_at(
         world = layer.data_to_world([float(v) for v in place])
         for dim, value in enumerate(world[:-2]):
             viewer.dims.set_point(viewer.dims.ndim - layer.ndim + dim, value)
-        viewer.camera.center = (0.0, *world[-2:])
+        # napari 0.9 moved the camera from the viewer to its scene.
+        getattr(viewer, "scene", viewer).camera.center = (0.0, *world[-2:])
