@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Generic, TypeVar
 
-from qtpy.QtCore import Signal
-from qtpy.QtGui import QIcon
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -135,7 +135,9 @@ def align_labels(panel: QWidget) -> None:
 def _folded(rows: QFormLayout) -> QCollapsible:
     # The icons of QCollapsible are drawn once in the colour of the palette, which napari's themes do not
     # set: an arrow in the text follows the theme.
-    nothing = QIcon()
+    pixel = QPixmap(1, 1)  # PySide6 takes an empty icon for none at all
+    pixel.fill(Qt.GlobalColor.transparent)
+    nothing = QIcon(pixel)
     folded = QCollapsible("▸ Advanced", None, nothing, nothing)
     folded.setDuration(0)
     button = folded.toggleButton()
