@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import (
     QApplication,
@@ -13,10 +13,10 @@ from qtpy.QtWidgets import (
     QPlainTextEdit,
     QPushButton,
     QVBoxLayout,
-    QWidget,
 )
 
 from ..core.errors import PapernetsError
+from .docked_panel import DockedPanel
 from .engine_access import EngineHold
 from .job_adapter import Engine
 
@@ -30,7 +30,7 @@ HELP = (
 )
 
 
-class EnginePanel(QWidget):
+class EnginePanel(DockedPanel):
     """Shows the state and the log of the engine process.
 
     Parameters
@@ -45,7 +45,6 @@ class EnginePanel(QWidget):
         super().__init__()
         self.setObjectName("papernets-engine")
         self._hold = EngineHold(engine)
-        self._docked = False
         self.log = QPlainTextEdit(readOnly=True)
         self.log.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
@@ -81,16 +80,6 @@ class EnginePanel(QWidget):
     def hideEvent(self, event: Any) -> None:
         self._timer.stop()
         super().hideEvent(event)
-
-    def event(self, event: QEvent) -> bool:
-        """Notice when the dock lets go of the panel: napari then neither closes nor deletes it."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._docked = True
-            elif self._docked:
-                self._docked = False
-                self.shut_down()
-        return super().event(event)
 
     def _start(self) -> None:
         try:

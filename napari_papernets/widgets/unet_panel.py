@@ -6,12 +6,13 @@ import functools
 import typing
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QCheckBox, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QApplication, QCheckBox
 
 from ..core.errors import InputError, ModelError, PapernetsError
 from ..core.settings import Device, PredictSettings
 from .closer_look import CloserLook
+from .docked_panel import DockedPanel
 from .editors import CalmComboBox
 from .engine_access import EngineHold
 from .image_picker import ImagePicker
@@ -41,7 +42,7 @@ PROBABILITY_HELP = (
 )
 
 
-class UNetPanel(QWidget):
+class UNetPanel(DockedPanel):
     """Segments images with a U-Net.
 
     Parameters
@@ -66,7 +67,6 @@ class UNetPanel(QWidget):
         super().__init__()
         self.setObjectName("papernets-unet")
         self._viewer, self._hold = napari_viewer, EngineHold(engine)
-        self._docked = False
         self.image = ImagePicker(napari_viewer)
         self.model = ModelPicker()
         self.form = SettingsForm(PredictSettings, basic=BASIC, leave_out=("channels",), starts=STARTS)
@@ -118,16 +118,6 @@ class UNetPanel(QWidget):
         self.control.leave()
         self.closer.inside.leave()
         self._hold.release()
-
-    def event(self, event: QEvent) -> bool:
-        """Notice when the dock lets go of the panel: napari then neither closes nor deletes it."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._docked = True
-            elif self._docked:
-                self._docked = False
-                self.shut_down()
-        return super().event(event)
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
