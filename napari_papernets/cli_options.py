@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .core.settings import FieldInfo, Settings
+from .core.fields import FieldInfo, Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

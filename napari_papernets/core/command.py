@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .settings import Settings
+from .fields import Settings
 
 
 def command_line(

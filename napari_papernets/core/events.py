@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .annotation import View
 from .image import Range
+from .model import ModelRef
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,95 @@ class Notice:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-Event = Started | TileDone | PlaneDone | Step | EpochDone | Checkpoint | Notice
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What the model in training says of the part of the image that the person looks at.
+
+    Attributes
+    ----------
+    view : View
+        The part.
+    labels : ndarray of uint8, shape (h, w)
+        The most probable class of each pixel, 1…K.
+    uncertainty : ndarray of uint8, shape (h, w)
+        0 where one class is certain, 255 where the two best are equally probable.
+    source : {"quick", "trained"}
+        A head on frozen features, or the network after some steps of training.
+    step : int
+        Steps of training so far.
+    patch : int
+        Number of the newest patch of annotation that it knows.
+    """
+
+    view: View
+    labels: NDArray[Any]
+    uncertainty: NDArray[Any]
+    source: Literal["quick", "trained"]
+    step: int
+    patch: int
+
+
+@dataclass(frozen=True)
+class Version:
+    """A round of training came to an end, and what it made was written.
+
+    Attributes
+    ----------
+    model : ModelRef
+        The model file.
+    patch : int
+        Number of the newest patch of annotation that it learnt from.
+    step : int
+        Steps of training so far.
+    score : float or None
+        Mean IoU on annotation that it did not learn from; None without any.
+    before : float or None
+        The score of the model before this round on the same annotation.
+    source : {"quick", "trained"}
+        As in `Preview`.
+    reason : str
+        Why the round ended.
+    """
+
+    model: ModelRef
+    patch: int
+    step: int
+    score: float | None
+    before: float | None
+    source: Literal["quick", "trained"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Resting:
+    """A live training waits for new annotation; `reason` is one line for the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Idle:
+    """The generator has nothing to do: who drives it may wait so many seconds for something to send.
+
+    It stays between the generator and its driver, and is shown to nobody.
+    """
+
+    seconds: float
+
+
+Event = (
+    Started
+    | TileDone
+    | PlaneDone
+    | Step
+    | EpochDone
+    | Checkpoint
+    | Notice
+    | Preview
+    | Version
+    | Resting
+    | Idle
+)
 
 
 def smallest_label_type(highest: int) -> np.dtype[Any]:

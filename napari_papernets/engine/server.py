@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..core.errors import InputError, PapernetsError
+from ..core.events import Idle
 from .failures import readable
 from .messages import (
     Block,
@@ -137,13 +138,21 @@ class Server:
         value = None
         try:
             while not self._stopping(run.job):
-                self._line.send(Happened(run.job, generator.send(value)))
+                event = generator.send(value)
+                if isinstance(event, Idle):
+                    self._wait_for_value(run.job, event.seconds)
+                else:
+                    self._line.send(Happened(run.job, event))
                 value = self._values.popleft() if self._values else None
         except StopIteration as end:
             return Returned(run.job, end.value)
         finally:
             generator.close()
         return Cancelled(run.job)
+
+    def _wait_for_value(self, job: int, seconds: float) -> None:
+        with self._news:
+            self._news.wait_for(lambda: bool(self._values) or self._stopping(job), seconds)
 
     def _fetch(self, key: int, index: Index) -> NDArray[Any]:
         """A block of an array that stayed in the viewer's process."""

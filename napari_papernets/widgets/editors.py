@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..core.settings import FieldInfo
+from ..core.fields import FieldInfo
 
 LARGEST_INT = 2**31 - 1
 DECIMALS = 6

@@ -10,7 +10,7 @@ from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from ..core.settings import FieldInfo, Settings
+from ..core.fields import FieldInfo, Settings
 from .editors import Editor, make_editor
 
 S = TypeVar("S", bound=Settings)

@@ -1,0 +1,50 @@
+"""What a person does while a training runs, as values that can be sent into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from .tiles import Region
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """The annotation as it is now in a rectangle of one plane; what was there before is replaced.
+
+    Attributes
+    ----------
+    image : int
+        Number of the image in the job or session, from 0.
+    plane : tuple of int
+        Index along the stack axes of that image.
+    y, x : int
+        Upper left pixel.
+    labels : ndarray of unsigned integers, shape (h, w)
+        0 is not annotated (or erased), 1…K the class.
+    number : int
+        Running number in its session, from 1: events name the newest one that they know of.
+    """
+
+    image: int
+    plane: tuple[int, ...]
+    y: int
+    x: int
+    labels: NDArray[Any]
+    number: int
+
+
+@dataclass(frozen=True)
+class View:
+    """What the person looks at: `region` (y0, y1, x0, x1) of one plane of the image of that number."""
+
+    image: int
+    plane: tuple[int, ...]
+    region: Region
+
+
+Wish = Literal["train", "rest", "keep", "stop"]
+"""What can be asked of a live training: "train" now, "rest" until asked again, "keep" a version now,
+"stop" (keep a version and end)."""
