@@ -18,7 +18,7 @@ SPEC_VERSION = 1
 # usually background, is sky blue.
 PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
 
-Task = Literal["semantic", "instances"]
+Task = Literal["semantic", "instances", "features"]
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,9 @@ class ModelSpec:
         Valid input sizes and context.
     normalisation : Normalisation
         How grey values are brought to 0…1.
-    task : {"semantic", "instances"}
-        What ``predict`` returns as labels.
+    task : {"semantic", "instances", "features"}
+        What ``predict`` returns as labels; a model of "features" has no classes yet and is a start for
+        training only.
     encoding : {"border", "ridge", ""}
         How objects were turned into classes for training ("instances" only).
     grey_to_colour : bool

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .model import ModelRef
@@ -68,3 +69,32 @@ class Tuned:
     model: ModelRef
     history: tuple[Mapping[str, Any], ...]
     provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class AugmentedCrop:
+    """Answer of ``preview``: one crop as a training would see it.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (C, H, W)
+        Grey values after normalisation, deformation and change, about 0…1.
+    grid : ndarray of bool, shape (H, W)
+        Lines that were straight, 16 pixels apart, before the deformation.
+    classes : ndarray of int64, shape (h, w)
+        Target; -1 where it is unknown. Smaller than the image for an unpadded network, whose output
+        belongs to the middle of its input.
+    weights : ndarray of float32, shape (h, w)
+        The weight map w(x); 0 where the target is unknown.
+    class_names : tuple of str
+        Names of the classes from 0.
+    class_weights : ndarray of float32, shape (K,)
+        What each class contributes to w(x).
+    """
+
+    image: NDArray[np.float32]
+    grid: NDArray[np.bool_]
+    classes: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    class_names: tuple[str, ...]
+    class_weights: NDArray[np.float32]

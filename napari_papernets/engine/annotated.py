@@ -177,7 +177,7 @@ def hold_out(planes: Sequence[Plane], share: float, seed: int) -> list[Plane]:
     """Keep a share of the annotation from training: whole images, else whole objects or strokes.
 
     Images are held out where the share makes at least one of them; otherwise connected components,
-    of which every class keeps at least one for training. Nothing is where that is impossible.
+    the share of those of each class, rounded down.
     """
     images = sorted({p.image for p in planes})
     rng = keyed_generator(seed, PURPOSE_HOLD_OUT)
@@ -193,9 +193,6 @@ def hold_out(planes: Sequence[Plane], share: float, seed: int) -> list[Plane]:
 def _planes_of(
     number: int, image: ImageBlock, annotation: Any, kind: str, spec: ModelSpec
 ) -> list[Plane]:
-    channels = spec.pick_channels(image)
-    distinct = sorted(set(channels))
-    order = tuple(distinct.index(c) for c in channels)
     found = []
     for index in image.planes():
         values = np.asarray(annotation[index])
@@ -204,12 +201,27 @@ def _planes_of(
             raise InputError(f"annotation of {image.name}", int(values.min()), mend)
         if not values.any() and (kind == "strokes" or (kind == "instances" and index)):
             continue
-        low, high = normalisation_range(image, index, distinct, spec.normalisation)
-        meant = number_objects(values) if kind == "instances" else classes_of(values, kind)
-        pixels = np.array(image.read(index, channels=distinct))
-        unheld = np.zeros(image.plane_shape, bool)
-        found.append(Plane(number, index, pixels, order, low, high, meant, kind, unheld))
+        found.append(make_plane(number, image, index, values, kind, spec))
     return found
+
+
+def make_plane(
+    number: int,
+    image: ImageBlock,
+    index: tuple[int, ...],
+    values: NDArray[Any],
+    kind: str,
+    spec: ModelSpec,
+) -> Plane:
+    """One plane with its annotation, nothing of it held out; the pixels are read and copied."""
+    channels = spec.pick_channels(image)
+    distinct = sorted(set(channels))
+    order = tuple(distinct.index(c) for c in channels)
+    low, high = normalisation_range(image, index, distinct, spec.normalisation)
+    meant = number_objects(values) if kind == "instances" else classes_of(values, kind)
+    pixels = np.array(image.read(index, channels=distinct))
+    unheld = np.zeros(image.plane_shape, bool)
+    return Plane(number, index, pixels, order, low, high, meant, kind, unheld)
 
 
 def _some(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -234,7 +246,7 @@ def _hold_out_components(planes: Sequence[Plane], share: float, rng: np.random.G
     parts = [plane.components for plane in planes]
     held = [np.zeros(plane.shape, bool) for plane in planes]
     for pieces in _pieces_by_class(planes, parts).values():
-        count = min(max(round(share * len(pieces)), share > 0), len(pieces) - 1)
+        count = int(share * len(pieces))  # of few none: each is worth more to training
         for chosen in rng.permutation(len(pieces))[:count]:
             plane, group, number = pieces[chosen]
             held[plane] |= _piece(parts[plane][group], number, dense)

@@ -22,12 +22,14 @@ from ..core.model import ModelRef, ModelSpec
 from ..core.results import Tuned
 from ..core.settings import TuneSettings
 from ..model_files import SUFFIX, user_folder
+from ..networks import HypercolumnUNet
 from .annotated import Plane, hold_out
 from .checkpoints import check_resumable, checkpoint_path, fingerprint_of, read_state
 from .crops import pose_problem
 from .device import fast_bf16, pick_device
 from .metrics import estimate_diameter
 from .provenance import versions
+from .quick import fit_to_planes
 from .starts import SCRATCH, Start, prepare
 from .training import Training
 from .weights import save_weights
@@ -153,13 +155,16 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     if state is not None:
         check_resumable(state, settings, fingerprint)
     planes = hold_out(planes, settings.held_out, settings.seed)
+    bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device))
+    if start.fits_head and state is None and isinstance(start.network, HypercolumnUNet):
+        fit_to_planes(start.network.to(device), planes, device, bf16)
     training = Training(
         start.network,
         planes,
         chances,
         pose_problem(planes, start.spec, settings),
         device,
-        settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device)),
+        bf16,
         start.fresh,
         path,
         dict(spec=start.spec.to_dict(), fresh=start.fresh, fingerprint=fingerprint),

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.events import Event, Started
 from ..core.image import ImageBlock
+from ..core.results import AugmentedCrop
 from ..core.settings import TuneSettings
 from .annotated import annotated_classes, read_planes
 from .augment import Field
-from .crops import Crop, draw_crop, pose_problem
+from .crops import Crop, Problem, draw_crop, pose_problem
 from .starts import object_classes, scratch_spec
 
 GRID_STEP = 16  # pixels of the image between lines of the drawn grid
 
 
-@dataclass(frozen=True, eq=False)
-class AugmentedCrop:
-    """One crop as a training would see it.
+def preview(
+    image: ImageBlock, annotation: Any, settings: TuneSettings | None = None, number: int = 0
+) -> Generator[Event, None, AugmentedCrop]:
+    """`preview_augmentation` as a verb.
 
-    Attributes
-    ----------
-    image : ndarray of float32, shape (C, H, W)
-        Grey values after normalisation, deformation and change, about 0…1.
-    grid : ndarray of bool, shape (H, W)
-        Lines that were straight, 16 pixels apart, before the deformation.
-    classes : ndarray of int64, shape (h, w)
-        Target; -1 where it is unknown. Smaller than the image for an unpadded network.
-    weights : ndarray of float32, shape (h, w)
-        The weight map w(x).
-    class_names : tuple of str
-        Names of the classes from 0.
+    Yields
+    ------
+    Event
+        Started.
     """
-
-    image: NDArray[np.float32]
-    grid: NDArray[np.bool_]
-    classes: NDArray[np.int64]
-    weights: NDArray[np.float32]
-    class_names: tuple[str, ...]
+    yield Started(1, "step", "one crop as a training would see it")
+    return preview_augmentation(image, annotation, settings, number)
 
 
 def preview_augmentation(
@@ -72,7 +63,7 @@ def preview_augmentation(
         names = tuple(f"class {i + 1}" for i in range(annotated_classes(planes)[-1] + 1))
     problem = pose_problem(planes, scratch_spec([image], settings, "preview", names), settings)
     crop = draw_crop(planes, np.full(len(planes), 1 / len(planes)), problem, number, 0)
-    return _shown(crop, names)
+    return _shown(crop, names, problem)
 
 
 def deformed_grid(field: Field, step: int = GRID_STEP) -> NDArray[np.bool_]:
@@ -80,11 +71,12 @@ def deformed_grid(field: Field, step: int = GRID_STEP) -> NDArray[np.bool_]:
     return ((field.y % step) < 1) | ((field.x % step) < 1)
 
 
-def _shown(crop: Crop, names: tuple[str, ...]) -> AugmentedCrop:
+def _shown(crop: Crop, names: tuple[str, ...], problem: Problem) -> AugmentedCrop:
     return AugmentedCrop(
         crop.image.numpy(),
         deformed_grid(crop.field),
         crop.classes.numpy(),
         crop.weights.numpy(),
         names,
+        problem.class_weights,
     )

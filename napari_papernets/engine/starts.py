@@ -13,11 +13,11 @@ from torch import nn
 from ..core.errors import InputError, ModelError
 from ..core.events import Notice
 from ..core.image import ImageBlock
-from ..core.model import ModelRef, ModelSpec, Normalisation, class_infos
+from ..core.model import ClassInfo, ModelRef, ModelSpec, Normalisation, class_infos
 from ..core.settings import TuneSettings
 from ..model_files import find_model
-from ..networks import UNet, build
-from ..networks.build import unet_spec
+from ..networks import HypercolumnUNet, UNet, build
+from ..networks.build import hypercolumn_spec, unet_spec
 from .annotated import Plane, annotated_classes, read_planes
 from .checkpoints import State
 from .targets import BORDER_CLASSES, RIDGE_CLASSES
@@ -29,12 +29,16 @@ DROPOUT = 0.5  # the paper's; with batch normalisation there is none
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Where a training starts: network, its description, and what was decided about it."""
+    """Where a training starts: network, its description, and what was decided about it.
+
+    `fits_head`: the last layer is to be fitted to the annotation before the first step.
+    """
 
     spec: ModelSpec
     network: nn.Module
     fresh: bool
     notices: tuple[Notice, ...] = ()
+    fits_head: bool = False
 
 
 def prepare(
@@ -59,10 +63,49 @@ def prepare(
     names = name_classes(planes, settings, class_names, base)
     if base is None:
         spec = replace(feed, classes=class_infos(names or object_classes(settings.encoding)))
-        start = Start(spec, _draw(spec, settings.seed), fresh=True)
+        network = _draw(spec, settings.seed)
+        fits = isinstance(network, HypercolumnUNet)
+        start = Start(spec, network, fresh=True, fits_head=fits)
     else:
         start = continue_from(base, names, settings, name)
     return replace(start, notices=start.notices + _gap_notices(planes, settings)), planes
+
+
+def live_start(
+    images: Sequence[ImageBlock],
+    model: str | Path | ModelRef,
+    settings: TuneSettings,
+    name: str,
+    classes: Sequence[ClassInfo],
+) -> Start:
+    """Where a live training starts: a network with a last layer on hypercolumns, for these classes.
+
+    Raises
+    ------
+    InputError
+        If there is no image.
+    ModelError
+        If the model is no padded U-Net, or does not take the images.
+    """
+    if not images:
+        raise InputError("images", "none", "give at least one image")
+    base = None if model == SCRATCH else find_model(model)
+    if base is None:
+        plain = settings.replace(kind="strokes", padding="same")
+        spec = replace(scratch_spec(images, plain, name, ()), classes=tuple(classes))
+        return Start(spec, _draw(spec, settings.seed), fresh=True, fits_head=True)
+    for image in images:
+        base.spec.pick_channels(image)
+    network = load_weights(base)
+    names = [c.name for c in classes]
+    same = [c.name for c in base.spec.classes] == names and base.spec.task == "semantic"
+    if same and isinstance(network, HypercolumnUNet):
+        return Start(replace(base.spec, name=name, classes=tuple(classes)), network, False)
+    start = _with_new_head(base, network, names, settings.replace(kind="strokes"), name)
+    if not start.fits_head:
+        mend = "choose a padded U-Net (its size must not shrink), or start from scratch"
+        raise ModelError("model", f"{base.name!r}, which is unpadded", mend)
+    return replace(start, spec=replace(start.spec, classes=tuple(classes)))
 
 
 def continue_from(
@@ -95,14 +138,23 @@ def _with_new_head(
     """The body of a network under a freshly drawn last layer for other classes."""
     task, encoding = _task(settings)
     spec = replace(base.spec, name=name, classes=class_infos(names), task=task, encoding=encoding)
+    options = spec.options
+    if task == "semantic" and spec.architecture == "unet" and options["padding"] == "same":
+        kept = {k: v for k, v in options.items() if k != "padding"}
+        spec = replace(spec, architecture="hypercolumn_unet", options=kept)
     fresh = _draw(spec, settings.seed)
     body = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
     fresh.load_state_dict(body, strict=False)
+    if isinstance(network, HypercolumnUNet) and isinstance(fresh, HypercolumnUNet):
+        fresh.head.scales.copy_(network.head.scales)
+    fits = isinstance(fresh, HypercolumnUNet)
+    if base.spec.task == "features":
+        return Start(spec, fresh, False, fits_head=fits)
     message = (
         f"Model {base.name!r} has {len(base.spec.classes)} classes for {base.spec.task} labels; its "
         f"last layer is replaced by a new one for {len(names)}"
     )
-    return Start(spec, fresh, False, (Notice(message, dict(new_head=len(names))),))
+    return Start(spec, fresh, False, (Notice(message, dict(new_head=len(names))),), fits_head=fits)
 
 
 def _draw(spec: ModelSpec, seed: int) -> nn.Module:
@@ -167,6 +219,16 @@ def scratch_spec(
     colour = any(i.axes[-1] == "C" and i.channels in (3, 4) for i in images)
     channels = 3 if colour else max(i.channels for i in images)
     task, encoding = _task(settings)
+    if settings.kind == "strokes" and settings.padding == "same":
+        return hypercolumn_spec(
+            name,
+            channels,
+            class_infos(classes),
+            width=settings.width,
+            depth=settings.depth,
+            norm=settings.norm,
+            normalisation=Normalisation(joint=colour or channels == 1),
+        )
     return unet_spec(
         name,
         channels,

@@ -82,13 +82,9 @@ class Training:
         identity: dict[str, Any],
     ) -> None:
         self.network = network.to(device, memory_format=torch.channels_last)
-        self.problem, self.device, self.bf16, self.fresh = problem, device, bf16, fresh
+        self.device, self.bf16, self.fresh = device, bf16, fresh
         self.path, self.identity = path, identity
         self.settings: TuneSettings = problem.settings
-        seen = [len(p.centres(self.settings.seed)) > 0 for p in planes]
-        self.planes = [p for p, there in zip(planes, seen, strict=True) if there]
-        self.chances = chances[seen] / chances[seen].sum()
-        self.judged = judged_crops(planes, problem)
         self.optimiser = make_optimiser(trained_parameters(network, self.settings), self.settings)
         self.step, self.judged_step, self.best_score, self.best_step = 0, -1, -1.0, 0
         self.best: dict[str, Tensor] = {}
@@ -98,6 +94,17 @@ class Training:
         self.stopped = ""
         self.started, self.seconds_before = time.monotonic(), 0.0
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops")
+        self.learn_from(planes, chances, problem)
+
+    def learn_from(
+        self, planes: Sequence[Plane], chances: NDArray[np.float64], problem: Problem
+    ) -> None:
+        """Take up annotation: at the start, and where some was added or erased since."""
+        seen = [len(p.centres(problem.settings.seed)) > 0 for p in planes]
+        self.problem = problem
+        self.planes = [p for p, there in zip(planes, seen, strict=True) if there]
+        self.chances = chances[seen] / chances[seen].sum()
+        self.judged = judged_crops(planes, problem)
         self._next: tuple[int, Future[list[Crop]]] | None = None
 
     @property
@@ -208,6 +215,10 @@ class Training:
         if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
             self.network.load_state_dict(self.safe)  # the very last step broke them
         return "last", self.step
+
+    def forget_best(self) -> None:
+        """What was best so far does not count any more: there is other annotation."""
+        self.best, self.best_score, self.best_step = {}, -1.0, self.step
 
     def close(self) -> None:
         """Let the loading thread end."""

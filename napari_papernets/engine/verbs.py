@@ -13,7 +13,9 @@ from ..core.errors import InputError
 VERBS: Mapping[str, str] = {
     "predict": "napari_papernets.engine.predict",
     "finetune": "napari_papernets.engine.finetune",
+    "live": "napari_papernets.engine.live",
     "inspect": "napari_papernets.engine.inspect",
+    "preview": "napari_papernets.engine.preview",
 }
 
 Verb = Callable[..., Generator[Any, Any, Any]]

@@ -256,7 +256,7 @@ def test_other_classes_get_a_new_head_on_the_old_body(tmp_path: Path) -> None:
     assert tuned.model.spec.task == "semantic"
     before, after = weights_of(base), weights_of(tuned)
     assert all(torch.equal(before[k], after[k]) for k in before if not k.startswith("head."))
-    assert after["head.weight"].shape[0] == 2
+    assert after["head.weights.0.weight"].shape[0] == 2
 
 
 def test_a_class_that_is_never_annotated_is_named(tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_images_are_held_out_whole_where_there_are_several(spec: Any) -> None:
 def test_strokes_are_held_out_whole_and_every_class_keeps_one(spec: Any) -> None:
     painted = np.zeros((60, 60), np.uint8)
     painted[5, :20], painted[15, :20], painted[25, :20], painted[40:50, 40] = 1, 1, 1, 2
-    (plane,) = hold_out(planes_of(painted, "strokes", spec), 0.3, seed=0)
+    (plane,) = hold_out(planes_of(painted, "strokes", spec), 0.4, seed=0)
     for row in (5, 15, 25):
         assert plane.held[row, :20].all() or not plane.held[row, :20].any()
     assert plane.held[:30].sum() == 20  # one of three strokes

@@ -7,10 +7,13 @@ import pytest
 from discs import random_discs
 
 from napari_papernets.core.errors import InputError
+from napari_papernets.core.events import Started
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.settings import TuneSettings
 from napari_papernets.engine.augment import plain_field
 from napari_papernets.engine.preview import deformed_grid, preview_augmentation
+from napari_papernets.engine.verbs import find_verb
+from napari_papernets.engine.wire import may_cross
 
 IDS = random_discs(0)
 IMAGE = ImageBlock((IDS > 0).astype(np.float32) * 100, "YX")
@@ -64,3 +67,35 @@ def test_an_undeformed_grid_has_straight_lines() -> None:
     assert grid[0].all()
     assert grid[:, 16].all()
     assert grid.sum() == 4 * 64 * 2 - 16
+
+
+def test_the_weights_of_a_crop_are_those_of_its_classes_and_the_border_term() -> None:
+    shown = preview_augmentation(IMAGE, IDS, INSTANCES)
+    plain = preview_augmentation(IMAGE, IDS, INSTANCES.replace(w0=0.0))
+    assert shown.class_weights.shape == (3,)
+    assert np.array_equal(plain.weights, shown.class_weights[plain.classes])
+    more = shown.weights - plain.weights
+    assert 0 < more.max() <= INSTANCES.w0
+    assert (more[shown.classes == 1] == 0).all()
+
+
+def test_strokes_know_no_border_term() -> None:
+    painted = np.zeros(IDS.shape, np.uint8)
+    painted[10, 10:40], painted[60, 10:40] = 1, 2
+    settings = TuneSettings(crop=64)
+    one, other = (
+        preview_augmentation(IMAGE, painted, settings.replace(w0=w0, sigma=s))
+        for w0, s in ((0.0, 5.0), (50.0, 1.0))
+    )
+    assert np.array_equal(one.weights, other.weights)
+
+
+def test_the_verb_gives_the_crop_of_the_plain_function() -> None:
+    job = find_verb("preview")(image=IMAGE, annotation=IDS, settings=INSTANCES, number=2)
+    assert isinstance(next(job), Started)
+    with pytest.raises(StopIteration) as end:
+        next(job)
+    crop, plain = end.value.value, preview_augmentation(IMAGE, IDS, INSTANCES, 2)
+    assert np.array_equal(crop.image, plain.image)
+    assert np.array_equal(crop.weights, plain.weights)
+    assert may_cross(type(crop).__module__, type(crop).__qualname__)

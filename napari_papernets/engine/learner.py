@@ -1,0 +1,258 @@
+"""The state of a live training: the scene, the network, its quick head, its rounds and versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..core.annotation import Patch, View
+from ..core.errors import InputError
+from ..core.events import EpochDone, Event, Step, Version
+from ..core.image import ImageBlock
+from ..core.model import ClassInfo, ModelRef
+from ..core.results import Tuned
+from ..core.settings import TuneSettings
+from ..model_files import SUFFIX
+from .annotated import Plane
+from .checkpoints import checkpoint_path, read_state
+from .crops import pose_problem
+from .device import fast_bf16, pick_device
+from .finetune import check_name
+from .plateau import Plateau
+from .provenance import versions
+from .quick import HeadFitter
+from .scene import Scene
+from .starts import live_start
+from .training import Training
+from .view_maps import ViewMaps
+from .weights import save_weights
+
+Source = Literal["quick", "trained"]
+
+
+class Learner:
+    """Everything that `live` knows; see there for the parameters.
+
+    Attributes
+    ----------
+    ready : bool
+        Two classes are annotated.
+    source : {"quick", "trained"}
+        Whether the network was trained since the start.
+    patch : int
+        Number of the newest patch taken.
+    unsaved : bool
+        Something was learnt since the last version.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[ImageBlock],
+        annotations: Sequence[Any],
+        model: str | Path | ModelRef,
+        settings: TuneSettings,
+        classes: Sequence[ClassInfo],
+        device: str,
+        name: str,
+        folder: Path,
+        patch: int,
+        resume: bool,
+    ) -> None:
+        check_name(name)
+        self.settings, self.name, self.folder, self.patch = settings, name, folder, patch
+        self.device = pick_device(device)
+        self.start = live_start(images, model, settings, name, classes)
+        self.base_name = getattr(model, "name", str(model))
+        self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
+        wanted = settings.precision
+        self.bf16 = wanted == "bfloat16" or (wanted == "auto" and fast_bf16(self.device))
+        self.network = self.start.network.to(self.device, memory_format=torch.channels_last)
+        self._fitter = HeadFitter(self.network, self.device, self.bf16, keeps=not self.start.fits_head)
+        self._maps = ViewMaps(images, self.start.spec, self.network, self.device, self.bf16)
+        self._training: Training | None = None
+        self._plateau, self._round_start = Plateau(), 0
+        self._before: float | None = None
+        self._history: list[dict[str, Any]] = []
+        self._last: ModelRef | None = None
+        self._began = 0.0
+        self._resume = resume
+        self.unsaved = False
+
+    # What is there.
+
+    @property
+    def ready(self) -> bool:
+        return len(self.scene.classes) >= 2
+
+    @property
+    def lack(self) -> str:
+        """What is missing before anything can be learnt."""
+        if self.ready:
+            return ""
+        names = [c.name for c in self.start.spec.classes]
+        done = [names[c] for c in self.scene.classes]
+        there = f"only {done[0]!r} is painted" if done else "nothing is painted yet"
+        return f"Paint strokes of at least two classes ({', '.join(names)}): {there}."
+
+    @property
+    def step(self) -> int:
+        return self._training.step if self._training else 0
+
+    @property
+    def source(self) -> Source:
+        return "trained" if self.step else "quick"
+
+    @property
+    def view(self) -> View | None:
+        return self._maps.view
+
+    # What the person does.
+
+    def look_at(self, view: View) -> None:
+        """Another part is visible.
+
+        Raises
+        ------
+        InputError
+            If there is no such image or plane.
+        """
+        if not 0 <= view.image < len(self.scene.images):
+            raise InputError("view", f"image {view.image}", f"there are {len(self.scene.images)}")
+        self._maps.look_at(view)
+
+    def take(self, patches: Sequence[Patch]) -> None:
+        """Take up new strokes."""
+        self.scene.take(patches)
+        self.patch = max([self.patch, *(p.number for p in patches)])
+        self.unsaved = self.unsaved or bool(patches)
+        if self._training is not None and self.ready:
+            self._training.learn_from(*self._lessons(self.scene.planes))
+
+    # Answers.
+
+    def fit_quickly(self) -> None:
+        """Fit the head to all strokes on the features of the network as it is."""
+        self._fitter.fit(self.scene.planes)
+        self.unsaved = True
+
+    def preview(self, renew: bool) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
+        """Classes and uncertainty of the view; `renew` where the network has changed."""
+        if renew:
+            self._maps.forget()
+        return self._maps.answer()
+
+    # Rounds.
+
+    @property
+    def round_is_over(self) -> bool:
+        return bool(self.why_over)
+
+    @property
+    def why_over(self) -> str:
+        """Why the round ended; empty while it goes on."""
+        training = self._training
+        if training is None:
+            return ""
+        steps = training.step - self._round_start
+        if training.stopped:
+            return training.stopped
+        if self.settings.steps is not None and steps >= self.settings.steps:
+            return f"{steps} steps done"
+        if self.settings.seconds is not None and training.seconds - self._began >= self.settings.seconds:
+            return f"{self.settings.seconds:g} s done"
+        return "nothing improved any more" if self._plateau.reached else ""
+
+    def begin_round(self) -> None:
+        """Train until nothing improves; a round that goes on takes what is new and counts anew."""
+        self._plateau = Plateau()
+        if self._training is not None:
+            self._training.stopped = ""
+            self._training.forget_best()
+            self._round_start, self._began = self._training.step, self._training.seconds
+
+    def advance(self) -> Iterator[Event]:
+        """One optimiser step."""
+        if self._training is None:
+            self._training = self._open()
+            self._round_start, self._began = 0, 0.0
+            if self._training.judged:
+                first = self._training.judge()
+                self._before = first.score
+                yield first
+        for event in self._training.advance():
+            if isinstance(event, Step):
+                self._plateau.stepped(event.loss)
+            elif isinstance(event, EpochDone):
+                self._plateau.judged(event.score)
+            yield event
+        self._fitter.body_changed()
+        self.unsaved = True
+
+    def keep(self, reason: str) -> Version:
+        """Write what was learnt as a new version: of this round the best, where that is known."""
+        training, score = self._training, None
+        if training is not None and training.judged:
+            training.judge()
+            training.keep()
+            score = training.best_score
+            self._maps.forget()
+        self._last = save_weights(
+            self._describe(score, reason), self.network.state_dict(), self._free_path()
+        )
+        self.unsaved = False
+        version = Version(self._last, self.patch, self.step, score, self._before, self.source, reason)
+        self._before = score
+        return version
+
+    def result(self) -> Tuned:
+        """The last version, or the start."""
+        model = self._last or ModelRef(self.start.spec, Path())
+        history = tuple(self._training.history) if self._training else ()
+        return Tuned(model, history, model.spec.provenance)
+
+    def close(self) -> None:
+        """Let go of threads."""
+        if self._training is not None:
+            self._training.close()
+
+    def _open(self) -> Training:
+        planes, chances, problem = self._lessons(self.scene.planes)
+        path = checkpoint_path(self.folder, self.name)
+        spec = self.start.spec.to_dict()
+        identity = dict(spec=spec, fresh=self.start.fresh, fingerprint="live")
+        training = Training(
+            self.network, planes, chances, problem, self.device, self.bf16, False, path, identity
+        )
+        if self._resume and path.is_file():
+            state = read_state(path)
+            if state.facts["spec"]["classes"] == spec["classes"]:
+                training.restore(state)
+        return training
+
+    def _lessons(self, planes: list[Plane]) -> tuple[list[Plane], NDArray[np.float64], Any]:
+        chances = np.full(len(planes), 1 / len(planes))
+        return planes, chances, pose_problem(planes, self.start.spec, self.settings)
+
+    def _free_path(self) -> Path:
+        number = 1
+        while (path := self.folder / f"{self.name} {number}{SUFFIX}").exists():
+            number += 1
+        return path
+
+    def _describe(self, score: float | None, reason: str) -> Any:
+        facts = dict(
+            verb="live", base=self.base_name, settings=self.settings.to_dict(), patch=self.patch,
+            steps_done=self.step, score=score, stopped=reason, source=self.source,
+            device=str(self.device), precision="bfloat16" if self.bf16 else "float32",
+            threads=torch.get_num_threads(), versions=versions(),
+            images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in self.scene.images],
+        )  # fmt: skip
+        spec = self.start.spec
+        return replace(spec, name=self._free_path().stem, provenance=json.loads(json.dumps(facts)))

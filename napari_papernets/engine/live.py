@@ -1,0 +1,218 @@
+"""The verb `live`: a network learns while a person paints.
+
+New strokes change what is seen at once, by a linear head that is fitted to the network's features
+(`quick`); then the network itself is trained, step by step, until nothing improves. Each such round
+ends with a version: a model file that is never overwritten.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from ..core.annotation import Patch, View
+from ..core.errors import InputError
+from ..core.events import Event, Idle, Notice, Preview, Resting, Started
+from ..core.image import ImageBlock
+from ..core.model import ClassInfo, ModelRef
+from ..core.results import Tuned
+from ..core.settings import TuneSettings
+from ..model_files import user_folder
+from .learner import Learner
+from .starts import SCRATCH
+
+PREVIEW_SECONDS = 1.0  # between previews while it trains; on a GPU half of it
+PREVIEW_SHARE = 0.2  # of the time, at most
+WAIT = 1.0
+
+
+def live(
+    images: Sequence[ImageBlock],
+    annotations: Sequence[Any],
+    model: str | Path | ModelRef = SCRATCH,
+    settings: TuneSettings | None = None,
+    *,
+    classes: Sequence[ClassInfo],
+    device: str = "auto",
+    name: str = "live",
+    folder: Path | None = None,
+    view: View | None = None,
+    patch: int = 0,
+    auto: bool = True,
+    resume: bool = False,
+) -> Generator[Event, Any, Tuned]:
+    """Learn from strokes as they come.
+
+    Parameters
+    ----------
+    images : sequence of ImageBlock
+        That are annotated, all with channels that the model takes.
+    annotations : sequence of array of unsigned integers, shape (*stack, Y, X)
+        0 is not annotated, 1…K the class.
+    model : str, Path or ModelRef
+        Where to start: "scratch", or a model.
+    settings : TuneSettings, optional
+        How to train; `steps` and `seconds` limit one round, without them it ends when nothing improves.
+    classes : sequence of ClassInfo
+        The K classes, two at least.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to train.
+    name, folder : str, Path
+        Versions are "<name> 1", "<name> 2" … in that folder (the user's models by default).
+    view : View, optional
+        What the person looks at.
+    patch : int
+        Number of the newest patch that `annotations` contain.
+    auto : bool
+        Train whenever there is something new; otherwise only when told to.
+    resume : bool
+        Where the last training of that name was cut off, go on from its checkpoint.
+
+    Yields
+    ------
+    Event
+        `Preview` of the view after new strokes (source "quick") and about every second of training
+        ("trained"); `Step`, `EpochDone`; `Version` at the end of a round; `Resting` when it waits;
+        `Notice`. Send a `Patch` or a `View` whenever there is one, or "train", "rest", "keep", "stop".
+
+    Returns
+    -------
+    Tuned
+        The last version; the starting model where there is none.
+
+    Raises
+    ------
+    InputError
+        If images, annotations, classes and model do not fit.
+    """
+    if len(classes) < 2:
+        raise InputError("classes", [c.name for c in classes], "name two classes at least")
+    learner = Learner(
+        images, annotations, model, settings or TuneSettings(), classes,
+        device, name, folder or user_folder(), patch, resume,
+    )  # fmt: skip
+    loop = Loop(learner, view, auto)
+    with closing(learner):
+        sent = yield Started(0, "step", f"Starts from {learner.base_name}")
+        loop.take(sent)
+        for notice in learner.start.notices:
+            loop.take((yield notice))
+        while not loop.stopping:
+            for event in loop.turn():
+                loop.take((yield event))
+            while (sent := (yield Idle(0))) is not None:
+                loop.take(sent)
+        if learner.unsaved:
+            yield learner.keep("stopped")
+        return learner.result()
+
+
+class Loop:
+    """What comes next: an answer to strokes, another view, a step of training, or rest."""
+
+    def __init__(self, learner: Learner, view: View | None, auto: bool) -> None:
+        self.learner, self.auto = learner, auto
+        self.stopping = False
+        self._patches: list[Patch] = []
+        self._view = view
+        self._training, self._keeping = False, False
+        self._rest_reason = ""
+        self._shown_at, self._cost = 0.0, 0.0
+        self._fresh = bool(learner.scene.planes)  # strokes that were there at the start
+
+    def take(self, sent: Any) -> None:
+        """A patch, a view or a wish was sent; None is nothing.
+
+        Raises
+        ------
+        InputError
+            If it is something else.
+        """
+        if isinstance(sent, Patch):
+            self._patches.append(sent)
+        elif isinstance(sent, View):
+            self._view = sent
+        elif sent == "train":
+            self._begin_round()
+        elif sent == "rest":
+            self._training, self._rest_reason = False, ""
+        elif sent == "keep":
+            self._keeping = True
+        elif sent == "stop":
+            self.stopping = True
+        elif sent is not None:
+            raise InputError("sent", repr(sent), "send a Patch, a View, train, rest, keep or stop")
+
+    def turn(self) -> Iterator[Event]:
+        """One piece of work, short enough for new strokes to wait for."""
+        learner = self.learner
+        if self._patches or self._fresh:
+            yield from self._answer_strokes()
+        elif self._view is not None and self._view != learner.view:
+            yield from self._look()
+        elif self._keeping:
+            self._keeping = False
+            if learner.unsaved:
+                yield learner.keep("kept")
+        elif self._training and learner.ready:
+            yield from self._train()
+        else:
+            yield from self._rest()
+
+    def _answer_strokes(self) -> Iterator[Event]:
+        patches, self._patches, self._fresh = self._patches, [], False
+        if self._view is not None:
+            self.learner.look_at(self._view)
+        self.learner.take(patches)
+        if not self.learner.ready:
+            return
+        self.learner.fit_quickly()
+        yield from self._preview("quick")
+        if self.auto:
+            self._begin_round()
+
+    def _look(self) -> Iterator[Event]:
+        assert self._view is not None
+        self.learner.look_at(self._view)
+        if self.learner.ready:
+            yield from self._preview(self.learner.source)
+
+    def _begin_round(self) -> None:
+        self._training, self._rest_reason = True, ""
+        self.learner.begin_round()
+
+    def _train(self) -> Iterator[Event]:
+        for event in self.learner.advance():
+            yield event
+            if isinstance(event, Notice):  # the loss was no finite number: rolled back
+                self._training = False
+        if not self._training or self.learner.round_is_over:
+            self._training = False
+            yield from self._preview("trained")
+            yield self.learner.keep(self.learner.why_over)
+        elif self._preview_is_due():
+            yield from self._preview("trained")
+
+    def _preview_is_due(self) -> bool:
+        pause = PREVIEW_SECONDS / (2 if self.learner.device.type == "cuda" else 1)
+        return time.monotonic() - self._shown_at > max(pause, self._cost / PREVIEW_SHARE)
+
+    def _preview(self, source: Any) -> Iterator[Preview]:
+        learner = self.learner
+        if learner.view is None:
+            return
+        began = time.monotonic()
+        view, labels, doubt = learner.preview(renew=source == "trained")
+        self._shown_at = time.monotonic()
+        self._cost = self._shown_at - began
+        yield Preview(view, labels, doubt, source, learner.step, learner.patch)
+
+    def _rest(self) -> Iterator[Event]:
+        reason = self.learner.lack or "Nothing new to learn: paint where it is wrong."
+        if reason != self._rest_reason:
+            self._rest_reason = reason
+            yield Resting(reason)
+        yield Idle(WAIT)

@@ -1,0 +1,119 @@
+"""What the person looks at, as a network's maps: kept, so that a new head answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..core.annotation import View
+from ..core.image import ImageBlock
+from ..core.model import ModelSpec
+from ..core.tiles import Region, Tile, plan_tiles
+from ..networks.hypercolumn import HypercolumnUNet
+from .quick import read_maps
+from .tiling import open_source
+
+WINDOW = 1024**2  # pixels of one pass
+LARGEST = 1280  # pixels to a side of what is previewed; of a larger view its middle
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One tile of the view, and the maps of its window."""
+
+    tile: Tile
+    maps: list[Tensor]
+
+
+class ViewMaps:
+    """Maps of the visible part under one state of a network.
+
+    Parameters
+    ----------
+    images : sequence of ImageBlock
+        As the job has them.
+    spec : ModelSpec
+        How they are fed.
+    network : HypercolumnUNet
+        On its device.
+    device : torch.device
+        That device.
+    bf16 : bool
+        Compute the maps in bfloat16.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[ImageBlock],
+        spec: ModelSpec,
+        network: HypercolumnUNet,
+        device: torch.device,
+        bf16: bool,
+    ) -> None:
+        self._images, self._spec, self._network = images, spec, network
+        self._device, self._bf16 = device, bf16
+        self._windows: list[Window] = []
+        self.view: View | None = None
+
+    def look_at(self, view: View) -> None:
+        """Another part is visible."""
+        if view != self.view:
+            self.view = view
+            self.forget()
+
+    def forget(self) -> None:
+        """The network has changed: its maps are to be made anew."""
+        self._windows = []
+
+    @torch.no_grad()
+    def answer(self) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
+        """What the head says of the view: the part, classes 1…K and uncertainty 0…255, both (h, w).
+
+        The uncertainty is 255 · (1 − difference of the two highest probabilities).
+        """
+        assert self.view is not None
+        view = self.view
+        y0, y1, x0, x1 = region = middle_of(view.region)
+        labels = np.empty((y1 - y0, x1 - x0), np.uint8)
+        doubt = np.empty_like(labels)
+        self._network.eval()
+        for window in self._windows or self._read(view, region):
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+                logits = self._network.head(window.maps)[0]
+            (rows, columns), (top, left) = window.tile.crop, window.tile.write
+            p = torch.softmax(logits[:, rows, columns].float(), dim=0)
+            best = p.topk(2, dim=0)
+            place = slice(top.start - y0, top.stop - y0), slice(left.start - x0, left.stop - x0)
+            labels[place] = (best.indices[0] + 1).to(torch.uint8).cpu().numpy()
+            margin = (best.values[0] - best.values[1]).clamp(0, 1)
+            doubt[place] = (255 * (1 - margin)).to(torch.uint8).cpu().numpy()
+        return View(view.image, view.plane, region), labels, doubt
+
+    def _read(self, view: View, region: Region) -> list[Window]:
+        image = self._images[view.image]
+        channels = self._spec.pick_channels(image)
+        source = open_source(image, view.plane, channels, self._spec.normalisation)
+        tiles = plan_tiles(source.shape, self._spec.size_rule, max_pixels=WINDOW, region=region)
+        for tile in tiles:
+            pixels = source.read(tile.y.read, tile.x.read)
+            maps = read_maps(self._network, pixels, self._device, self._bf16)
+            self._windows.append(Window(tile, maps))
+        return self._windows
+
+
+def middle_of(region: Region) -> Region:
+    """The region, or of one that is larger than `LARGEST` its middle."""
+    (y0, y1), (x0, x1) = (_middle(*pair) for pair in (region[:2], region[2:]))
+    return y0, y1, x0, x1
+
+
+def _middle(start: int, stop: int) -> tuple[int, int]:
+    if stop - start <= LARGEST:
+        return start, stop
+    first = (start + stop - LARGEST) // 2
+    return first, first + LARGEST
