@@ -4,36 +4,67 @@
 <folder>/journal             every stroke (`journal`)
 <folder>/versions/0001/      model.safetensors and version.json; never changed again but for its note
 <folder>/images/0.tif        an image that has no file of its own, where that was wished
+<folder>/rounds/             what repeats the training of a version; of the panel
 <folder>/open                there while a program has it open: process number and start time
 """
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import platformdirs
 from numpy.typing import ArrayLike, NDArray
 
-from ._version import __version__
 from .atomic import replacing
 from .core.annotation import Patch
 from .core.errors import InputError
 from .core.image import ImageBlock
 from .core.model import ClassInfo
-from .files import write_image, write_json
-from .journal import HEAD, Journal, Place
+from .files import write_image
+from .journal import Journal, Place
+from .journal_records import read_journal
+from .session_files import (
+    INFO,
+    JOURNAL,
+    LOCK,
+    MODEL,
+    copy_to_disk,
+    delete,
+    new_folder,
+    not_copied,
+    refuse_filled,
+    remove_leftovers,
+    version_folders,
+)
+from .session_image import read_again, storable
+from .session_info import (
+    ImageInfo,
+    SessionInfo,
+    VersionRecord,
+    check_image,
+    describe_image,
+    program_versions,
+    read_info,
+    read_version,
+    write_info,
+    write_version,
+)
 from .session_lock import is_held, lock, unlock
 
-FORMAT = 1
-SAMPLES = 64  # pixels along each plane axis that tell images apart
+__all__ = [
+    "ImageInfo", "Session", "SessionInfo", "VersionRecord", "check_image", "create_session",
+    "describe_image", "discard_session", "open_session", "read_info", "sessions_folder",
+    "unfinished_sessions",
+]  # fmt: skip
 
 
 def sessions_folder() -> Path:
@@ -41,107 +72,10 @@ def sessions_folder() -> Path:
     return Path(platformdirs.user_data_dir("napari-papernets", appauthor=False)) / "sessions"
 
 
-@dataclass(frozen=True)
-class ImageInfo:
-    """What a session knows of an image.
-
-    Attributes
-    ----------
-    number : int
-        By which patches name it.
-    name, source, axes, unit : str
-        As in `ImageBlock`; the source is its file, or empty.
-    shape : tuple of int
-        Along `axes`.
-    scale : tuple of float
-        Along `axes`.
-    checksum : str
-        Of some of its pixels.
-    """
-
-    number: int
-    name: str
-    source: str
-    axes: str
-    shape: tuple[int, ...]
-    scale: tuple[float, ...]
-    unit: str
-    checksum: str
-
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        return self.shape[self.axes.index("Y")], self.shape[self.axes.index("X")]
-
-
-@dataclass(frozen=True)
-class SessionInfo:
-    """The contents of session.json.
-
-    Attributes
-    ----------
-    images : tuple of ImageInfo
-        By number; one that was removed stays, since its strokes do.
-    classes : tuple of ClassInfo
-        The classes 1…K.
-    settings : mapping
-        Of the panel, JSON-able.
-    start : str
-        Name or file of the model that the training started from.
-    created : str
-        ISO date and time.
-    """
-
-    images: tuple[ImageInfo, ...] = ()
-    classes: tuple[ClassInfo, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    start: str = ""
-    created: str = ""
-
-
-@dataclass(frozen=True)
-class VersionRecord:
-    """A version: a model, and how it came about.
-
-    Attributes
-    ----------
-    number : int
-        From 1.
-    model : Path
-        The model file in the session.
-    patch : int
-        Number of the newest patch that it learnt from.
-    step : int
-        Optimiser steps.
-    score, before : float or None
-        Held-out mean IoU of it, and of the model before its round.
-    source : {"quick", "trained"}
-        How it was made.
-    reason, when, name, note, command : str
-        Why its round ended; ISO date and time; of the model; the user's words; what repeats it.
-    parent : int
-        The version that its round began with; 0 is the start.
-    settings : mapping
-        `TuneSettings` as JSON.
-    """
-
-    number: int
-    model: Path
-    patch: int
-    step: int = 0
-    score: float | None = None
-    before: float | None = None
-    source: Literal["quick", "trained"] = "trained"
-    reason: str = ""
-    when: str = ""
-    name: str = ""
-    note: str = ""
-    command: str = ""
-    parent: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Session:
     """An open session; made by `create_session` and `open_session`.
+
+    All methods may be called from any thread; those that write wait for the disk.
 
     Attributes
     ----------
@@ -155,37 +89,95 @@ class Session:
 
     def __init__(self, folder: Path, info: SessionInfo) -> None:
         self.folder, self.info = folder, info
+        self._writing, self._is_open = threading.RLock(), True
         lock(folder)
         try:
-            self.journal = Journal(folder / "journal")
+            remove_leftovers(folder)
+            self.journal = Journal(folder / JOURNAL)
         except BaseException:
             unlock(folder)
             raise
 
     def append_patch(self, patch: Patch) -> None:
-        """Keep a stroke; any thread may call this."""
+        """Keep a stroke; see `Journal.append`."""
         self.journal.append(patch)
 
     def save_info(self, info: SessionInfo) -> None:
         """Replace session.json, whole or not at all."""
-        write_json(self.folder / "session.json", _info_to_dict(info))
-        self.info = info
+        with self._open():
+            info = replace(info, programs=info.programs or self.info.programs)
+            write_info(self.folder, info)
+            self.info = info
 
     def annotation(self, upto: int | None = None) -> dict[Place, NDArray[Any]]:
-        """Labels of every plane that was painted on, as of a patch (the newest by default)."""
+        """Labels of every plane that was ever painted on, as of a patch (the newest by default).
+
+        See `Journal.replay`. Strokes as of a version are ``annotation(version.patch)``.
+        """
         return self.journal.replay({i.number: i.plane_shape for i in self.info.images}, upto)
 
-    def keep_image(self, number: int, array: ArrayLike) -> Path:
-        """Write an image that has no file, so that the session can be opened without its layer."""
-        info = next(i for i in self.info.images if i.number == number)
+    def image_info(self, number: int) -> ImageInfo:
+        """What is known of the image of that number.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        for info in self.info.images:
+            if info.number == number:
+                return info
+        known = ", ".join(str(info.number) for info in self.info.images) or "none"
+        raise InputError("image", f"number {number}", f"the session has: {known}")
+
+    def kept_image(self, number: int) -> Path | None:
+        """The file that `keep_image` wrote; None where there is none."""
         path = self.folder / "images" / f"{number}.tif"
-        write_image(path, array, info.axes, info.scale, info.unit)
+        return path if path.exists() else None
+
+    def keep_image(self, number: int, array: ArrayLike) -> Path:
+        """Write an image that has no file, so that the session can be opened without its layer.
+
+        Parameters
+        ----------
+        number : int
+            Of the image.
+        array : array
+            Its pixels, along the axes that the session knows. Nothing is written where they are kept
+            already.
+
+        Raises
+        ------
+        InputError
+            If it is another image than the session knows, or TIFF cannot hold it.
+        """
+        info = self.image_info(number)
+        data = storable(np.asarray(array))
+        check_image(info, ImageBlock(data, info.axes, info.scale, info.name, info.unit))
+        path = self.folder / "images" / f"{number}.tif"
+        with self._open():
+            if not path.exists():
+                write_image(path, data, info.axes, info.scale, info.unit)
         return path
 
+    def image(self, number: int) -> ImageBlock:
+        """The image again, as it was annotated, from the session or from its own file.
+
+        Raises
+        ------
+        InputError
+            If there is no such file, this program cannot read it, or it is another image now.
+        """
+        info = self.image_info(number)
+        return read_again(info, self.kept_image(number))
+
     def versions(self) -> tuple[VersionRecord, ...]:
-        """The versions, by number."""
-        files = sorted((self.folder / "versions").glob("[0-9]*/version.json"))
-        return tuple(_read_version(path) for path in files)
+        """The versions, by number; damaged ones are left out."""
+        found = []
+        for folder in version_folders(self.folder):
+            with suppress(InputError):
+                found.append(read_version(folder))
+        return tuple(found)
 
     def add_version(self, model: Path, record: VersionRecord) -> VersionRecord:
         """Keep a model as the next version.
@@ -200,53 +192,83 @@ class Session:
         Returns
         -------
         VersionRecord
-            As it was written.
+            As it was written. It is on the disk, whole, when this returns.
         """
-        numbers = [v.number for v in self.versions()]
-        number = max(numbers, default=0) + 1
-        folder = self.folder / "versions" / f"{number:04}"
-        record = replace(
-            record,
-            number=number,
-            model=folder / "model.safetensors",
-            when=record.when or datetime.now().isoformat(timespec="seconds"),
-        )
-        with replacing(folder) as temporary:
-            temporary.mkdir()
-            shutil.copyfile(model, temporary / "model.safetensors")
-            write_json(temporary / "version.json", _version_to_dict(record))
+        with self._open():
+            number = max((int(f.name) for f in version_folders(self.folder)), default=0) + 1
+            folder = self._version_folder(number)
+            when = record.when or datetime.now().isoformat(timespec="seconds")
+            record = replace(record, number=number, model=folder / MODEL, when=when)
+            with replacing(folder) as temporary:
+                temporary.mkdir()
+                copy_to_disk(model, temporary / MODEL)
+                write_version(temporary, record)
         return record
 
     def set_note(self, number: int, note: str) -> None:
         """Change the user's words on a version."""
-        path = self.folder / "versions" / f"{number:04}" / "version.json"
-        write_json(path, _version_to_dict(replace(_read_version(path), note=note)))
+        with self._open():
+            folder = self._version_folder(number)
+            write_version(folder, replace(read_version(folder), note=note))
 
     def save_as(self, folder: Path) -> None:
-        """Write a complete copy that can be opened.
+        """Write a complete copy that can be opened; this session stays the open one.
 
         Raises
         ------
         InputError
-            If there is something in that folder.
+            If there is something in that folder, or it lies in the session's own.
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError("folder", str(folder), "choose a new or an empty folder")
-        with replacing(folder) as temporary:
-            shutil.copytree(self.folder, temporary, ignore=shutil.ignore_patterns("open", ".*"))
+        refuse_filled(folder)
+        if self.folder.resolve() in folder.resolve().parents:
+            raise InputError("folder", str(folder), "choose one outside of the session's own")
+        with self._open(), replacing(folder) as temporary:
+            self.journal.sync()
+            shutil.copytree(self.folder, temporary, symlinks=True, ignore=not_copied)
 
     def close(self) -> None:
-        """Let go of it; one in which nothing was painted is deleted."""
-        self.journal.close()
-        unlock(self.folder)
-        if self.journal.newest == 0 and not self.versions():
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Let go of it; one in which nothing was painted is deleted. May be called again.
+
+        Raises
+        ------
+        InputError
+            If strokes wait for room on the disk; it stays open then.
+        """
+        with self._writing:
+            if not self._is_open:
+                return
+            self.journal.close()
+            self._is_open = False
+            if not (self.journal.newest or self.journal.damaged or version_folders(self.folder)):
+                delete(self.folder)
+            unlock(self.folder)
+
+    def delete(self) -> None:
+        """Close it and delete it with all strokes and versions."""
+        self.close()
+        if (self.folder / INFO).exists():
+            discard_session(self.folder)
+
+    def _version_folder(self, number: int) -> Path:
+        return self.folder / "versions" / f"{number:04}"
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """One writer at a time, and none after the session was closed: another program may have it."""
+        with self._writing:
+            if not self._is_open:
+                raise InputError("session", f"{self.folder}, which was closed", "open it again")
+            yield
 
 
 def create_session(
-    images: Sequence[ImageInfo] = (), classes: Sequence[ClassInfo] = (), folder: Path | None = None
+    images: Sequence[ImageInfo] = (),
+    classes: Sequence[ClassInfo] = (),
+    folder: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    start: str = "",
 ) -> Session:
-    """Begin a session, by default in a new folder named by date and time.
+    """Begin a session, by default in a new folder named by date, time and first image.
 
     Raises
     ------
@@ -254,13 +276,17 @@ def create_session(
         If `folder` exists and is not empty.
     """
     now = datetime.now()
-    folder = folder or _free_folder(f"{now:%Y-%m-%d %H.%M.%S}")
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError("folder", str(folder), "choose a new or an empty folder")
+    if folder is None:
+        name = re.sub(r"[^\w. -]", "_", images[0].name)[:40].rstrip(". ") if images else ""
+        folder = new_folder(sessions_folder(), f"{now:%Y-%m-%d %H.%M.%S} {name}".strip())
+    refuse_filled(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    session = Session(folder, SessionInfo(created=now.isoformat(timespec="seconds")))
-    session.save_info(replace(session.info, images=tuple(images), classes=tuple(classes)))
-    return session
+    info = SessionInfo(
+        tuple(images), tuple(classes), dict(settings or {}), start,
+        now.isoformat(timespec="seconds"), program_versions(),
+    )  # fmt: skip
+    write_info(folder, info)
+    return Session(folder, info)
 
 
 def open_session(folder: Path) -> Session:
@@ -274,95 +300,28 @@ def open_session(folder: Path) -> Session:
     return Session(folder, read_info(folder))
 
 
-def read_info(folder: Path) -> SessionInfo:
-    """What session.json says; see `open_session` for the errors."""
-    mend = "choose the folder of a session"
-    try:
-        values = json.loads((folder / "session.json").read_text(encoding="utf-8"))
-        if values["format"] > FORMAT:
-            raise InputError("session", f"format {values['format']}", "update napari-papernets")
-        return SessionInfo(
-            images=tuple(ImageInfo(**{**i, **_tuples(i)}) for i in values["images"]),
-            classes=tuple(ClassInfo(**c) for c in values["classes"]),
-            settings=values["settings"],
-            start=values["start"],
-            created=values["created"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("session", f"{folder} ({error})", mend) from error
-
-
 def unfinished_sessions(folder: Path | None = None) -> list[Path]:
     """Sessions with strokes that were not closed and that no program has open, the newest first."""
     found = []
-    for lock_file in (folder or sessions_folder()).glob("*/open"):
+    for lock_file in (folder or sessions_folder()).glob(f"*/{LOCK}"):
         place = lock_file.parent
-        journal = place / "journal"
-        painted = journal.exists() and journal.stat().st_size > HEAD.size
-        if painted and (place / "session.json").exists() and not is_held(place):
-            found.append((journal.stat().st_mtime, place))
+        with suppress(OSError, InputError):
+            painted = next(read_journal(place / JOURNAL), None) is not None
+            if painted and (place / INFO).exists() and not is_held(place):
+                found.append(((place / JOURNAL).stat().st_mtime, place))
     return [place for _, place in sorted(found, reverse=True)]
 
 
 def discard_session(folder: Path) -> None:
-    """Delete a session that no program has open.
+    """Delete a session that no program has open; files that are not of the session stay.
 
     Raises
     ------
     InputError
         If one has, or the folder holds no session.
     """
-    read_info(folder)
-    if is_held(folder):
-        raise InputError("session", str(folder), "it is open in another window; close it there first")
-    shutil.rmtree(folder)
-
-
-def describe_image(number: int, image: ImageBlock) -> ImageInfo:
-    """What a session keeps of an image; reads some of its pixels."""
-    return ImageInfo(
-        number=number,
-        name=image.name,
-        source=str(image.source or ""),
-        axes=image.axes,
-        shape=tuple(int(n) for n in image.shape),
-        scale=tuple(float(s) for s in image.scale),
-        unit=image.unit,
-        checksum=_checksum(image),
-    )
-
-
-def _checksum(image: ImageBlock) -> str:
-    first = next(image.planes())
-    height, width = image.plane_shape
-    y, x = (n // 2 - min(n, SAMPLES) // 2 for n in (height, width))
-    some = image.read(first, (y, y + min(height, SAMPLES)), (x, x + min(width, SAMPLES)))
-    return f"{zlib.crc32(np.ascontiguousarray(some).view(np.uint8).data):08x}"
-
-
-def _free_folder(name: str) -> Path:
-    folder, number = sessions_folder() / name, 2
-    while folder.exists():
-        folder, number = sessions_folder() / f"{name} ({number})", number + 1
-    return folder
-
-
-def _info_to_dict(info: SessionInfo) -> dict[str, Any]:
-    return {"format": FORMAT, "program": __version__, **asdict(info)}
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(values[name]) for name in ("shape", "scale")}
-
-
-def _version_to_dict(record: VersionRecord) -> dict[str, Any]:
-    values = asdict(record)
-    return {"format": FORMAT, **{k: v for k, v in values.items() if k != "model"}}
-
-
-def _read_version(path: Path) -> VersionRecord:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    values.pop("format")
-    return VersionRecord(model=path.parent / "model.safetensors", **values)
+    if not (folder / INFO).exists():
+        raise InputError("session", str(folder), "choose the folder of a session")
+    lock(folder)
+    delete(folder)
+    unlock(folder)

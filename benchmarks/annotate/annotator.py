@@ -1,4 +1,4 @@
-"""A simulated annotator: short strokes, first anywhere in each class, then where the answer is most wrong."""
+"""A simulated annotator: a few short strokes in each class, then more where the answer is most wrong."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Annotator:
         regions = []
         for image, (truth, found) in enumerate(zip(self.truths, labels, strict=True)):
             for c in range(1, int(truth.max()) + 1):
-                wrong, n = ndimage.label((truth == c) & (found != c))
+                wrong, _ = ndimage.label((truth == c) & (found != c))
                 sizes = np.bincount(wrong.ravel())[1:]
                 regions += [(int(s), image, c, i + 1, wrong) for i, s in enumerate(sizes)]
         regions.sort(key=lambda r: -r[0])
@@ -76,7 +76,7 @@ class Annotator:
 def draw_path(
     rng: np.random.Generator, region: NDArray[np.bool_], allowed: NDArray[np.bool_]
 ) -> list[tuple[int, int]]:
-    """A wandering way of up to `LENGTH` pixels that starts well inside `region` and stays on `allowed`."""
+    """A wandering way of up to `LENGTH` pixels that starts in `region` and stays on `allowed`."""
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     inner = np.argwhere(depth >= 0.7 * depth.max()) if rng.random() < 0.5 else np.argwhere(region)
     y, x = (float(v) for v in inner[rng.integers(len(inner))])

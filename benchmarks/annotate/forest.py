@@ -1,4 +1,4 @@
-"""The peer: ilastik's recipe, multi-scale filters and a random forest, by scikit-image and scikit-learn."""
+"""The peer, ilastik's recipe: multi-scale filters (scikit-image), a random forest (scikit-learn)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images with the class of every pixel, from the shared development data: what is annotated, what is judged."""
+"""Images with the class of every pixel: which are annotated, and which are judged."""
 
 from __future__ import annotations
 

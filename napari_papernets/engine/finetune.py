@@ -6,13 +6,12 @@ import json
 import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..core.command import command_line
 from ..core.errors import InputError
@@ -27,6 +26,7 @@ from .annotated import Plane, hold_out
 from .checkpoints import check_resumable, checkpoint_path, fingerprint_of, read_state
 from .crops import pose_problem
 from .device import fast_bf16, pick_device
+from .listener import Listener, Request, chances_of
 from .metrics import estimate_diameter
 from .provenance import versions
 from .quick import fit_to_planes
@@ -48,7 +48,7 @@ def finetune(
     resume: bool = False,
     shares: Sequence[float] | None = None,
     about: Mapping[str, Any] | None = None,
-) -> Generator[Event, str | None, Tuned]:
+) -> Generator[Event, Any, Tuned]:
     """Train a model from annotated images.
 
     Parameters
@@ -83,7 +83,7 @@ def finetune(
         `Started`, then `Step` after every optimiser step, `EpochDone` when the model was judged on
         what is held out, `Checkpoint` when the state was written, `Notice` for what to know.
         ``send("stop")`` ends the training and keeps the model; ``close()`` cancels it (the last
-        checkpoint stays).
+        checkpoint stays). New strokes can be sent as a `Patch`: the next step learns from them.
 
     Returns
     -------
@@ -112,28 +112,15 @@ def finetune(
     start, planes, training = open_training(request, resume)
     notices = list(start.notices)
     with closing(training):
-        yield from run(training, notices, len(planes))
+        listener = Listener(request, start.spec, planes, training)
+        yield from run(training, notices, len(planes), listener)
         kept, kept_step = training.keep()
     facts = dict(kept=kept, kept_step=kept_step, notices=[n.message for n in notices])
-    spec = describe(request, start.spec, planes, training, facts)
+    if listener.arrivals:
+        facts |= dict(arrivals=listener.arrivals, repeats_exactly=False)
+    spec = describe(request, start.spec, listener.planes, training, facts)
     ref = save_weights(spec, start.network.state_dict(), request.folder / f"{name}{SUFFIX}")
     return Tuned(ref, tuple(training.history), spec.provenance)
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What `finetune` was asked, with every default filled in."""
-
-    images: Sequence[ImageBlock]
-    annotations: Sequence[Any]
-    model: str | Path | ModelRef
-    settings: TuneSettings
-    device: str
-    name: str
-    class_names: Sequence[str] | None
-    folder: Path
-    shares: Sequence[float] | None
-    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], Training]:
@@ -174,45 +161,24 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     return start, planes, training
 
 
-def run(training: Training, notices: list[Notice], planes: int) -> Generator[Event, str | None, None]:
-    """Advance a training to its end; any answer "stop" to an event ends it. Adds its own notices."""
+def run(
+    training: Training, notices: list[Notice], planes: int, listener: Listener
+) -> Generator[Event, Any, None]:
+    """Advance a training to its end. Adds its own notices."""
     held = f", judged on {len(training.judged)} held-out crops" if training.judged else ""
     total = training.total_steps if training.settings.seconds is None else 0
     message = f"{len(training.planes)} of {planes} planes to learn from{held}"
-    pending: list[Event] = [Started(total or 0, "step", message), *notices]
-    while True:
-        for event in pending:
-            if (yield event) == "stop":
-                training.stop("by the user")
-        if training.finished:
-            break
-        pending = []
+    first: list[Event] = [Started(total or 0, "step", message), *notices]
+    for event in first:
+        listener.take((yield event))
+    while not training.finished:
         for event in training.advance():
             if isinstance(event, Notice):
                 notices.append(event)
-            if (yield event) == "stop":
-                training.stop("by the user")
+            listener.take((yield event))
     yield training.save()
     if training.judged_step != training.step:
         yield training.judge()
-
-
-def chances_of(
-    planes: Sequence[Plane], shares: Sequence[float] | None, images: int
-) -> NDArray[np.float64]:
-    """How often each plane is drawn: the share of its image, divided among its planes.
-
-    Raises
-    ------
-    InputError
-        If there is not one positive share for each image.
-    """
-    wanted = np.ones(images) if shares is None else np.asarray(shares, np.float64)
-    if wanted.shape != (images,) or not (wanted > 0).all():
-        mend = f"give a number above 0 for each of the {images} images"
-        raise InputError("shares", wanted.tolist(), mend)
-    counts = np.bincount([p.image for p in planes], minlength=images)
-    return np.array([wanted[p.image] / counts[p.image] for p in planes])
 
 
 def describe(

@@ -34,6 +34,8 @@ class Scene:
     held_out : float
         Share of the strokes of each class, rounded down, that are kept to judge the model. A stroke
         that was ever learnt from is never held out.
+    planes : sequence of Plane, optional
+        The annotation as it was read and divided before, in place of `annotations`.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Scene:
         annotations: Sequence[Any],
         spec: ModelSpec,
         held_out: float = 0.0,
+        planes: Sequence[Plane] = (),
     ) -> None:
         if len(images) != len(annotations):
             mend = f"give one for each of the {len(images)} images"
@@ -49,7 +52,13 @@ class Scene:
         self.images, self._spec, self._share = tuple(images), spec, held_out
         self._planes: dict[Place, Plane] = {}
         self._learnt: dict[Place, NDArray[np.bool_]] = {}
+        for plane in planes:
+            place = plane.image, plane.index
+            self._planes[place] = plane
+            self._learnt[place] = (plane.annotation >= 0) & ~plane.held
         for number, (image, annotation) in enumerate(zip(images, annotations, strict=True)):
+            if planes:
+                break
             strokes = check_annotation(image, annotation)
             for index in image.planes():
                 values = np.asarray(strokes[index])

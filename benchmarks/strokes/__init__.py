@@ -1,0 +1,1 @@
+"""How the bundled start `strokes` was taught to learn from strokes."""

@@ -1,0 +1,93 @@
+"""The files of a session: their names, and how they come and go."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .atomic import replacing
+from .core.errors import InputError
+
+INFO, JOURNAL, LOCK = "session.json", "journal", "open"
+VERSION, MODEL = "version.json", "model.safetensors"
+ALL = (INFO, JOURNAL, LOCK, "versions", "images", "rounds")
+TEMPORARY = re.compile(r"\.[0-9a-f]{12}-.+")  # what `replacing` left when the program was killed
+
+
+def write_values(path: Path, values: Mapping[str, Any]) -> None:
+    """Write JSON to the disk, whole or not at all."""
+    text = json.dumps(values, indent=2, ensure_ascii=False)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def copy_to_disk(source: Path, path: Path) -> None:
+    """Copy a file, and wait until the copy is on the disk."""
+    shutil.copyfile(source, path)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def refuse_filled(folder: Path) -> None:
+    """Refuse a folder with something in it.
+
+    Raises
+    ------
+    InputError
+        If it is not empty, or a file.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError("folder", str(folder), "choose a new or an empty folder")
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """A folder of that name, made now, or of one like it where that is taken."""
+    for number in itertools.count(1):
+        folder = parent / (name if number == 1 else f"{name} ({number})")
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
+
+
+def version_folders(folder: Path) -> list[Path]:
+    """The folders of the versions, by number."""
+    found = [f for f in (folder / "versions").glob("[0-9]*") if f.name.isdecimal()]
+    return sorted(found, key=lambda f: int(f.name))
+
+
+def not_copied(folder: str, names: list[str]) -> list[str]:
+    """The names that a copy of a session goes without."""
+    return [name for name in names if name == LOCK or TEMPORARY.fullmatch(name)]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what was half written when a program was killed; nobody may be writing."""
+    for path in list(folder.rglob(".*-*")):
+        if TEMPORARY.fullmatch(path.name):
+            _remove(path)
+
+
+def delete(folder: Path) -> None:
+    """Delete what is of the session, and the folder if that was all."""
+    remove_leftovers(folder)
+    for name in ALL:
+        _remove(folder / name)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
