@@ -82,7 +82,7 @@ def predict(
 def finetune(
     images: Any,
     annotations: ArrayLike | Sequence[ArrayLike],
-    model: str | Path | ModelRef = "scratch",
+    model: str | Path | ModelRef = "auto",
     settings: TuneSettings | None = None,
     axes: str = "YX",
     *,
@@ -103,7 +103,8 @@ def finetune(
         One for each image, of its shape without the channel axis; `settings.kind` tells what the
         numbers mean.
     model : str, Path or ModelRef
-        Where to start: "scratch", or a model.
+        Where to start: a model; "scratch"; or "auto": for strokes the bundled start that was taught to
+        learn from them, else from scratch.
     settings : TuneSettings, optional
         How to train.
     axes : str

@@ -87,8 +87,9 @@ def predict(
 @main.command()
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("annotations", type=click.Path(path_type=Path))
-@click.option("--model", "-m", default="scratch", show_default=True,
-              help="Where to start: scratch, a model name or a file.")  # fmt: skip
+@click.option("--model", "-m", default="auto", show_default=True,
+              help="Where to start: scratch, a model name or a file; auto: the start taught for "
+                   "strokes, else scratch.")  # fmt: skip
 @click.option("--classes", help="Names of the classes 1 to K, separated by commas.")
 @click.option("--name", default="tuned", show_default=True, help="Name of the new model.")
 @click.option("--out", "-o", type=click.Path(path_type=Path),

@@ -30,7 +30,7 @@ from .listener import Listener, Request, chances_of
 from .metrics import estimate_diameter
 from .provenance import versions
 from .quick import fit_to_planes
-from .starts import SCRATCH, Start, prepare
+from .starts import AUTO, Start, prepare
 from .training import Training
 from .weights import save_weights
 
@@ -38,7 +38,7 @@ from .weights import save_weights
 def finetune(
     images: Sequence[ImageBlock],
     annotations: Sequence[Any],
-    model: str | Path | ModelRef = SCRATCH,
+    model: str | Path | ModelRef = AUTO,
     settings: TuneSettings | None = None,
     *,
     device: str = "auto",
@@ -59,7 +59,8 @@ def finetune(
         For each image integers with its stack axes, then Y and X; `settings.kind` says what they
         mean. Planes of a stack without annotation are left out.
     model : str, Path or ModelRef
-        "scratch", or a model to start from, by name, file or reference.
+        A model to start from, by name, file or reference; "scratch"; or "auto": for strokes the bundled
+        start that was taught to learn from them, else from scratch.
     settings : TuneSettings, optional
         How to train.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -234,7 +235,7 @@ def repeating_command(request: Request, steps: int) -> str:
     inputs = [str(Path(image).parent), "annotations"] if several else [image, "annotations.tif"]
     base = request.model.path if isinstance(request.model, ModelRef) else request.model
     options = dict(
-        model=None if base == SCRATCH else str(base),
+        model=None if base == AUTO else str(base),
         classes=",".join(request.class_names) if request.class_names else None,
         name=request.name,
         device=None if request.device == "auto" else request.device,

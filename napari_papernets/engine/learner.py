@@ -232,7 +232,7 @@ class Learner:
         )
         if self._resume and path.is_file():
             state = read_state(path)
-            if state.facts["spec"]["classes"] == spec["classes"]:
+            if state.facts["spec"]["classes"] == list(spec["classes"]):
                 training.restore(state)
         return training
 

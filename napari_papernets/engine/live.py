@@ -22,7 +22,7 @@ from ..core.results import Tuned
 from ..core.settings import TuneSettings
 from ..model_files import user_folder
 from .learner import Learner
-from .starts import SCRATCH
+from .starts import AUTO
 
 PREVIEW_SECONDS = 1.0  # between previews while it trains; on a GPU half of it
 PREVIEW_SHARE = 0.2  # of the time, at most
@@ -32,7 +32,7 @@ WAIT = 1.0
 def live(
     images: Sequence[ImageBlock],
     annotations: Sequence[Any],
-    model: str | Path | ModelRef = SCRATCH,
+    model: str | Path | ModelRef = AUTO,
     settings: TuneSettings | None = None,
     *,
     classes: Sequence[ClassInfo],
@@ -53,7 +53,7 @@ def live(
     annotations : sequence of array of unsigned integers, shape (*stack, Y, X)
         0 is not annotated, 1…K the class.
     model : str, Path or ModelRef
-        Where to start: "scratch", or a model.
+        Where to start: a model, "scratch", or "auto", the bundled start for strokes.
     settings : TuneSettings, optional
         How to train; `steps` and `seconds` limit one round, without them it ends when nothing improves.
     classes : sequence of ClassInfo

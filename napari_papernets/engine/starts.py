@@ -23,7 +23,7 @@ from .checkpoints import State
 from .targets import BORDER_CLASSES, RIDGE_CLASSES
 from .weights import load_weights
 
-SCRATCH = "scratch"
+AUTO, SCRATCH, TAUGHT = "auto", "scratch", "strokes"
 DROPOUT = 0.5  # the paper's; with batch normalisation there is none
 
 
@@ -57,7 +57,7 @@ def prepare(
         spec = ModelSpec.from_dict(state.facts["spec"])
         planes = read_planes(images, annotations, settings.kind, spec)
         return Start(spec, build(spec), bool(state.facts["fresh"])), planes
-    base = None if model == SCRATCH else find_model(model)
+    base = _base(model, settings.kind)
     feed = base.spec if base is not None else scratch_spec(images, settings, name, ())
     planes = read_planes(images, annotations, settings.kind, feed)
     names = name_classes(planes, settings, class_names, base)
@@ -89,7 +89,7 @@ def live_start(
     """
     if not images:
         raise InputError("images", "none", "give at least one image")
-    base = None if model == SCRATCH else find_model(model)
+    base = _base(model, "strokes")
     if base is None:
         plain = settings.replace(kind="strokes", padding="same")
         spec = replace(scratch_spec(images, plain, name, ()), classes=tuple(classes))
@@ -106,6 +106,13 @@ def live_start(
         mend = "choose a padded U-Net (its size must not shrink), or start from scratch"
         raise ModelError("model", f"{base.name!r}, which is unpadded", mend)
     return replace(start, spec=replace(start.spec, classes=tuple(classes)))
+
+
+def _base(model: str | Path | ModelRef, kind: str) -> ModelRef | None:
+    """The model to start from; None is from scratch. "auto" is what was taught for strokes, if any."""
+    if model == AUTO:
+        model = TAUGHT if kind == "strokes" else SCRATCH
+    return None if model == SCRATCH else find_model(model)
 
 
 def continue_from(

@@ -1,0 +1,262 @@
+"""A network learns while strokes arrive: what is told, in which order, and what is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_papernets.core.annotation import Patch, View
+from napari_papernets.core.errors import InputError, ModelError
+from napari_papernets.core.events import (
+    EpochDone,
+    Idle,
+    Notice,
+    Preview,
+    Resting,
+    Started,
+    Step,
+    Version,
+)
+from napari_papernets.core.image import ImageBlock
+from napari_papernets.core.model import class_infos
+from napari_papernets.core.settings import PredictSettings, TuneSettings
+from napari_papernets.engine.live import live
+from napari_papernets.engine.plateau import LEAST, PATIENCE, WINDOW, Plateau
+from napari_papernets.engine.predict import predict
+from napari_papernets.engine.quick import fit_head
+from napari_papernets.model_files import find_model
+
+TINY = TuneSettings(width=4, depth=2, crop=32, batch=2, steps=6, held_out=0.0, precision="float32")
+CLASSES = class_infos(["ground", "cell"])
+VIEW = View(0, (), (0, 64, 0, 96))
+
+
+def picture() -> tuple[ImageBlock, np.ndarray]:
+    """A bright half on the right."""
+    rng = np.random.default_rng(0)
+    truth = np.ones((64, 96), np.uint8)
+    truth[:, 48:] = 2
+    return ImageBlock((truth * 80 + rng.integers(0, 40, truth.shape)).astype(np.uint8), "YX"), truth
+
+
+def stroke(c: int, number: int, row: int = 10) -> Patch:
+    x = 5 if c == 1 else 60
+    return Patch(0, (), row, x, np.full((3, 25), c, np.uint8), number)
+
+
+class Person:
+    """Drives a live training: sends what is in the script after events of a kind."""
+
+    def __init__(self, folder: Path, settings: TuneSettings = TINY, **options: Any) -> None:
+        image, self.truth = picture()
+        options = {"view": VIEW, "name": "toy", "model": "scratch", **options}
+        blank = options.pop("annotation", np.zeros(self.truth.shape, np.uint8))
+        self.job = live([image], [blank], settings=settings, classes=CLASSES, folder=folder, **options)
+        self.events: list[Any] = []
+        self.result: Any = None
+
+    def see(self, kind: type, *sent: Any, limit: int = 400) -> Any:
+        """Send values, and go on until an event of that kind."""
+        waiting = list(sent)
+        for _ in range(limit):
+            try:
+                value = waiting.pop(0) if waiting and self.events else None
+                event = self.job.send(value)
+            except StopIteration as end:
+                self.result = end.value
+                return None
+            if not isinstance(event, Idle):
+                self.events.append(event)
+            if isinstance(event, kind) and not waiting:
+                return event
+        raise AssertionError(f"no {kind.__name__} in {self.events[-5:]}")
+
+    def kinds(self) -> list[str]:
+        return [type(e).__name__ for e in self.events]
+
+
+def test_strokes_are_answered_then_trained_then_kept(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    person.see(Started)
+    waiting = person.see(Resting)
+    assert "ground" in waiting.reason
+    one = person.see(Resting, stroke(1, 1))
+    assert "only 'ground'" in one.reason
+    quick = person.see(Preview, stroke(2, 2))
+    assert (quick.source, quick.step, quick.patch) == ("quick", 0, 2)
+    assert quick.labels.shape == (64, 96)
+    assert (quick.labels == person.truth).mean() > 0.9
+    assert quick.uncertainty.dtype == np.uint8
+    version = person.see(Version)
+    assert (version.step, version.patch, version.source) == (6, 2, "trained")
+    steps = [e.step for e in person.events if isinstance(e, Step)]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    trained = [e for e in person.events if isinstance(e, Preview)][-1]
+    assert (trained.source, trained.step) == ("trained", 6)
+    assert person.see(Resting)
+    person.see(Version, "stop")
+    assert person.result.model.path == version.model.path
+    plain = PredictSettings(precision="float32")
+    labels = run(predict(picture()[0], version.model, plain)).labels
+    np.testing.assert_array_equal(labels, trained.labels)
+
+
+def test_new_strokes_enter_within_one_step(tmp_path: Path) -> None:
+    person = Person(tmp_path, TINY.replace(steps=50))
+    person.see(Started)
+    person.see(Step, stroke(1, 1), stroke(2, 2))
+    before = len(person.events)
+    shown = person.see(Preview, stroke(2, 3, row=30))
+    while shown.patch < 3:  # one that was due anyway
+        shown = person.see(Preview)
+    between = [e for e in person.events[before:] if isinstance(e, Step)]
+    assert len(between) <= 1
+
+
+def test_without_auto_it_trains_when_told(tmp_path: Path) -> None:
+    person = Person(tmp_path, auto=False)
+    person.see(Started)
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    person.see(Resting)
+    assert "Step" not in person.kinds()
+    version = person.see(Version, "keep")
+    assert (version.source, version.step) == ("quick", 0)
+    person.see(Step, "train")
+    assert person.see(Version).step == 6
+
+
+def test_versions_are_never_overwritten_and_a_later_one_starts_from_an_earlier(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    person.see(Started)
+    first = person.see(Version, stroke(1, 1), stroke(2, 2))
+    kept = first.model.path.read_bytes()
+    second = person.see(Version, stroke(1, 3, row=40))
+    assert second.model.path != first.model.path
+    assert first.model.path.read_bytes() == kept
+    painted = np.zeros((64, 96), np.uint8)
+    painted[10:13, 5:30], painted[10:13, 60:85] = 1, 2
+    again = Person(tmp_path, model=first.model, annotation=painted, patch=2, name="again")
+    again.see(Started)
+    quick = again.see(Preview)
+    assert quick.patch == 2
+    assert (quick.labels == again.truth).mean() > 0.9
+
+
+def test_erased_strokes_are_forgotten(tmp_path: Path) -> None:
+    person = Person(tmp_path, TINY.replace(steps=30))
+    person.see(Started)
+    person.see(Step, stroke(1, 1), stroke(2, 2))
+    gone = Patch(0, (), 0, 48, np.zeros((64, 48), np.uint8), 3)
+    resting = person.see(Resting, gone)
+    assert "only 'ground'" in resting.reason
+
+
+def test_another_view_is_answered_without_new_strokes(tmp_path: Path) -> None:
+    person = Person(tmp_path, auto=False)
+    person.see(Started)
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    view = View(0, (), (16, 48, 30, 70))
+    shown = person.see(Preview, view)
+    assert shown.view == view
+    assert shown.labels.shape == (32, 40)
+    whole = next(e for e in person.events if isinstance(e, Preview))
+    np.testing.assert_array_equal(shown.labels, whole.labels[16:48, 30:70])
+
+
+def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    settings = TINY.replace(steps=40, checkpoint_every=5)
+    person = Person(tmp_path, settings)
+    person.see(Started)
+    person.see(Step, stroke(1, 1), stroke(2, 2))
+    while person.see(Step).step < 7:
+        pass
+    person.job.close()
+    painted = np.zeros((64, 96), np.uint8)
+    painted[10:13, 5:30], painted[10:13, 60:85] = 1, 2
+    again = Person(tmp_path, settings, annotation=painted, patch=2, resume=True)
+    again.see(Started)
+    assert again.see(Step).step == 6
+
+
+def test_loss_that_is_no_number_is_rolled_back_and_said(tmp_path: Path) -> None:
+    person = Person(tmp_path, TINY.replace(steps=50, learning_rate=10.0, optimiser="sgd"))
+    person.see(Started)
+    notice = person.see(Notice, stroke(1, 1), stroke(2, 2))
+    assert "no finite number" in notice.message
+    version = person.see(Version)
+    weights = find_model(version.model.path)
+    labels = run(predict(picture()[0], weights, probabilities=True))
+    assert np.isfinite(labels.probabilities).all()
+
+
+def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+    image, truth = picture()
+    with pytest.raises(InputError, match="two classes"):
+        next(live([image], [truth * 0], "scratch", classes=CLASSES[:1], folder=tmp_path))
+    with pytest.raises(ModelError, match="no-such"):
+        next(live([image], [truth * 0], "no-such", classes=CLASSES, folder=tmp_path))
+    person = Person(tmp_path)
+    person.see(Started)
+    with pytest.raises(InputError, match="send a Patch"):
+        person.see(Resting, 3.5)
+
+
+def test_held_out_strokes_give_a_score(tmp_path: Path) -> None:
+    settings = TINY.replace(held_out=0.5, steps=8, checkpoint_every=8)
+    person = Person(tmp_path, settings)
+    person.see(Started)
+    strokes = [stroke(c, 2 * n + c, row=5 + 15 * n) for n in range(3) for c in (1, 2)]
+    version = person.see(Version, *strokes)
+    judged = [e for e in person.events if isinstance(e, EpochDone)]
+    assert judged
+    assert 0 <= version.score <= 1
+    assert version.before is not None
+
+
+def test_a_plateau_is_noticed_by_score_and_by_loss() -> None:
+    by_score, by_loss = Plateau(), Plateau()
+    for n in range(LEAST):
+        by_score.stepped(1.0)
+        by_loss.stepped(1.0 - 0.01 * n)
+    by_score.judged(0.8)
+    assert not by_score.reached
+    for _ in range(PATIENCE):
+        by_score.judged(0.79)
+    assert by_score.reached
+    assert not by_loss.reached
+    for _ in range(2 * WINDOW):
+        by_loss.stepped(0.2)
+    assert by_loss.reached
+
+
+def test_the_fit_agrees_with_scikit_learn() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 300)
+    x = (rng.standard_normal((300, 6)) + y[:, None] * [1, 0, -1, 0.5, 0, 0]).astype(np.float32)
+    penalty = 0.01
+    counts = np.bincount(y)
+    peer = linear_model.LogisticRegression(C=1 / penalty, max_iter=5000, tol=1e-8)
+    peer.fit(x, y, sample_weight=1 / counts[y] / 3)
+    weights = fit_head(torch.from_numpy(x), torch.from_numpy(y), 3, penalty=penalty)
+    ours = torch.softmax(torch.from_numpy(x) @ weights[:-1] + weights[-1], 1).numpy()
+    assert np.abs(ours - peer.predict_proba(x)).max() < 0.02
+
+
+def test_a_class_without_pixels_is_never_answered() -> None:
+    x = torch.randn(50, 4)
+    y = torch.arange(50) % 2
+    weights = fit_head(x, y, 3)
+    assert (x @ weights[:-1] + weights[-1]).argmax(1).max() <= 1
+
+
+def run(job: Any) -> Any:
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value
