@@ -85,7 +85,7 @@ class CropJobs(QObject):
         self._engine, self._wish = engine, wish
         # One for all jobs, since there is never more than one at a time.
         self._job = JobAdapter(self)
-        self._job.event.connect(self._on_event)
+        self._job.happened.connect(self._on_event)
         self._job.returned.connect(self._on_returned)
         self._job.failed.connect(self._on_failed)
         self._job.cancelled.connect(self._settle)

@@ -19,6 +19,8 @@ class Job(Protocol):
 
     def cancel(self) -> None: ...
 
+    def send(self, value: Any) -> None: ...
+
 
 class Engine(Protocol):
     """What a panel needs of the engine's door."""
@@ -52,7 +54,7 @@ class JobAdapter(QObject):
 
     Attributes
     ----------
-    event : Signal(object)
+    happened : Signal(object)
         Every event of the job, in order.
     returned : Signal(object)
         What the job returned, after `prepare`.
@@ -62,7 +64,7 @@ class JobAdapter(QObject):
         The job ended because it was told to.
     """
 
-    event = Signal(object)
+    happened = Signal(object)
     returned = Signal(object)
     failed = Signal(object)
     cancelled = Signal()
@@ -94,7 +96,7 @@ class JobAdapter(QObject):
             Called with the result on the door's thread; what it returns is what `returned` brings.
             Work on large arrays belongs here, since it would stop the window.
         observe : callable, optional
-            Called with every event on the door's thread, before `event` brings it.
+            Called with every event on the door's thread, before `happened` brings it.
         **arguments
             Of the verb.
         """
@@ -102,7 +104,7 @@ class JobAdapter(QObject):
         def on_event(event: Event) -> None:
             if observe:
                 observe(event)
-            self._pass_on("event", event)
+            self._pass_on("happened", event)
 
         def on_returned(result: Any) -> None:
             try:
@@ -120,6 +122,11 @@ class JobAdapter(QObject):
             on_cancelled=lambda: self._pass_on("cancelled"),
             **arguments,
         )
+
+    def send(self, value: Any) -> None:
+        """Send a value into the job, from any thread; nothing happens where there is none."""
+        if self._job is not None:
+            self._job.send(value)
 
     def cancel(self) -> None:
         """Ask the job to end; `cancelled` follows."""

@@ -3,14 +3,25 @@ to stay alive."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
 from ..core.events import Event
+from ..core.model import ClassInfo
 from ..core.results import Prediction
 from .first_look import FirstLook
-from .outputs import EDITED, PROVENANCE, find_output, is_shown, put_output, update_layer
+from .outputs import (
+    EDITED,
+    PROVENANCE,
+    find_output,
+    is_shown,
+    make_labels,
+    put_output,
+    show_labels,
+    update_layer,
+)
 from .placement import placement_of
 from .run_plan import RunPlan
 
@@ -24,8 +35,8 @@ INTERVAL = 250  # ms between updates: one takes about 40 ms where GL is software
 class LabelSink(QObject):
     """The labels layer of one run.
 
-    Making it shows an empty layer (or empties the one of the last run); then, for any number of events,
-    `look.write` and `show`, and at the end either `finish` or `abandon`.
+    `opening` shows an empty layer (or empties the one of the last run). Before, meanwhile and after, for
+    any number of events, `look.write` and `show`, and at the end either `finish` or `abandon`.
 
     Parameters
     ----------
@@ -57,8 +68,29 @@ class LabelSink(QObject):
         self._timer.timeout.connect(self._on_time)
         self.look = FirstLook(plan)
         self._shown, self._placement = plan.place(self.look.array, self.look.step)
-        self._before = self._state(find_output(viewer, plan.key))
-        self._layer = self._put()
+        self._before: tuple[Any, Any, Any] | None = None
+        self._layer: napari.layers.Labels | None = None
+        self._hidden = False
+
+    def opening(self) -> Iterator[None]:
+        """Show the layer with what has been written so far.
+
+        A new layer takes napari a tenth of a second and more where GL is software, so it comes in steps:
+        made, added unseen, and seen. The window can live between them.
+        """
+        plan = self._plan
+        known = find_output(self._viewer, plan.key)
+        if known is not None:
+            self._before = self._state(known)
+            self._layer = self._put()
+            return
+        layer = make_labels(plan.key, plan.name, self._shown, self._placement, **self._options(False))
+        yield
+        layer.metadata[PROVENANCE] = {}
+        show_labels(self._viewer, layer)
+        self._layer, self._hidden = layer, True
+        yield
+        self._reveal()
 
     def show(self, event: Event) -> None:
         """Show what `event` has written, within the interval."""
@@ -73,35 +105,57 @@ class LabelSink(QObject):
         the one of the run."""
         self._stop()
         self._shown, self._placement = self._plan.place(result.labels)
-        if is_shown(self._viewer, self._layer) and not self._layer.metadata.get(EDITED):
-            update_layer(self._layer, self._shown, self._placement)
+        layer = self._untouched()
+        if layer is not None:
+            update_layer(layer, self._shown, self._placement)
+            self._reveal()
         else:
-            self._layer = self._put()
-        self._layer.metadata[PROVENANCE] = dict(result.provenance)
+            layer = self._put()
+        self._layer = layer
+        layer.metadata[PROVENANCE] = dict(result.provenance)
         for key in self._plan.supersedes:
             lesser = find_output(self._viewer, key)
             if lesser is not None:
                 lesser.visible = False
-        return self._layer
+        return layer
 
     def abandon(self) -> None:
         """Put the layer back as it was before the run, or take it away if there was none."""
         self._stop()
-        if not is_shown(self._viewer, self._layer) or self._layer.metadata.get(EDITED):
+        layer = self._untouched()
+        if layer is None:
             return
         if self._before is None:
-            self._viewer.layers.remove(self._layer)
+            self._viewer.layers.remove(layer)
             return
         data, placement, provenance = self._before
-        update_layer(self._layer, data, placement)
-        self._layer.metadata[PROVENANCE] = provenance
+        update_layer(layer, data, placement)
+        layer.metadata[PROVENANCE] = provenance
+
+    def _untouched(self) -> napari.layers.Labels | None:
+        """The layer of the run, where there is one that the user neither deleted nor painted on."""
+        layer = self._layer
+        if layer is None or not is_shown(self._viewer, layer) or layer.metadata.get(EDITED):
+            return None
+        return layer
+
+    def _reveal(self) -> None:
+        if self._hidden and self._layer is not None:
+            self._layer.visible = True
+        self._hidden = False
 
     def _put(self) -> napari.layers.Labels:
         plan = self._plan
-        return put_output(
-            self._viewer, "labels", plan.key, plan.name, self._shown, self._placement,
-            metadata={PROVENANCE: {}}, visible=True, **({} if plan.instances else _class_colours(plan)),
-        )  # fmt: skip
+        layer = put_output(
+            self._viewer, "labels", plan.key, plan.name, self._shown, self._placement, **self._options()
+        )
+        layer.metadata[PROVENANCE] = {}
+        return layer
+
+    def _options(self, visible: bool = True) -> dict[str, Any]:
+        plan = self._plan
+        colours = {} if plan.instances else class_colours(plan.model.spec.classes)
+        return dict(visible=visible, **colours)
 
     @staticmethod
     def _state(layer: napari.layers.Labels | None) -> tuple[Any, Any, Any] | None:
@@ -121,16 +175,17 @@ class LabelSink(QObject):
 
     def _refresh(self) -> None:
         self._stale = False
-        if is_shown(self._viewer, self._layer) and self._layer.data is self._shown:
+        layer = self._layer
+        if layer is not None and is_shown(self._viewer, layer) and layer.data is self._shown:
             # The data were written in place, without a setter: nothing enters the undo history.
-            self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+            layer.refresh(thumbnail=False, highlight=False, extent=False)
 
 
-def _class_colours(plan: RunPlan) -> dict[str, Any]:
-    """Colours and names of the classes; a first class named background lets the image through."""
+def class_colours(classes: Sequence[ClassInfo]) -> dict[str, Any]:
+    """Options of a labels layer that shows 1…K: colours and names of the classes; a first class named
+    background lets the image through."""
     from napari.utils.colormaps import DirectLabelColormap
 
-    classes = plan.model.spec.classes
     colours: dict[int | None, str] = {None: "#00000000", 0: "#00000000"}
     for number, about in enumerate(classes, 1):
         clear = number == 1 and about.name.lower() == "background"

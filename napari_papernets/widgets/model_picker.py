@@ -65,7 +65,7 @@ class ModelPicker(QWidget):
     def refresh(self) -> None:
         """Read the lists of models again, keeping the choice."""
         before = self._path()
-        self._refs = [*list_models(), *self._opened]
+        self._refs = [ref for ref in (*list_models(), *self._opened) if ref.spec.task != "features"]
         self.combo.blockSignals(True)
         self.combo.clear()
         for index, ref in enumerate(self._refs):
@@ -81,9 +81,12 @@ class ModelPicker(QWidget):
         Raises
         ------
         ModelError
-            If there is no such model, or the file is none.
+            If there is no such model, the file is none, or it has no classes yet.
         """
         ref = find_model(name_or_path)
+        if ref.spec.task == "features":
+            mend = "it has no classes yet: let it learn yours in “Annotate & fine-tune”"
+            raise ModelError("model", ref.name, mend)
         if ref.path not in [r.path for r in self._refs]:
             self._opened.append(ref)
             self.refresh()

@@ -107,6 +107,24 @@ def is_shown(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> bool:
     return any(other.unique_id == layer.unique_id for other in viewer.layers)
 
 
+def make_labels(
+    key: str, name: str, data: Any, placement: Placement, **options: Any
+) -> napari.layers.Labels:
+    """A new labels layer of that key, for `show_labels`."""
+    from napari.layers import Labels
+
+    metadata = {OUTPUT: {"key": key, "name": name}}
+    return Labels(data, name=name, metadata=metadata, **options, **placement.options())
+
+
+def show_labels(viewer: napari.viewer.Viewer, layer: napari.layers.Labels) -> None:
+    """Add what `make_labels` made to a viewer."""
+    with undisturbed_selection(viewer):
+        viewer.add_layer(layer)
+    _sign(layer)
+    _mark_when_painted(layer)
+
+
 def _add(
     viewer: napari.viewer.Viewer,
     kind: str,
@@ -116,14 +134,21 @@ def _add(
     placement: Placement,
     options: Mapping[str, Any],
 ) -> napari.layers.Layer:
-    add = {"labels": viewer.add_labels, "image": viewer.add_image, "shapes": viewer.add_shapes}[kind]
-    with undisturbed_selection(viewer):
-        mark = {"key": key, "name": name}
-        layer = add(data, name=name, metadata={OUTPUT: mark}, **options, **placement.options())
-        layer.metadata[OUTPUT] = {**mark, "name": str(layer.name)}  # another if that was taken
     if kind == "labels":
-        _mark_when_painted(layer)
+        labels = make_labels(key, name, data, placement, **options)
+        show_labels(viewer, labels)
+        return labels
+    add = {"image": viewer.add_image, "shapes": viewer.add_shapes}[kind]
+    metadata = {OUTPUT: {"key": key, "name": name}}
+    with undisturbed_selection(viewer):
+        layer = add(data, name=name, metadata=metadata, **options, **placement.options())
+    _sign(layer)
     return layer
+
+
+def _sign(layer: napari.layers.Layer) -> None:
+    """Remember the name that the viewer gave it: another where that was taken."""
+    layer.metadata[OUTPUT] = {**layer.metadata[OUTPUT], "name": str(layer.name)}
 
 
 def _mark_when_painted(layer: napari.layers.Labels) -> None:

@@ -36,6 +36,24 @@ def group(title: str, *parts: QWidget) -> QGroupBox:
     return box
 
 
+def column(parts: Sequence[QWidget]) -> ColumnArea:
+    """Widgets one below the other, which scroll when there is too little room."""
+    inside = QWidget()
+    layout = QVBoxLayout(inside)
+    layout.setContentsMargins(0, MARGIN, MARGIN, 0)
+    layout.setSpacing(MARGIN)
+    for part in parts:
+        layout.addWidget(part)
+    layout.addStretch(1)
+    area = ColumnArea()
+    area.setWidget(inside)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+    return area
+
+
 def fill_panel(panel: QWidget, groups: Sequence[QWidget], foot: Sequence[QWidget]) -> None:
     """Give `panel` its layout.
 
@@ -48,22 +66,9 @@ def fill_panel(panel: QWidget, groups: Sequence[QWidget], foot: Sequence[QWidget
     foot : sequence of QWidget
         Always in sight.
     """
-    inside = QWidget()
-    column = QVBoxLayout(inside)
-    column.setContentsMargins(0, MARGIN, MARGIN, 0)
-    column.setSpacing(MARGIN)
-    for part in groups:
-        column.addWidget(part)
-    column.addStretch(1)
-    area = ColumnArea()
-    area.setWidget(inside)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
     layout = QVBoxLayout(panel)
     layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
     layout.setSpacing(MARGIN)
-    layout.addWidget(area, 1)
+    layout.addWidget(column(groups), 1)
     for part in foot:
         layout.addWidget(part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -11,6 +11,7 @@ from ..core.errors import PapernetsError
 from ..core.events import Event
 from ..core.results import Prediction
 from .activity import ActivityBar
+from .calm_collector import hold_collector
 from .job_adapter import Engine, JobAdapter
 from .label_sink import LabelSink
 from .probability_layers import show_probabilities
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 POLL = 200  # ms between looks at Cancel in the activity dock
+SOON = 1  # ms: what waits comes first, which it would not at 0
 
 
 class Run(QObject):
@@ -54,15 +56,21 @@ class Run(QObject):
         self.plan = plan
         self._viewer, self._engine = viewer, engine
         self._steps: Iterator[None] = iter(())
+        self._opening: Iterator[None] = iter(())
+        self._activity: ActivityBar | None = None
+        self._over = False
+        self._let_go: Callable[[], None] = lambda: None
+        self._untold: list[Event] = []
         self._timer = QTimer(self)
         self._job = JobAdapter(self)
-        self._job.event.connect(self._on_event)
+        self._job.happened.connect(self._on_event)
         self._job.returned.connect(self._on_returned)
         self._job.failed.connect(self._on_failed)
         self._job.cancelled.connect(self._on_cancelled)
 
     def start(self) -> None:
-        """Show the empty layer and submit the job.
+        """Submit the job; then show the empty layer and the bar, one after the other, so that the window
+        lives between them.
 
         Raises
         ------
@@ -70,9 +78,7 @@ class Run(QObject):
             If the engine does not take it; the layers are as before then.
         """
         self._sink = LabelSink(self._viewer, self.plan, self)
-        self._activity = ActivityBar(self.plan.name, self.cancel)
-        self._timer.timeout.connect(self._activity_poll)
-        self._timer.start(POLL)
+        self._let_go = hold_collector()
         try:
             self._job.start(
                 self._engine,
@@ -84,6 +90,8 @@ class Run(QObject):
         except PapernetsError:
             self.leave()
             raise
+        self._opening = self._open()
+        QTimer.singleShot(SOON, self._open_next)
 
     def cancel(self) -> None:
         """End the run: the layers are as before at once, whatever the engine still has to clean up."""
@@ -100,18 +108,43 @@ class Run(QObject):
     def drop(self) -> None:
         """The window is gone: drop the job. Touches nothing of Qt or napari."""
         self._job.forget()
+        self._let_go()
 
     def _on_event(self, event: Event) -> None:
         self._sink.show(event)
         self.progressed.emit(event)
-        self._activity.show_event(event)  # last: napari handles waiting events in there
+        self._untold.append(event)
+        QTimer.singleShot(SOON, self._tell_activity)
 
-    def _activity_poll(self) -> None:
-        self._activity.poll()
+    def _tell_activity(self) -> None:
+        """Bring the bar up to date. napari handles waiting events in there: what is drawn for an event
+        should not wait for that in one go with it."""
+        if self._activity is not None:
+            events, self._untold = self._untold, []
+            for event in events:
+                self._activity.show_event(event)
+
+    def _open_next(self) -> None:
+        if next(self._opening, self) is not self:
+            QTimer.singleShot(SOON, self._open_next)
+
+    def _open(self) -> Iterator[None]:
+        yield from self._sink.opening()
+        yield
+        self._activity = ActivityBar(self.plan.name, self.cancel)
+        if self._over:  # napari handled waiting events in there
+            self._activity.close()
+            return
+        self._timer.timeout.connect(self._activity.poll)
+        self._timer.start(POLL)
+        self._tell_activity()
 
     def _end(self) -> None:
+        self._over, self._opening = True, iter(())
+        self._let_go()
         self._timer.stop()
-        self._activity.close()
+        if self._activity is not None:
+            self._activity.close()
 
     def _on_returned(self, result: Prediction) -> None:
         self._end()

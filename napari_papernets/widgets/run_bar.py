@@ -77,14 +77,20 @@ class RunBar(QWidget):
         if isinstance(event, Started):
             self._began = self._clock()
             self.bar.setRange(0, event.total)
-            self.bar.setValue(0)
+            self._move(0)
             self.status.setText(f"0 of {event.total} {event.unit}s")
         elif isinstance(event, TileDone):
-            self.bar.setValue(event.done)
+            self._move(event.done)
             left = self._time_left(event.done, event.total)
             self.status.setText(f"{event.done} of {event.total} tiles{left}")
         elif isinstance(event, Notice):
             self.status.setText(event.message)
+
+    def _move(self, value: int) -> None:
+        # On its own, Qt repaints a bar before setValue returns, and with it the whole canvas.
+        self.bar.setUpdatesEnabled(False)
+        self.bar.setValue(value)
+        self.bar.setUpdatesEnabled(True)
 
     def _time_left(self, done: int, total: int) -> str:
         if done == total:

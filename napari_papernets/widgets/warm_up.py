@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import threading
+from contextlib import suppress
 
 # napari imports these with the first Labels layer, on the thread of the window: a second of silence.
 AHEAD = ("pandas", "scipy.linalg", "skimage.color", "skimage.exposure", "skimage.util", "numba")
@@ -21,3 +22,12 @@ def _import_all() -> None:
     for name in AHEAD:
         if importlib.util.find_spec(name.split(".", maxsplit=1)[0]) is not None:
             importlib.import_module(name)
+    _draw_dashes()
+
+
+def _draw_dashes() -> None:
+    """The first Labels layer has vispy draw every pattern of dashes there is, and remember them."""
+    with suppress(ImportError):
+        from vispy.visuals.line.dash_atlas import DashAtlas
+
+        DashAtlas()

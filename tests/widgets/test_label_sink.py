@@ -42,6 +42,12 @@ def make(qapp):
     return make
 
 
+def opened(viewer, plan, **options):
+    sink = LabelSink(viewer, plan, **options)
+    assert not list(sink.opening())[2:]
+    return sink
+
+
 def add(sink, event):
     """What a run does with an event, on one thread and the other."""
     sink.look.write(event)
@@ -55,7 +61,7 @@ def tile(y, x, value=1, plane=(), done=1, total=2):
 
 def test_tiles_appear_in_place_and_the_result_takes_over(make):
     viewer, plan = make()
-    sink = LabelSink(viewer, plan)
+    sink = opened(viewer, plan)
     layer = viewer.layers["image toy"]
     before = layer.data
     add(sink, tile((0, 20), (0, 50)))
@@ -71,7 +77,7 @@ def test_tiles_appear_in_place_and_the_result_takes_over(make):
 
 def test_many_tiles_cost_few_refreshes(make, qtbot):
     viewer, plan = make()
-    sink = LabelSink(viewer, plan, interval=50)
+    sink = opened(viewer, plan, interval=50)
     layer, drawn = viewer.layers["image toy"], []
     layer.events.set_data.connect(lambda _: drawn.append(1))
     for row in range(40):
@@ -84,12 +90,12 @@ def test_many_tiles_cost_few_refreshes(make, qtbot):
 
 def test_a_run_that_ends_early_leaves_things_as_they_were(make):
     viewer, plan = make()
-    LabelSink(viewer, plan).abandon()
+    opened(viewer, plan).abandon()
     assert [layer.name for layer in viewer.layers] == ["image"]
-    first = LabelSink(viewer, plan)
+    first = opened(viewer, plan)
     result = np.ones((40, 50), np.uint16)
     first.finish(plan.prepare(prediction(result, note=1)))
-    second = LabelSink(viewer, plan)
+    second = opened(viewer, plan)
     assert not viewer.layers["image toy"].data.any()
     add(second, tile((0, 20), (0, 50)))
     second.abandon()
@@ -100,7 +106,7 @@ def test_a_run_that_ends_early_leaves_things_as_they_were(make):
 def test_runs_do_not_pile_up_layers(make):
     viewer, plan = make()
     for number in (1, 2, 3):
-        LabelSink(viewer, plan).finish(plan.prepare(prediction(np.full((40, 50), number))))
+        opened(viewer, plan).finish(plan.prepare(prediction(np.full((40, 50), number))))
     assert [layer.name for layer in viewer.layers] == ["image", "image toy"]
     assert viewer.layers["image toy"].data[0, 0] == 3
 
@@ -108,14 +114,14 @@ def test_runs_do_not_pile_up_layers(make):
 @pytest.mark.parametrize("change", ["renamed", "painted"])
 def test_a_result_that_the_user_made_theirs_is_kept(make, change):
     viewer, plan = make()
-    LabelSink(viewer, plan).finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
+    opened(viewer, plan).finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
     kept = viewer.layers["image toy"]
     if change == "renamed":
         kept.name = "mine"
     else:
         kept.paint((5, 5), 8)
     for _ in range(2):
-        LabelSink(viewer, plan).finish(plan.prepare(prediction(np.full((40, 50), 2))))
+        opened(viewer, plan).finish(plan.prepare(prediction(np.full((40, 50), 2))))
     assert kept.data[5, 5] == (1 if change == "renamed" else 8)
     assert len(viewer.layers) == 3
 
@@ -123,14 +129,14 @@ def test_a_result_that_the_user_made_theirs_is_kept(make, change):
 def test_a_layer_of_the_same_name_is_not_taken_for_ours(make):
     viewer, plan = make()
     users = viewer.add_labels(np.full((40, 50), 5), name="image toy")
-    LabelSink(viewer, plan).finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
+    opened(viewer, plan).finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
     assert (users.data == 5).all()
     assert len(viewer.layers) == 3
 
 
 def test_a_layer_deleted_in_mid_run_comes_back_with_the_result(make):
     viewer, plan = make()
-    sink = LabelSink(viewer, plan)
+    sink = opened(viewer, plan)
     viewer.layers.remove("image toy")
     add(sink, tile((0, 20), (0, 50)))
     sink.finish(plan.prepare(prediction(np.ones((40, 50)).astype(np.uint8))))
@@ -139,7 +145,7 @@ def test_a_layer_deleted_in_mid_run_comes_back_with_the_result(make):
 
 def test_the_image_may_be_renamed_and_deleted_in_mid_run(make):
     viewer, plan = make()
-    sink = LabelSink(viewer, plan)
+    sink = opened(viewer, plan)
     viewer.layers["image"].name = "other"
     viewer.layers.remove("other")
     add(sink, tile((0, 20), (0, 50)))
@@ -149,7 +155,7 @@ def test_the_image_may_be_renamed_and_deleted_in_mid_run(make):
 
 def test_a_layer_renamed_or_replaced_in_mid_run_breaks_nothing(make):
     viewer, plan = make()
-    sink = LabelSink(viewer, plan)
+    sink = opened(viewer, plan)
     layer = viewer.layers["image toy"]
     layer.name = "mine"
     layer.data = np.zeros((4, 4), np.uint8)
@@ -162,7 +168,7 @@ def test_a_layer_renamed_or_replaced_in_mid_run_breaks_nothing(make):
 
 def test_nothing_of_ours_can_be_undone_by_the_user(make):
     viewer, plan = make()
-    sink = LabelSink(viewer, plan)
+    sink = opened(viewer, plan)
     add(sink, tile((0, 20), (0, 50)))
     layer = viewer.layers["image toy"]
     layer.undo()
@@ -175,7 +181,7 @@ def test_nothing_of_ours_can_be_undone_by_the_user(make):
 def test_the_layer_that_the_user_works_on_stays_selected(make):
     viewer, plan = make()
     strokes = viewer.add_labels(np.zeros((40, 50), np.uint8), name="strokes")
-    LabelSink(viewer, plan)
+    opened(viewer, plan)
     assert viewer.layers.selection.active.name == strokes.name
 
 
@@ -184,7 +190,7 @@ def test_one_plane_of_a_stack_shows_at_its_place_only(make):
     viewer.dims.set_point(0, 8.0)
     _, plan = make(axes="ZYX", viewer=viewer)
     assert plan.planes == ((4,),)
-    sink = LabelSink(viewer, plan)
+    sink = opened(viewer, plan)
     add(sink, tile((0, 20), (0, 50), plane=(4,)))
     layer = viewer.layers["image toy plane"]
     assert layer.data.shape == (1, 40, 50)
@@ -196,7 +202,7 @@ def test_one_plane_of_a_stack_shows_at_its_place_only(make):
 
 def test_planes_of_a_stack_arrive_one_by_one(make, qtbot):
     viewer, plan = make((3, 40, 50), "ZYX", kind="stack")
-    sink = LabelSink(viewer, plan, interval=1)
+    sink = opened(viewer, plan, interval=1)
     add(sink, PlaneDone((1,), np.full((40, 50), 70_000, np.uint32)))
     layer = viewer.layers["image toy"]
     assert layer.data[1].all()
@@ -208,7 +214,7 @@ def test_planes_of_a_stack_arrive_one_by_one(make, qtbot):
 
 def test_classes_have_their_colours_and_names(make):
     viewer, plan = make(task="semantic")
-    LabelSink(viewer, plan)
+    opened(viewer, plan)
     layer = viewer.layers["image toy"]
     assert layer.data.dtype == np.uint8
     assert layer.get_color(1)[3] == 0
@@ -218,7 +224,7 @@ def test_classes_have_their_colours_and_names(make):
 
 def test_channels_between_stack_and_plane_are_spanned(make):
     viewer, plan = make((3, 2, 40, 50), "TCYX", kind="stack", channels=(1,))
-    sink = LabelSink(viewer, plan)
+    sink = opened(viewer, plan)
     layer = viewer.layers["image toy"]
     assert layer.data.shape == (3, 2, 40, 50)
     add(sink, tile((0, 20), (0, 50), plane=(1,)))
@@ -249,14 +255,14 @@ def make_region(make, monkeypatch, request):
     monkeypatch.setattr(first_look, "LARGEST_LOOK", ceil(39 / request.param))
     viewer, plan = make()
     plan = replace(plan, region=(10, 33, 5, 44))
-    sink = LabelSink(viewer, plan)
+    sink = opened(viewer, plan)
     return sink, viewer.layers["image toy"].data, plan, request.param
 
 
 def test_a_large_image_is_shown_coarsely_at_first_and_in_full_at_last(make, monkeypatch):
     monkeypatch.setattr(first_look, "LARGEST_LOOK", 16)
     viewer, plan = make(scale=(0.5, 0.25))
-    sink = LabelSink(viewer, plan)
+    sink = opened(viewer, plan)
     layer, image = viewer.layers["image toy"], viewer.layers["image"]
     assert layer.data.shape == (10, 13)
     np.testing.assert_allclose(layer.data_to_world((-0.5, -0.5)), image.data_to_world((-0.5, -0.5)))

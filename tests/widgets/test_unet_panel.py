@@ -92,6 +92,7 @@ def test_the_activity_dock_shows_the_run_and_can_cancel_it(panel, engine, qtbot)
     panel.bar.buttons["plane"].click()
     job = engine.jobs[-1]
     job.tell(Started(3, "tile"))
+    qtbot.waitUntil(lambda: bool(progress._all_instances))
     (shown,) = progress._all_instances
     qtbot.waitUntil(lambda: shown.total == 3)
     job.tell(TileDone(1, 3, (), (0, 20), (0, 50), np.ones((20, 50), np.uint8)))
@@ -100,6 +101,29 @@ def test_the_activity_dock_shows_the_run_and_can_cancel_it(panel, engine, qtbot)
     qtbot.waitUntil(lambda: job.cancelled)
     assert not progress._all_instances
     assert not panel.control.is_running
+
+
+def test_the_press_returns_before_napari_makes_the_layer(panel, viewer, engine, qtbot):
+    panel.bar.buttons["plane"].click()
+    job = engine.jobs[-1]
+    assert len(viewer.layers) == 1
+    job.tell(TileDone(1, 2, (), (0, 20), (0, 50), np.ones((20, 50), np.uint8)))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    assert viewer.layers["image toy"].data[:20].all()
+    panel.control.leave()
+    assert len(viewer.layers) == 1
+
+
+def test_a_result_may_come_before_the_layer(panel, viewer, engine, qtbot):
+    from napari.utils.progress import progress
+
+    panel.bar.buttons["plane"].click()
+    with qtbot.waitSignal(panel.runFinished):
+        engine.jobs[-1].give(prediction(labels()))
+    qtbot.wait(20)
+    assert [layer.name for layer in viewer.layers] == ["image", "image toy"]
+    np.testing.assert_array_equal(viewer.layers["image toy"].data, labels())
+    assert not progress._all_instances
 
 
 def test_cancel_puts_things_back(panel, viewer, engine, qtbot):
@@ -242,7 +266,7 @@ def test_a_multiscale_image_is_previewed_in_full_resolution(make_panel, engine):
     panel.control.leave()
 
 
-def test_stack_plane_and_channels_reach_the_engine(make_panel, engine):
+def test_stack_plane_and_channels_reach_the_engine(make_panel, engine, qtbot):
     viewer = ViewerModel()
     viewer.add_image(np.random.default_rng(0).random((6, 2, 20, 30)), name="image")
     panel = make_panel(viewer)
@@ -255,6 +279,7 @@ def test_stack_plane_and_channels_reach_the_engine(make_panel, engine):
     panel.control.leave()
     panel.bar.buttons["stack"].click()
     assert engine.jobs[-1].arguments["planes"] is None
+    qtbot.waitUntil(lambda: "image toy" in viewer.layers)
     assert viewer.layers["image toy"].data.shape == (6, 2, 20, 30)
     panel.control.leave()
 

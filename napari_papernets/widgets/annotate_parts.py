@@ -1,0 +1,138 @@
+"""The parts of the panel “Annotate & fine-tune”, each of which works alone."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QObject
+
+from ..core.errors import InputError
+from ..core.image import ImageBlock
+from ..core.model import ModelRef
+from ..core.settings import Device, TuneSettings
+from .annotation_bar import AnnotationBar
+from .apply_actions import ApplyActions
+from .augmentation_view import AugmentationView, Example
+from .curves import Curves
+from .editors import CalmComboBox
+from .image_group import ImageGroup
+from .interlude import Interlude
+from .job_adapter import Engine
+from .live_control import LiveControl
+from .live_layers import LiveLayers
+from .live_plan import LivePlan, plan_live
+from .message_line import MessageLine
+from .model_comparison import ModelComparison
+from .painting import Painting
+from .placement import placement_of
+from .session_bar import RestoreBar, SessionRow
+from .session_store import SessionStore
+from .settings_form import SettingsForm
+from .start_picker import StartPicker
+from .version_keeper import VersionKeeper
+from .versions_table import VersionsTable
+from .view_follower import ViewFollower
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+LEFT_OUT = ("kind", "encoding", "padding", "w0", "sigma", "checkpoint_every", "schedule")
+STARTS = {"seconds": 30.0, "steps": 200}
+
+
+class AnnotateParts(QObject):
+    """Makes the parts; `AnnotateFlow` lets them work together, `AnnotatePanel` shows them.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer that the panel belongs to.
+    engine : callable
+        The engine.
+
+    Attributes
+    ----------
+    painting, image, start, form, device, bar, message, restore, row, store, versions, comparison,
+    keeper, curves, augmentation, apply, control, layers, follower, interlude
+        See their classes.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, engine: Callable[[], Engine]) -> None:
+        super().__init__()
+        self.viewer, self.engine = viewer, engine
+        self.painting = Painting(viewer, self)
+        self.image = ImageGroup(viewer, self.painting)
+        self.start = StartPicker()
+        self.form = SettingsForm(TuneSettings, basic=("train",), leave_out=LEFT_OUT, starts=STARTS)
+        self.device = CalmComboBox()
+        self.device.addItems(typing.get_args(Device))
+        self.bar, self.message = AnnotationBar(), MessageLine(viewer)
+        self.restore, self.row = RestoreBar(), SessionRow()
+        self.store, self.versions = SessionStore(self), VersionsTable()
+        self.comparison = ModelComparison(engine, self)
+        self.keeper = VersionKeeper(self.painting, self.store, self.versions, self.comparison, self)
+        self.curves = Curves(engine)
+        self.augmentation = AugmentationView(viewer, engine, self.example)
+        self.apply = ApplyActions(viewer, self.painting, engine, self.model_of)
+        self.control = LiveControl(engine, self.plan, self)
+        self.layers = LiveLayers(viewer, lambda number: self.painting.images.pair(number), self)
+        self.follower = ViewFollower(viewer, lambda: self.painting.images.view(), self)
+        self.interlude = Interlude(self.control, self.resume, self)
+
+    def plan(self) -> LivePlan:
+        """What a live training would start with now.
+
+        Raises
+        ------
+        InputError
+            If there is nothing to annotate.
+        """
+        model = self.keeper.base or self.start.model()
+        return plan_live(
+            self.painting, model, self.form.value(), self.device.currentText(), self.store.work
+        )
+
+    def resume(self, quiet: bool = False) -> None:
+        """Start the live training, where there is an image; `quiet`: learn with the next stroke only,
+        and answer with what is known until then."""
+        if self.painting.images.pairs() and not self.interlude.is_on:
+            self.control.auto = self.bar.live.isChecked() and not quiet
+            self.control.start()
+
+    def model_of(self, number: int) -> ModelRef:
+        """The model of a version; 0 is the newest.
+
+        Raises
+        ------
+        ModelError
+            If there is none yet.
+        """
+        return self.keeper.model(number or max((r.number for r in self.keeper.records()), default=0))
+
+    def example(self) -> Example:
+        """What the augmentation preview is drawn from: the plane in view of the current image.
+
+        Raises
+        ------
+        InputError
+            If nothing is painted there.
+        """
+        pair = self.painting.images.current()
+        if pair is None:
+            raise InputError("image", "none with strokes", "choose an image and press “Annotate”")
+        array, block = pair.array(), pair.block()
+        view = self.painting.images.view()
+        painted = [p for p in np.ndindex(array.shape[:-2]) if array[p].any()]
+        if not painted:
+            raise InputError("strokes", "none yet", f"paint on {pair.labels.name}")
+        plane = view.plane if view is not None and view.plane in painted else painted[0]
+        part = ImageBlock(
+            block.read(plane), "CYX", (1.0, *block.plane_scale), block.name, block.unit, block.source
+        )
+        settings = self.form.value().replace(kind="strokes")
+        dims = [i for i, axis in enumerate(pair.axes) if axis in "YX"]
+        place = placement_of(pair.image).keep(dims)
+        return Example(part, array[plane].copy(), settings, self.painting.classes(), place)

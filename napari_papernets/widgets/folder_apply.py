@@ -1,0 +1,165 @@
+"""Applies a model to every image of a folder: labels and measurements as files, one image at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import create_worker
+
+from ..core.errors import InputError, PapernetsError
+from ..core.image import ImageBlock
+from ..core.model import ModelRef
+from ..core.results import Prediction
+from ..core.settings import PredictSettings
+from ..files import list_images, read_image, write_json, write_labels, write_table
+from .job_adapter import Engine, JobAdapter
+from .objects import to_objects
+
+
+@dataclass(frozen=True)
+class ApplyWish:
+    """How to apply a model.
+
+    Attributes
+    ----------
+    model : ModelRef
+        The model.
+    objects : int
+        The class whose connected parts are numbered; 0 for the classes themselves.
+    min_size : int
+        Objects with fewer pixels are dropped.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    """
+
+    model: ModelRef
+    objects: int
+    min_size: int
+    device: str = "auto"
+
+    def settings(self) -> PredictSettings:
+        """Of ``predict``: at the size of the training."""
+        return PredictSettings(output="semantic", zoom=1.0)
+
+
+class FolderApply(QObject):
+    """One folder after the other.
+
+    Parameters
+    ----------
+    engine : callable
+        The engine.
+
+    Attributes
+    ----------
+    progressed : Signal(int, int, str)
+        Images done, all images, and the name of the next.
+    finished : Signal(int, object)
+        How many were written, and the folder.
+    failed : Signal(object)
+        The error; what was written before stays.
+    """
+
+    progressed = Signal(int, int, str)
+    finished = Signal(int, object)
+    failed = Signal(object)
+
+    def __init__(self, engine: Callable[[], Engine], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._engine = engine
+        self._job: JobAdapter | None = None
+        self._todo: list[Path] = []
+        self._total = 0
+        self._cancelled = False
+
+    def start(self, wish: ApplyWish, source: Path, target: Path) -> None:
+        """Begin; `finished` or `failed` follows.
+
+        Raises
+        ------
+        InputError
+            If there is no image in the folder.
+        """
+        self._todo = list_images(source)
+        if not self._todo:
+            raise InputError("folder", str(source), "choose a folder with images")
+        self._wish, self._target = wish, target
+        self._total, self._cancelled = len(self._todo), False
+        self._next()
+
+    def cancel(self) -> None:
+        """Stop after what is written already; `finished` follows."""
+        self._cancelled = True
+        if self._job is not None:
+            self._job.cancel()
+
+    def leave(self) -> None:
+        """The panel goes away. Touches nothing of Qt or napari."""
+        self._cancelled, self._todo = True, []
+        if self._job is not None:
+            self._job.forget()
+
+    def _next(self) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+            self._job = None
+        done = self._total - len(self._todo)
+        if self._cancelled or not self._todo:
+            self.finished.emit(done, self._target)
+            return
+        path = self._todo[0]
+        self.progressed.emit(done, self._total, path.name)
+        worker = create_worker(read_image, path)
+        worker.returned.connect(lambda image: self._predict(path, image))
+        worker.errored.connect(self._on_failed)
+        worker.start()
+
+    def _predict(self, path: Path, image: ImageBlock) -> None:
+        if self._cancelled:
+            self._next()
+            return
+        wish, target = self._wish, self._target
+        self._job = JobAdapter(self)
+        self._job.returned.connect(self._on_written)
+        self._job.failed.connect(self._on_failed)
+        self._job.cancelled.connect(self._next)
+        try:
+            self._job.start(
+                self._engine(), "predict",
+                lambda result: write_answer(result, image, target, path.name.split(".")[0], wish),
+                image=image, model=wish.model, settings=wish.settings(), device=wish.device,
+                probabilities=False,
+            )  # fmt: skip
+        except PapernetsError as error:
+            self._on_failed(error)
+
+    def _on_written(self, _: Any) -> None:
+        self._todo.pop(0)
+        self._next()
+
+    def _on_failed(self, error: BaseException) -> None:
+        self.leave()
+        self._job = None
+        self.failed.emit(error)
+
+
+def write_answer(
+    result: Prediction, image: ImageBlock, folder: Path, stem: str, wish: ApplyWish
+) -> None:
+    """Write labels, measurements and provenance of one image, each whole or not at all."""
+    from ..measure import measure
+
+    labels = np.asarray(result.labels)
+    if wish.objects:
+        labels = to_objects(labels, wish.objects, wish.min_size)
+    folder.mkdir(parents=True, exist_ok=True)
+    axes = f"{image.stack_axes}YX"
+    scale = tuple(image.scale[image.axes.index(a)] for a in axes)
+    write_labels(folder / f"{stem}_labels.tif", labels, axes=axes, scale=scale, unit=image.unit)
+    write_table(folder / f"{stem}_objects.csv", measure(labels, image))
+    write_json(folder / f"{stem}_provenance.json", result.provenance)

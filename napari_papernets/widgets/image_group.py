@@ -1,0 +1,175 @@
+"""Choose an image and what to paint on; the list of the images of the session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..core.errors import InputError
+from .annotation_layer import arm
+from .editors import CalmComboBox
+from .image_picker import ImagePicker
+from .painting import Painting, fitting_layers, is_strokes_of
+from .settings_form import add_row, aligned_rows
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+NEW = "New layer"
+ROWS = 3
+HELP = {
+    "paint": "Where the strokes go: a new Labels layer over the image, or one that exists and has its "
+    "shape (0 is not annotated, 1, 2 … are classes).",
+    "annotate": "Begin to annotate this image: its layer is made ready and the brush of the first class "
+    "is in your hand. Several images can be annotated in one session.",
+    "list": "The images that are annotated, each with its layer of strokes. Click on one to paint on "
+    "it.",
+    "remove": "Take the chosen image out of the session; its layers stay.",
+}
+
+
+class ImageGroup(QWidget):
+    """Edits which images are annotated.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers are.
+    painting : Painting
+        The annotation.
+
+    Attributes
+    ----------
+    failed : Signal(object)
+        Why an image was not taken.
+    """
+
+    failed = Signal(object)
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, painting: Painting, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._painting = viewer, painting
+        self._layers: list[napari.layers.Labels] = []
+        self.picker = ImagePicker(viewer)
+        self.paint = CalmComboBox()
+        self.annotate = QPushButton("Annotate")
+        self.list, self.remove = QListWidget(), QPushButton("Remove")
+        self.annotate.clicked.connect(lambda: self._on_annotate())
+        self.remove.clicked.connect(lambda: self._on_remove())
+        self.list.itemClicked.connect(self._on_item)
+        self.picker.changed.connect(self._refill)
+        painting.imagesChanged.connect(self._on_images)
+        self._happenings = (viewer.layers.events.inserted, viewer.layers.events.removed)
+        for event in self._happenings:
+            event.connect(self._refill)
+        self._lay_out()
+        self._refill()
+        self._on_images()
+
+    def adopt_evident(self) -> None:
+        """Take up the layers of strokes that say of which image they are."""
+        try:
+            image = self.picker.layer()
+        except InputError:
+            return
+        found = [la for la in self._layers if is_strokes_of(la, image)]
+        if found and self._painting.images.find(image) is None:
+            self._annotate(image, found[0])
+
+    def close_events(self) -> None:
+        """Let go of the viewer."""
+        self.picker.close_events()
+        for event in self._happenings:
+            event.disconnect(self._refill)
+
+    def _on_annotate(self) -> None:
+        index = self.paint.currentIndex()
+        try:
+            image = self.picker.layer()
+        except InputError as error:
+            self.failed.emit(error)
+            return
+        if self._annotate(image, None if index <= 0 else self._layers[index - 1]):
+            self._painting.arm(1)
+
+    def _annotate(self, image: napari.layers.Image, labels: napari.layers.Labels | None) -> bool:
+        try:
+            self._painting.annotate(image, labels, self.picker.axes_text())
+        except InputError as error:
+            self.failed.emit(error)
+            return False
+        return True
+
+    def _on_remove(self) -> None:
+        item = self.list.currentItem()
+        if item is not None:
+            self._painting.images.remove(item.data(Qt.ItemDataRole.UserRole))
+
+    def _on_item(self, item: QListWidgetItem) -> None:
+        pair = self._painting.images.pair(item.data(Qt.ItemDataRole.UserRole))
+        arm(self._viewer, pair.labels, max(self._painting.table.current(), 1))
+
+    def _refill(self, event: object = None) -> None:
+        try:
+            image = self.picker.layer()
+            self._layers = fitting_layers(self._viewer, image, self.picker.axes_text())
+            taken = [pair.labels.unique_id for pair in self._painting.images.pairs()]
+            self._layers = [la for la in self._layers if la.unique_id not in taken]
+            there = self._painting.images.find(image) is not None
+        except InputError:
+            image, self._layers, there = None, [], False
+        self.paint.clear()
+        self.paint.addItems([NEW, *(str(la.name) for la in self._layers)])
+        likely = image is not None and self._layers and is_strokes_of(self._layers[0], image)
+        self.paint.setCurrentIndex(1 if likely else 0)
+        self.annotate.setEnabled(image is not None and not there)
+        self.paint.setEnabled(self.annotate.isEnabled())
+
+    def _on_images(self) -> None:
+        pairs, current = self._painting.images.pairs(), self._painting.images.current()
+        self.list.clear()
+        for pair in pairs:
+            item = QListWidgetItem(f"{pair.image.name}  ·  {pair.labels.name}")
+            item.setData(Qt.ItemDataRole.UserRole, pair.number)
+            self.list.addItem(item)
+            if current is pair:
+                self.list.setCurrentItem(item)
+        self._images.setVisible(bool(pairs))
+        height = self.list.sizeHintForRow(0) if pairs else 0
+        self.list.setFixedHeight(min(len(pairs), ROWS) * height + 2 * self.list.frameWidth() + 2)
+        self._refill()
+
+    def _lay_out(self) -> None:
+        rows, beside = aligned_rows(), QWidget()
+        line = QHBoxLayout(beside)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.paint, 1)
+        line.addWidget(self.annotate)
+        add_row(rows, "Paint on", beside, HELP["paint"]).setBuddy(self.paint)
+        self.paint.setAccessibleName("Paint on")
+        self.annotate.setToolTip(f"<p>{HELP['annotate']}</p>")
+        self.remove.setToolTip(f"<p>{HELP['remove']}</p>")
+        self.list.setToolTip(f"<p>{HELP['list']}</p>")
+        self.list.setAccessibleName("Annotated images")
+        self._images = QWidget()
+        images = QHBoxLayout(self._images)
+        images.setContentsMargins(0, 0, 0, 0)
+        images.addWidget(self.list, 1)
+        images.addWidget(self.remove, 0, Qt.AlignmentFlag.AlignTop)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.picker)
+        layout.addLayout(rows)
+        layout.addWidget(self._images)

@@ -1,0 +1,187 @@
+"""Layers of what the model in training says: classes, and how uncertain it is of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer
+
+from ..core.events import Preview
+from ..core.model import ClassInfo
+from .annotated_image import AnnotatedImage
+from .annotation_layer import annotation_axes, annotation_shape, empty_labels
+from .image_layers import full_data, layer_axes
+from .label_sink import INTERVAL, class_colours
+from .outputs import find_output, is_shown, output_key, put_output
+from .placement import lay_out, placement_of
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+OPACITY = 0.45
+ROLES = ("prediction", "uncertainty")
+Plane = tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Shown:
+    """What is shown of one image.
+
+    Attributes
+    ----------
+    labels, doubt : ndarray of uint8, shape (*stack, Y, X)
+        Classes 1…K and uncertainty 0…255 where there was a preview, else 0.
+    layers : dict of str to layer
+        By role; those that the user deleted too.
+    planes : set of tuple of int
+        With a preview.
+    """
+
+    labels: NDArray[np.uint8]
+    doubt: NDArray[np.uint8]
+    layers: dict[str, napari.layers.Layer] = field(default_factory=dict)
+    planes: set[Plane] = field(default_factory=set)
+
+
+class LiveLayers(QObject):
+    """Two layers for each image, filled in place; opacity and visibility are the user's.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where they are.
+    pair : callable
+        The AnnotatedImage of a number; KeyError where it was removed.
+    interval : int
+        Milliseconds between updates.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        pair: Callable[[int], AnnotatedImage],
+        parent: QObject | None = None,
+        interval: int = INTERVAL,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._pair, self._interval = viewer, pair, interval
+        self._classes: Sequence[ClassInfo] = ()
+        self._shown: dict[int, Shown] = {}
+        self._newest: dict[tuple[int, Plane], Preview] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._on_time)
+
+    def begin(self, classes: Sequence[ClassInfo]) -> None:
+        """A training starts: layers that the user deleted may come again."""
+        for shown in self._shown.values():
+            shown.layers = {r: la for r, la in shown.layers.items() if is_shown(self._viewer, la)}
+        self.set_classes(classes)
+
+    def set_classes(self, classes: Sequence[ClassInfo]) -> None:
+        """Other names or colours."""
+        self._classes = classes
+        for shown in self._shown.values():
+            layer = shown.layers.get("prediction")
+            if layer is not None and is_shown(self._viewer, layer):
+                for name, value in class_colours(classes).items():
+                    setattr(layer, name, value)
+
+    def prepare(self, pair: AnnotatedImage) -> None:
+        """Add the layers of an image while nobody paints: adding one stops the window for a moment."""
+        self._of(pair)
+
+    def show(self, preview: Preview) -> None:
+        """Show a preview, by the session's number of its image; soon, with others that come."""
+        self._newest[preview.view.image, preview.view.plane] = preview
+        if not self._timer.isActive():
+            self._on_time()
+
+    def forget(self, number: int) -> None:
+        """The image is no longer annotated: its layers go."""
+        shown = self._shown.pop(number, None)
+        if shown is not None:
+            for layer in shown.layers.values():
+                if is_shown(self._viewer, layer):
+                    self._viewer.layers.remove(layer)
+
+    def forget_all(self) -> None:
+        """Another session begins."""
+        self._newest.clear()
+        for number in tuple(self._shown):
+            self.forget(number)
+
+    def doubts(self, number: int) -> dict[Plane, NDArray[np.uint8]]:
+        """Uncertainty of every plane of an image that was previewed, shape (Y, X)."""
+        shown = self._shown.get(number)
+        return {} if shown is None else {plane: shown.doubt[plane] for plane in shown.planes}
+
+    def _on_time(self) -> None:
+        newest, self._newest = self._newest, {}
+        if not newest:
+            return
+        self._timer.start(self._interval)
+        for (number, _), preview in newest.items():
+            try:
+                pair = self._pair(number)
+            except KeyError:
+                continue
+            self._write(pair, preview)
+
+    def _write(self, pair: AnnotatedImage, preview: Preview) -> None:
+        shown = self._of(pair)
+        plane, (y0, y1, x0, x1) = preview.view.plane, preview.view.region
+        shown.labels[plane][y0:y1, x0:x1] = preview.labels
+        shown.doubt[plane][y0:y1, x0:x1] = preview.uncertainty
+        shown.planes.add(plane)
+        for layer in shown.layers.values():
+            if layer.visible and is_shown(self._viewer, layer):
+                # The data were written in place, without a setter: nothing enters the undo history.
+                layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _of(self, pair: AnnotatedImage) -> Shown:
+        """What is shown of an image, with its layers."""
+        shown = self._shown.get(pair.number)
+        if shown is None:
+            shape = annotation_shape(pair.image, pair.axes)
+            shown = self._shown[pair.number] = Shown(empty_labels(shape), empty_labels(shape))
+        for role, data in zip(ROLES, (shown.labels, shown.doubt), strict=True):
+            if role not in shown.layers:
+                shown.layers[role] = self._add(pair, role, data)
+        return shown
+
+    def _add(self, pair: AnnotatedImage, role: str, data: NDArray[np.uint8]) -> napari.layers.Layer:
+        like = layer_axes(pair.image, pair.axes)
+        sizes = dict(zip(pair.axes, full_data(pair.image).shape, strict=True))
+        laid, dims = lay_out(data, annotation_axes(pair.image, pair.axes), like, sizes)
+        key = output_key(f"live {role}", pair.image)
+        options, kind = _options(role, self._classes)
+        if find_output(self._viewer, key) is None:
+            options |= dict(opacity=OPACITY) if role == "prediction" else dict(visible=False)
+        place = placement_of(pair.image).keep(dims)
+        layer = put_output(self._viewer, kind, key, f"{pair.image.name} {role}", laid, place, **options)
+        if role == "prediction":
+            layer.editable = False
+        put_below(self._viewer, layer, pair.labels)
+        return layer
+
+
+def _options(role: str, classes: Sequence[ClassInfo]) -> tuple[dict[str, Any], str]:
+    if role == "prediction":
+        return class_colours(classes), "labels"
+    look = dict(colormap="magma", contrast_limits=(0, 255), blending="additive")
+    return look, "image"
+
+
+def put_below(
+    viewer: napari.viewer.Viewer, layer: napari.layers.Layer, strokes: napari.layers.Layer
+) -> None:
+    """Strokes stay on top of what is learnt from them."""
+    names = [la.unique_id for la in viewer.layers]
+    if strokes.unique_id in names and names.index(layer.unique_id) > names.index(strokes.unique_id):
+        viewer.layers.move(names.index(layer.unique_id), names.index(strokes.unique_id))

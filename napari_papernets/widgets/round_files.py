@@ -1,0 +1,106 @@
+"""Strokes and images of a round of training as files, and the command line that repeats it with them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.command import command_line
+from ..core.events import Version
+from ..core.image import ImageBlock
+from ..core.model import ModelRef
+from ..files import write_labels
+from ..session import Session
+from .live_plan import LivePlan
+
+Plane = tuple[int, ...]
+
+
+def write_round(session: Session, number: int, event: Version, plan: LivePlan) -> str:
+    """Write the strokes that a version learnt from into its session.
+
+    Parameters
+    ----------
+    session : Session
+        Its journal knows the strokes.
+    number : int
+        Of the version.
+    event : Version
+        What was learnt.
+    plan : LivePlan
+        How the training was begun.
+
+    Returns
+    -------
+    str
+        The command line that trains again on these strokes, from the same start, by as many steps.
+    """
+    folder = session.folder / "rounds" / f"{number:04}"
+    strokes = session.annotation(event.patch)
+    pairs: list[tuple[Path, Path]] = []
+    for at, (image, name) in enumerate(zip(plan.images, _file_names(plan), strict=True)):
+        planes = {plane: labels for (n, plane), labels in strokes.items() if n == plan.numbers[at]}
+        if any(labels.any() for labels in planes.values()):
+            target = folder / "annotations" / f"{name}.tif"
+            write_strokes(target, image, planes)
+            pairs.append((_image_file(session, plan.numbers[at], image), target))
+    inputs = [str(path) for path in pairs[0]] if pairs else []
+    if len(pairs) > 1:
+        inputs = [str(_gather(folder / "images", pairs)), str(folder / "annotations")]
+    model = str(plan.model.path) if isinstance(plan.model, ModelRef) else plan.model
+    options = dict(
+        classes=",".join(c.name for c in plan.classes),
+        model=model,
+        name=f"{session.folder.name} {number}",
+        device=None if plan.device == "auto" else plan.device,
+    )
+    settings = plan.settings.replace(steps=event.step, seconds=None)
+    return command_line("finetune", inputs, options, settings)
+
+
+def write_strokes(path: Path, image: ImageBlock, planes: dict[Plane, NDArray[np.generic]]) -> None:
+    """Write the labels (Y, X) of some planes as one file of the shape of the image."""
+    whole = np.zeros((*image.stack_shape, *image.plane_shape), np.uint8)
+    for plane, labels in planes.items():
+        whole[plane] = labels
+    axes = f"{image.stack_axes}YX"
+    scale = tuple(image.scale[image.axes.index(a)] for a in axes)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_labels(path, whole, axes=axes, scale=scale, unit=image.unit)
+
+
+def _file_names(plan: LivePlan) -> list[str]:
+    """One for each image, as its file is or would be called; different ones."""
+    names: list[str] = []
+    for image in plan.images:
+        stem = Path(image.source).stem if image.source else re.sub(r"[^\w. -]", "_", image.name)
+        while stem in names:
+            stem += "_"
+        names.append(stem or "image")
+    return names
+
+
+def _image_file(session: Session, number: int, image: ImageBlock) -> Path:
+    """The image's own file, or one in the session; written now where there is none."""
+    if image.source:
+        return Path(image.source)
+    kept = session.kept_image(number)
+    return kept or session.keep_image(number, image.data)
+
+
+def _gather(folder: Path, pairs: list[tuple[Path, Path]]) -> Path:
+    """A folder with the images, named as their strokes; linked where the system can."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for image, strokes in pairs:
+        place = folder / f"{strokes.stem}{image.suffix}"
+        if not place.exists():
+            try:
+                os.symlink(image.resolve(), place)
+            except OSError:
+                shutil.copyfile(image, place)
+    return folder

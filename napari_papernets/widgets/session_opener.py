@@ -1,0 +1,137 @@
+"""Reads a session, and shows its images, strokes, classes and versions in the viewer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import InputError
+from ..core.image import ImageBlock
+from ..journal import Place
+from ..session import ImageInfo, Session, VersionRecord, check_image, open_session
+from .annotation_layer import empty_labels, new_annotation
+from .image_layers import block_of, layer_axes
+from .outputs import is_output
+from .painting import Painting
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedSession:
+    """A session that was read.
+
+    Attributes
+    ----------
+    session : Session
+        Open.
+    strokes : dict
+        Labels (Y, X) of every plane that was painted on, by number of the image and plane.
+    blocks : mapping of int to ImageBlock
+        The images that lie in files.
+    versions : tuple of VersionRecord
+        By number.
+    """
+
+    session: Session
+    strokes: dict[Place, NDArray[Any]]
+    blocks: Mapping[int, ImageBlock]
+    versions: tuple[VersionRecord, ...]
+
+
+def read_session(folder: Path) -> OpenedSession:
+    """Open a session and read all of it; free of Qt and napari.
+
+    Raises
+    ------
+    InputError
+        See `open_session`.
+    """
+    session = open_session(folder)
+    try:
+        strokes = session.annotation()
+        blocks = {}
+        for info in session.info.images:
+            with contextlib.suppress(InputError, OSError):  # it may be in the viewer
+                blocks[info.number] = session.image(info.number)
+        return OpenedSession(session, strokes, blocks, session.versions())
+    except BaseException:
+        session.close()
+        raise
+
+
+def show_session(
+    viewer: napari.viewer.Viewer, painting: Painting, opened: OpenedSession
+) -> tuple[str, ...]:
+    """Show the images with their strokes; images that are in the viewer already are taken.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where.
+    painting : Painting
+        It begins anew.
+    opened : OpenedSession
+        What was read.
+
+    Returns
+    -------
+    tuple of str
+        Names of the images that could not be found.
+    """
+    session = opened.session
+    painting.restart(session.journal.newest + 1)
+    painting.set_classes(session.info.classes)
+    missing = []
+    for info in session.info.images:
+        planes = {plane: labels for (n, plane), labels in opened.strokes.items() if n == info.number}
+        image = find_image(viewer, info) or _add_image(viewer, opened.blocks.get(info.number))
+        if image is None:
+            missing.append(info.name)
+            continue
+        strokes = empty_labels((*_stack_shape(info), *info.plane_shape))
+        for plane, labels in planes.items():
+            strokes[plane] = labels
+        layer = new_annotation(viewer, image, info.axes, session.info.classes, strokes)
+        painting.add(image, layer, info.axes, info.number, delivered=True)
+    return tuple(missing)
+
+
+def find_image(viewer: napari.viewer.Viewer, info: ImageInfo) -> napari.layers.Image | None:
+    """The layer that shows an image of a session: same shape, same pixels."""
+    from napari.layers import Image
+
+    for layer in viewer.layers:
+        if not isinstance(layer, Image) or is_output(layer):
+            continue
+        if len(info.axes) != layer.ndim + bool(layer.rgb) or len(layer_axes(layer, info.axes)) < 2:
+            continue
+        try:
+            check_image(info, block_of(layer, info.axes))
+        except InputError:
+            continue
+        return layer
+    return None
+
+
+def _add_image(viewer: napari.viewer.Viewer, block: ImageBlock | None) -> napari.layers.Image | None:
+    if block is None:
+        return None
+    rgb = block.axes[-1] == "C" and block.channels in (3, 4)
+    scale = block.scale[:-1] if rgb else block.scale
+    return viewer.add_image(
+        np.asarray(block.data) if isinstance(block.data, np.ndarray) else block.data,
+        name=block.name, rgb=rgb, scale=scale, units=block.unit, metadata={"axes": block.axes},
+    )  # fmt: skip
+
+
+def _stack_shape(info: ImageInfo) -> tuple[int, ...]:
+    return tuple(n for axis, n in zip(info.axes, info.shape, strict=True) if axis in "TZ")

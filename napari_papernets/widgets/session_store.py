@@ -1,0 +1,228 @@
+"""The session on disk of what is painted: strokes at once, everything else beside the window."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from ..core.annotation import Patch
+from ..core.events import Version
+from ..core.image import ImageBlock
+from ..core.model import ClassInfo
+from ..session import Session, VersionRecord, create_session, describe_image
+from .live_plan import LivePlan
+from .round_files import write_round
+
+LARGEST_KEPT = 200_000_000  # bytes of an image without a file that is kept with the strokes
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a session says beside strokes and versions.
+
+    Attributes
+    ----------
+    images : mapping of int to ImageBlock
+        By number.
+    classes : tuple of ClassInfo
+        The classes 1…K.
+    settings : mapping
+        Of the panel, JSON-able.
+    start : str
+        What the training starts from.
+    """
+
+    images: Mapping[int, ImageBlock] = field(default_factory=dict)
+    classes: Sequence[ClassInfo] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    start: str = ""
+
+
+class SessionStore(QObject):
+    """At most one open session, made when the first stroke is painted.
+
+    Attributes
+    ----------
+    work : Path
+        Where the engine writes versions before they are in the session; gone after `close`.
+    changed : Signal()
+        A session was made, opened or closed.
+    added : Signal(object)
+        The VersionRecord of a version that was kept.
+    told : Signal(str)
+        What was done, one line.
+    problem : Signal(object)
+        The error.
+    """
+
+    changed = Signal()
+    added = Signal(object)
+    told = Signal(str)
+    problem = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.work = Path(tempfile.mkdtemp(prefix="papernets-live-"))
+        self._session: Session | None = None
+        self._contents = Contents()
+        self._known: set[int] = set()
+        self._lock = threading.RLock()
+        self._lane = ThreadPoolExecutor(1, "papernets-session")
+        self._closed = False
+
+    @property
+    def session(self) -> Session | None:
+        """The open session, None before the first stroke."""
+        return self._session
+
+    def append(self, patch: Patch) -> None:
+        """Keep a patch; called by the watcher on its thread.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            if self._session is None:
+                self._session = self._create()
+                self._tell(self.changed)
+            if patch.image not in self._known:
+                self._save_info()
+                self._later(self._keep_image, patch.image)
+            self._session.append_patch(patch)
+
+    def describe(self, contents: Contents) -> None:
+        """Images, classes or settings are others now; images that went stay known, since their
+        strokes are in the journal, and the last of them may still come."""
+        self._contents = replace(contents, images={**self._contents.images, **contents.images})
+        if self._session is not None:
+            self._later(self._save_info)
+
+    def adopt(self, session: Session) -> None:
+        """Go on with a session that was opened; the one before is closed."""
+        self.let_go()
+        with self._lock:
+            self._session = session
+            self._known = {info.number for info in session.info.images}
+        self.changed.emit()
+
+    def let_go(self) -> None:
+        """Close the session; the next stroke begins another."""
+        with self._lock:
+            session, self._session, self._known = self._session, None, set()
+            self._contents = Contents()
+        if session is not None:
+            error = self._lane.submit(session.close).exception()
+            if error is not None:
+                self.problem.emit(error)
+            self.changed.emit()
+
+    def add_version(self, event: Version, plan: LivePlan, parent: int) -> None:
+        """Keep a version with the files that repeat its training; `added` follows."""
+        self._later(self._add_version, event, plan, parent)
+
+    def set_note(self, number: int, note: str) -> None:
+        """Change the user's words on a version."""
+        session = self._session
+        if session is not None:
+            self._later(session.set_note, number, note)
+
+    def save_as(self, folder: Path) -> None:
+        """Write a copy of the session; `told` or `problem` follows."""
+        session = self._session
+        if session is not None:
+            self._later(self._save_as, session, folder)
+
+    def later(self, work: Callable[..., Any], *values: Any) -> None:
+        """Do something beside the window; what it raises is told by `problem`."""
+        self._later(work, *values)
+
+    def close(self) -> None:
+        """Close the session when all is written. The watcher must be closed before."""
+        with self._lock:
+            session, self._session, self._closed = self._session, None, True
+        if session is not None:
+            self._lane.submit(session.close)
+        self._lane.shutdown(wait=True)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    # Beside the window.
+
+    def _later(self, work: Callable[..., Any], *values: Any) -> None:
+        def run() -> None:
+            try:
+                work(*values)
+            except Exception as error:  # noqa: BLE001 - told to the user, whatever it is
+                self._tell(self.problem, error)
+
+        with contextlib.suppress(RuntimeError):  # closed
+            self._lane.submit(run)
+
+    def _create(self) -> Session:
+        now = self._contents
+        images = tuple(describe_image(n, block) for n, block in sorted(now.images.items()))
+        for info in images:
+            self._later(self._keep_image, info.number)
+        self._known = {info.number for info in images}
+        return create_session(images, now.classes, settings=now.settings, start=now.start)
+
+    def _save_info(self) -> None:
+        with self._lock:
+            session, now = self._session, self._contents
+            if session is None:
+                return
+            kept = {info.number: info for info in session.info.images}
+            kept |= {n: describe_image(n, b) for n, b in now.images.items() if n not in kept}
+            info = replace(
+                session.info, images=tuple(kept[number] for number in sorted(kept)),
+                classes=tuple(now.classes), settings=dict(now.settings), start=now.start,
+            )  # fmt: skip
+            if info != session.info:
+                session.save_info(info)
+            self._known |= set(kept)
+
+    def _keep_image(self, number: int) -> None:
+        """An image without a file would be gone with its layer."""
+        with self._lock:  # the session is there when its first patch is
+            session = self._session
+        block = self._contents.images.get(number)
+        if session is None or block is None or block.source or not isinstance(block.data, np.ndarray):
+            return
+        if block.data.nbytes <= LARGEST_KEPT:
+            session.keep_image(number, block.data)
+
+    def _add_version(self, event: Version, plan: LivePlan, parent: int) -> None:
+        session = self._session
+        if session is None:
+            return
+        record = VersionRecord(
+            number=0, model=event.model.path, patch=event.patch, step=event.step, score=event.score,
+            before=event.before, source=event.source, reason=event.reason, name=event.model.name,
+            parent=parent, settings=plan.settings.to_dict(),
+        )  # fmt: skip
+        number = 1 + max((v.number for v in session.versions()), default=0)
+        record = replace(record, command=write_round(session, number, event, plan))
+        self._tell(self.added, session.add_version(event.model.path, record))
+
+    def _save_as(self, session: Session, folder: Path) -> None:
+        session.save_as(folder)
+        self._tell(self.told, f"Session saved as {folder}")
+
+    @staticmethod
+    def _tell(signal: Any, *values: Any) -> None:
+        # The window, and the signal's C++ half with it, may be gone: then there is nobody to tell.
+        with contextlib.suppress(RuntimeError):
+            signal.emit(*values)

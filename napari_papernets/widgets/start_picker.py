@@ -1,0 +1,151 @@
+"""Choose what a training starts from: a model, a network from scratch, or a file."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+
+from ..core.errors import ModelError
+from ..core.model import ModelRef
+from ..model_files import SUFFIX, find_model, list_models
+from .editors import CalmComboBox
+from .settings_form import add_row, aligned_rows
+
+SCRATCH = "scratch"
+HELP = (
+    "What the training starts from. A model of general features is made for this: it learns a new "
+    "task from few strokes. Any other model keeps what it knows and gets your classes. Each round of "
+    "training goes on from the one before; choosing here starts over."
+)
+SCRATCH_HELP = "A new network with random weights; its width and depth are among the settings below."
+
+
+@dataclass(frozen=True, eq=False)
+class StartChoice:
+    """One entry of the list.
+
+    Attributes
+    ----------
+    name, help : str
+        In the list; as its tooltip.
+    model : str or ModelRef
+        What the verb takes as model.
+    """
+
+    name: str
+    help: str
+    model: str | ModelRef
+
+    @property
+    def key(self) -> str:
+        """By which the choice is remembered."""
+        return self.model if isinstance(self.model, str) else str(self.model.path)
+
+
+class StartPicker(QWidget):
+    """Edits the choice.
+
+    Attributes
+    ----------
+    changed : Signal()
+        The person chose another start.
+    problem : Signal(object)
+        A file could not be used: the ModelError.
+    """
+
+    changed = Signal()
+    problem = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._choices: list[StartChoice] = []
+        self._opened: list[ModelRef] = []
+        self._index = 0
+        self.combo = CalmComboBox()
+        self.rows = aligned_rows()
+        add_row(self.rows, "Start from", self.combo, HELP)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self.rows)
+        self.combo.activated.connect(self._on_activated)
+        self.refresh()
+
+    def model(self) -> str | ModelRef:
+        """What the verb takes as model: "scratch", or a model."""
+        return self._choices[self._index].model
+
+    def key(self) -> str:
+        """By which the choice is remembered; see `choose`."""
+        return self._choices[self._index].key
+
+    def choose(self, key: str | Path) -> None:
+        """Choose "scratch", or a model by name or file; no signal.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model, or the file is none.
+        """
+        if str(key) != SCRATCH:
+            ref = find_model(key)
+            if str(ref.path) not in [c.key for c in self._choices]:
+                self._opened.append(ref)
+                self.refresh()
+            key = str(ref.path)
+        self._show([c.key for c in self._choices].index(str(key)))
+
+    def refresh(self) -> None:
+        """Read the list of models again, keeping the choice."""
+        before = self._choices[self._index].key if self._choices else ""
+        refs = sorted([*list_models(), *self._opened], key=lambda ref: ref.spec.task != "features")
+        self._choices = [choice_of(ref) for ref in refs]
+        self._choices.append(StartChoice("From scratch", SCRATCH_HELP, SCRATCH))
+        keys = [choice.key for choice in self._choices]
+        self.combo.clear()
+        for index, choice in enumerate(self._choices):
+            self.combo.addItem(choice.name)
+            self.combo.setItemData(index, f"<p>{choice.help}</p>", Qt.ItemDataRole.ToolTipRole)
+        self.combo.addItem("Open…")
+        tip = f"<p>Open a model file ({SUFFIX}) from anywhere.</p>"
+        self.combo.setItemData(len(self._choices), tip, Qt.ItemDataRole.ToolTipRole)
+        first = 0 if refs and refs[0].spec.task == "features" else len(self._choices) - 1
+        self._show(keys.index(before) if before in keys else first)
+
+    def _show(self, index: int) -> None:
+        self._index = index
+        self.combo.setCurrentIndex(index)
+        self.combo.setToolTip(f"<p>{self._choices[index].help}</p><p>{HELP}</p>")
+
+    def _on_activated(self, index: int) -> None:
+        if index == len(self._choices):
+            self.combo.setCurrentIndex(self._index)
+            self._ask_for_file()
+        elif index != self._index:
+            self._show(index)
+            self.changed.emit()
+
+    def _ask_for_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", f"Models (*{SUFFIX})")
+        if path:
+            try:
+                self.choose(Path(path))
+            except ModelError as error:
+                self.problem.emit(error)
+            else:
+                self.changed.emit()
+
+
+def choice_of(ref: ModelRef) -> StartChoice:
+    """The entry of a model."""
+    spec = ref.spec
+    if spec.task == "features":
+        name, gives = f"{ref.name} (general features)", "Made to learn any task from few strokes."
+    else:
+        classes = ", ".join(c.name for c in spec.classes)
+        name, gives = ref.name, f"Knows: {classes}."
+    parts = (f"<b>{html.escape(ref.name)}</b>", html.escape(spec.description), html.escape(gives))
+    return StartChoice(name, " ".join(part for part in parts if part), ref)

@@ -1,0 +1,232 @@
+"""Versions: kept as they come, listed, gone back to, compared, saved."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import create_worker
+
+from ..core.annotation import Patch
+from ..core.errors import InputError, ModelError
+from ..core.events import Version
+from ..core.model import ModelRef
+from ..journal import Place
+from ..model_files import find_model
+from ..session import VersionRecord
+from .comparison import ComparisonDialog, ComparisonRow
+from .live_plan import LivePlan
+from .model_comparison import Judged, ModelComparison
+from .model_export import export_model
+from .painting import Painting
+from .session_store import SessionStore
+from .versions_table import VersionRow, VersionsTable
+
+
+class VersionKeeper(QObject):
+    """The versions of the session.
+
+    Parameters
+    ----------
+    painting : Painting
+        What is annotated.
+    store : SessionStore
+        Where they are kept.
+    table : VersionsTable
+        Where they are listed.
+    comparison : ModelComparison
+        Compares them.
+
+    Attributes
+    ----------
+    base : ModelRef or None
+        What the next training goes on from; None for the start that was chosen.
+    wentBack : Signal()
+        Strokes, classes and `base` are those of an earlier version now.
+    compareRequested : Signal()
+        The engine will be needed; call `compare` when it is free.
+    told : Signal(str)
+        What was done, one line.
+    problem : Signal(object)
+        The error.
+    """
+
+    wentBack = Signal()
+    compareRequested = Signal()
+    told = Signal(str)
+    problem = Signal(object)
+
+    def __init__(
+        self,
+        painting: Painting,
+        store: SessionStore,
+        table: VersionsTable,
+        comparison: ModelComparison,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._painting, self._store, self._table = painting, store, table
+        self._comparison = comparison
+        self.base: ModelRef | None = None
+        self._records: list[VersionRecord] = []
+        self._current = self._announced = 0
+        self._pair = (0, 0)
+        self._passed_over: set[int] = set()
+        store.added.connect(self._on_added)
+        comparison.finished.connect(self._on_compared)
+        table.goBack.connect(self.go_back)
+        table.compare.connect(self._on_compare)
+        table.exported.connect(self.export)
+        table.noteChanged.connect(self._on_note)
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest version, be it still being written; 0 without any."""
+        return self._announced
+
+    def records(self) -> tuple[VersionRecord, ...]:
+        """All of them, by number."""
+        return tuple(self._records)
+
+    def model(self, number: int) -> ModelRef:
+        """The model of a version.
+
+        Raises
+        ------
+        ModelError
+            If there is no such version, or its file is gone.
+        """
+        for record in self._records:
+            if record.number == number:
+                return find_model(record.model)
+        raise ModelError("version", number or "none", "let it learn first: a round ends with a version")
+
+    def add(self, event: Version, plan: LivePlan, in_use: bool = True) -> int:
+        """A round ended; its number.
+
+        Parameters
+        ----------
+        event : Version
+            What was made.
+        plan : LivePlan
+            How its training was begun.
+        in_use : bool
+            The next training goes on from it; False where the person has chosen otherwise meanwhile.
+        """
+        parent, self._announced = self._current, self._announced + 1
+        if in_use:
+            self.base = event.model
+        else:
+            self._passed_over.add(self._announced)
+        self._store.add_version(event, plan, parent)
+        return self._announced
+
+    def show(self, records: tuple[VersionRecord, ...]) -> None:
+        """Those of another session; the newest is in use."""
+        self._records, self._passed_over = list(records), set()
+        self._current = self._announced = max((r.number for r in records), default=0)
+        self.base = None
+        if self._current:
+            with contextlib.suppress(ModelError):
+                self.base = self.model(self._current)
+        self._fill()
+
+    def start_over(self) -> None:
+        """The next training begins with the start that was chosen."""
+        self.base, self._current = None, 0
+        self._fill()
+
+    def go_back(self, number: int) -> None:
+        """Use a version again, with the strokes that it learnt from; `wentBack` follows."""
+        session = self._store.session
+        record = next((r for r in self._records if r.number == number), None)
+        if session is None or record is None:
+            return
+        self._painting.watcher.flush()
+        worker = create_worker(session.annotation, record.patch)
+        worker.returned.connect(lambda strokes: self._restore(record, strokes))
+        worker.errored.connect(self.problem)
+        worker.start()
+
+    def export(self, number: int, path: str) -> None:
+        """Save the model of a version under another name."""
+
+        def save() -> Path:
+            return export_model(self.model(number).path, Path(path))
+
+        worker = create_worker(save)
+        worker.returned.connect(lambda written: self.told.emit(f"Saved {written}"))
+        worker.errored.connect(self.problem)
+        worker.start()
+
+    def compare(self) -> None:
+        """Compare the versions that were asked for; the dialog follows."""
+        try:
+            models = self.model(self._pair[0]), self.model(self._pair[1])
+            judged = [Judged.of(p.block(), p.array()) for p in self._painting.images.pairs()]
+        except InputError as error:
+            self.problem.emit(error)
+            return
+        self._comparison.start(models, [one for one in judged if one is not None])
+
+    def _on_compare(self, old: int, new: int) -> None:
+        self._pair = old, new
+        self.compareRequested.emit()
+
+    def _on_compared(self, rows: list[ComparisonRow]) -> None:
+        old, new = (f"version {number}" for number in self._pair)
+        dialog = ComparisonDialog(rows, old, new, self._table)
+        dialog.problem.connect(self.problem)
+        dialog.show()
+
+    def _on_note(self, number: int, note: str) -> None:
+        self._records = [replace(r, note=note) if r.number == number else r for r in self._records]
+        self._store.set_note(number, note)
+
+    def _on_added(self, record: VersionRecord) -> None:
+        self._records.append(record)
+        if record.number not in self._passed_over:
+            self._current = record.number
+        self._announced = max(self._announced, record.number)
+        self._fill()
+
+    def _restore(self, record: VersionRecord, strokes: dict[Place, Any]) -> None:
+        try:
+            model = find_model(record.model)
+        except ModelError as error:
+            self.problem.emit(error)
+            return
+        images = self._painting.images
+        patches = []
+        for pair in images.pairs():
+            array = pair.array()
+            for plane in np.ndindex(array.shape[:-2]):
+                then = strokes.get((pair.number, plane))
+                if then is not None or array[plane].any():
+                    labels = np.zeros(array.shape[-2:], np.uint8) if then is None else then
+                    patches.append(Patch(pair.number, plane, 0, 0, labels, 0))
+        self._painting.set_classes(model.spec.classes)
+        images.write(patches)
+        self._painting.watcher.flush()
+        self.base, self._current = model, record.number
+        self._fill()
+        self.told.emit(f"Back at version {record.number}, with its strokes.")
+        self.wentBack.emit()
+
+    def _fill(self) -> None:
+        self._table.set_rows([row_of(r, r.number == self._current) for r in self._records])
+
+
+def row_of(record: VersionRecord, current: bool) -> VersionRow:
+    """A version as the table shows it."""
+    return VersionRow(
+        number=record.number, when=datetime.fromisoformat(record.when), patch=record.patch,
+        step=record.step, score=record.score, before=record.before, source=record.source,
+        reason=record.reason, name=f"version {record.number}", path=record.model,
+        command=record.command, current=current, note=record.note,
+    )  # fmt: skip

@@ -1,0 +1,513 @@
+"""The panel “Annotate & fine-tune”: what a person does, what is asked of the engine, what is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from fakes import ref
+from napari.components import ViewerModel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton
+from safetensors.numpy import save_file
+from test_live_control import TUNED, LiveEngine
+
+from napari_papernets import session
+from napari_papernets.core.annotation import View
+from napari_papernets.core.errors import EngineError
+from napari_papernets.core.events import Preview, Resting, Started, Step, Version
+from napari_papernets.core.model import ClassInfo, ModelRef
+from napari_papernets.model_files import HEADER_KEY
+from napari_papernets.samples import sample_layers
+from napari_papernets.session import open_session
+from napari_papernets.widgets import annotate_panel, remembered, start_picker
+from napari_papernets.widgets.annotate_panel import AnnotatePanel
+from napari_papernets.widgets.live_layers import LiveLayers
+
+pytestmark = pytest.mark.gui
+
+SHAPE = (40, 50)
+
+
+@pytest.fixture
+def engine():
+    return LiveEngine()
+
+
+@pytest.fixture
+def sessions(monkeypatch, tmp_path):
+    folder = tmp_path / "sessions"
+    monkeypatch.setattr(session, "sessions_folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def viewer(qapp):
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random(SHAPE), name="image", scale=(0.5, 0.5))
+    return viewer
+
+
+@pytest.fixture
+def make(qtbot, monkeypatch, engine, sessions):
+    monkeypatch.setattr(start_picker, "list_models", lambda: (ref("semantic", name="classy"),))
+    panels = []
+
+    def make(viewer):
+        panel = AnnotatePanel(viewer, engine=engine)
+        if hasattr(viewer, "window"):
+            viewer.window.add_dock_widget(panel, name="Annotate", area="right")
+        else:
+            qtbot.addWidget(panel)
+        panels.append(panel)
+        return panel
+
+    yield make
+    for panel in panels:
+        with contextlib.suppress(RuntimeError):  # its window was closed, and it was shut down by that
+            panel.shut_down()
+
+
+@pytest.fixture
+def panel(make, viewer):
+    return make(viewer)
+
+
+def annotate(panel, qtbot, engine):
+    """Begin on a new layer; the job that this starts."""
+    panel.parts.image.annotate.click()
+    qtbot.waitUntil(lambda: len(engine.jobs) > 0)
+    return engine.jobs[-1]
+
+
+def stroke(panel, qtbot, y=10, k=1):
+    """Paint, and wait until it is a patch."""
+    labels = panel.parts.painting.images.current().labels
+    before = panel.parts.painting.watcher.newest
+    labels.data[y : y + 3, 5:30] = k
+    labels.refresh()
+    panel.parts.painting.watcher.flush()
+    qtbot.waitUntil(lambda: panel.parts.painting.watcher.newest > before, timeout=5000)
+
+
+def preview(labels, region=(0, 40, 0, 50), doubt=None, image=0, plane=()):
+    maps = np.broadcast_to(np.asarray(labels, np.uint8), (region[1] - region[0], region[3] - region[2]))
+    doubt = maps if doubt is None else doubt
+    return Preview(View(image, plane, region), maps.copy(), np.array(doubt, np.uint8), "quick", 1, 1)
+
+
+def model_file(folder, name="live 1", classes=("background", "object")):
+    """A model file without weights worth the name."""
+    import json
+    from dataclasses import replace
+
+    path = folder / f"{name}.safetensors"
+    about = replace(
+        ref("semantic", name=name).spec, classes=tuple(ClassInfo(c, "#56B4E9") for c in classes)
+    )
+    save_file({"w": np.zeros(3, np.float32)}, str(path), {HEADER_KEY: json.dumps(about.to_dict())})
+    return ModelRef(about, path)
+
+
+def keep_version(panel, engine, qtbot, folder, patch=None, name="live 1"):
+    """Let the job end a round."""
+    count = len(panel.parts.keeper.records())
+    newest = panel.parts.painting.watcher.newest if patch is None else patch
+    made = model_file(folder, name)
+    engine.jobs[-1].tell(Version(made, newest, 7, 0.8, 0.7, "trained", "nothing improved any more"))
+    qtbot.waitUntil(lambda: len(panel.parts.keeper.records()) == count + 1, timeout=5000)
+    return panel.parts.keeper.records()[-1]
+
+
+def test_annotating_makes_a_layer_takes_the_brush_and_starts_to_learn(panel, viewer, engine, qtbot):
+    job = annotate(panel, qtbot, engine)
+    layer = viewer.layers["image strokes"]
+    assert viewer.layers.selection.active is layer
+    assert (layer.mode, layer.selected_label) == ("paint", 1)
+    assert (layer.data.shape, tuple(layer.scale)) == (SHAPE, (0.5, 0.5))
+    assert job.verb == "live"
+    assert job.arguments["model"] == "scratch"
+    assert [c.name for c in job.arguments["classes"]] == ["background", "object"]
+    assert job.arguments["auto"]
+    assert not panel.parts.image.annotate.isEnabled()
+
+
+def test_strokes_go_to_the_engine_and_to_the_session(panel, engine, qtbot, sessions):
+    job = annotate(panel, qtbot, engine)
+    assert not sessions.exists()
+    stroke(panel, qtbot)
+    assert [patch.number for patch in job.sent if hasattr(patch, "labels")] == [1]
+    (folder,) = sessions.iterdir()
+    qtbot.waitUntil(lambda: panel.parts.row.name.text() == folder.name)
+    panel.shut_down()
+    again = open_session(folder)
+    assert (again.annotation()[0, ()] == 1).sum() == 75
+    assert again.info.images[0].name == "image"
+    assert [c.name for c in again.info.classes] == ["background", "object"]
+    assert (folder / "images" / "0.tif").exists()
+    again.close()
+
+
+def test_previews_fill_two_layers_below_the_strokes(panel, viewer, engine, qtbot):
+    job = annotate(panel, qtbot, engine)
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["image", "image prediction", "image uncertainty", "image strokes"]
+    assert viewer.layers.selection.active.name == "image strokes"
+    layer, doubt = viewer.layers["image prediction"], viewer.layers["image uncertainty"]
+    job.tell(preview(2, (5, 20, 5, 25)))
+    qtbot.waitUntil(lambda: (layer.data == 2).sum() == 15 * 20)
+    assert not doubt.visible
+    assert tuple(layer.colormap.color_dict[1])[3] == 0  # the background lets the image through
+    data = layer.data
+    layer.opacity, doubt.visible = 0.2, True
+    job.tell(preview(1))
+    qtbot.waitUntil(lambda: bool((layer.data == 1).all()))
+    assert layer.data is data
+    assert layer.opacity == 0.2
+    assert not layer._undo_history
+
+
+def test_a_deleted_prediction_comes_again_with_the_next_start_only(viewer, panel, engine, qtbot):
+    job = annotate(panel, qtbot, engine)
+    job.tell(preview(2))
+    qtbot.waitUntil(lambda: "image prediction" in viewer.layers)
+    viewer.layers.remove("image prediction")
+    job.tell(preview(1))
+    qtbot.wait(300)
+    assert "image prediction" not in viewer.layers
+    job.tell(Started(0, "step"))
+    job.tell(preview(1))
+    qtbot.waitUntil(lambda: "image prediction" in viewer.layers)
+
+
+def test_previews_are_shown_together(viewer, panel, qtbot, engine):
+    annotate(panel, qtbot, engine)
+    layers = LiveLayers(viewer, lambda n: panel.parts.painting.images.pair(n), interval=50)
+    layers.begin(panel.parts.painting.classes())
+    layers.show(preview(1))
+    assert (viewer.layers["image prediction"].data == 1).all()
+    refreshed = []
+    viewer.layers["image prediction"].events.set_data.connect(lambda _: refreshed.append(1))
+    for _ in range(5):
+        layers.show(preview(2))
+    qtbot.waitUntil(lambda: bool(refreshed))
+    qtbot.wait(120)
+    assert len(refreshed) == 1
+
+
+def test_the_most_uncertain_place_is_away_from_strokes(make, engine, qtbot):
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((400, 500)), name="image", scale=(0.5, 0.5))
+    panel = make(viewer)
+    job = annotate(panel, qtbot, engine)
+    assert not panel.parts.bar.place.isEnabled()
+    stroke(panel, qtbot, y=3)
+    doubt = np.zeros((400, 500))
+    doubt[0:16, 5:30], doubt[300:332, 400:440] = 255, 200
+    job.tell(preview(1, (0, 400, 0, 500), doubt=doubt))
+    qtbot.waitUntil(panel.parts.bar.place.isEnabled)
+    qtbot.waitUntil(lambda: "image prediction" in viewer.layers)
+    panel.parts.bar.place.click()
+    y, x = np.array(getattr(viewer, "scene", viewer).camera.center[1:]) / 0.5
+    assert 300 <= y <= 332
+    assert 400 <= x <= 440
+
+
+def test_another_class_starts_anew_with_what_was_learnt(panel, engine, qtbot, tmp_path):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    record = keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.painting.table.add_class()
+    assert job.sent[-1] == "stop"
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    arguments = engine.jobs[1].arguments
+    assert len(arguments["classes"]) == 3
+    assert arguments["model"].name == record.name
+    panel.parts.painting.table.recolour(1, "#112233")
+    assert "stop" not in engine.jobs[1].sent
+
+
+def test_live_off_and_train_now(panel, engine, qtbot):
+    job = annotate(panel, qtbot, engine)
+    panel.parts.bar.live.click()
+    assert job.sent[-1] == "stop"
+    job.give(TUNED)
+    assert panel.parts.control.state.kind == "off"
+    stroke(panel, qtbot)
+    assert len(engine.jobs) == 1
+    panel.parts.bar.train.click()
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert not engine.jobs[1].arguments["auto"]
+    assert engine.jobs[1].sent == ["train"]
+
+
+def test_a_crash_keeps_the_layers_and_the_next_stroke_goes_on(panel, viewer, engine, qtbot):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    job.fail(EngineError("The engine was killed. Nothing in the viewer was lost."))
+    qtbot.waitUntil(lambda: panel.parts.message.is_error)
+    assert "Nothing in the viewer was lost" in panel.parts.message.text()
+    assert viewer.layers["image strokes"].data.any()
+    assert len(engine.jobs) == 1
+    stroke(panel, qtbot, y=20, k=2)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[1].arguments["resume"]
+    assert engine.jobs[1].arguments["annotations"][0].max() == 2
+
+
+def test_a_version_is_kept_listed_and_repeatable(panel, engine, qtbot, tmp_path):
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    stroke(panel, qtbot, y=20, k=2)
+    record = keep_version(panel, engine, qtbot, tmp_path)
+    (row,) = panel.parts.versions.model.versions
+    assert (row.number, row.patch, row.current, row.score) == (1, 2, True, 0.8)
+    words = row.command.split("' '") if "'" in row.command else row.command.split()
+    assert "finetune" in words[0] + words[1]
+    assert "--classes background,object" in row.command
+    assert "--steps 7" in row.command
+    from napari_papernets.files import read_labels
+
+    strokes = panel.parts.store.session.folder / "rounds" / "0001" / "annotations" / "image.tif"
+    assert str(strokes) in row.command
+    assert sorted(np.unique(read_labels(strokes))) == [0, 1, 2]
+    assert record.model.exists()
+    qtbot.waitUntil(lambda: panel.parts.apply.form.buttons["image"].isEnabled())
+
+
+def test_going_back_restores_strokes_and_model(panel, engine, qtbot, tmp_path, viewer):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    first = keep_version(panel, engine, qtbot, tmp_path)
+    stroke(panel, qtbot, y=20, k=2)
+    keep_version(panel, engine, qtbot, tmp_path, name="live 2")
+    assert (viewer.layers["image strokes"].data == 2).any()
+    job.tell(Step(8, 0.5, 1e-3, 1.0))
+    qtbot.waitUntil(lambda: panel.parts.control.state.kind == "learning")
+    panel.parts.versions.goBack.emit(1)
+    qtbot.waitUntil(lambda: job.sent[-1] == "stop", timeout=5000)
+    data = viewer.layers["image strokes"].data
+    assert (data == 1).sum() == 75
+    assert not (data == 2).any()
+    keep_version(panel, engine, qtbot, tmp_path, name="live 3")  # what the job knew when it ended
+    assert panel.parts.versions.current().number == 1
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[1].arguments["model"].path == first.model
+    assert not engine.jobs[1].arguments["auto"]  # as it was, until the next stroke
+    assert "train" not in engine.jobs[1].sent
+    assert panel.parts.versions.current().number == 1
+    stroke(panel, qtbot, y=30, k=2)
+    qtbot.waitUntil(lambda: "train" in engine.jobs[1].sent)
+    assert panel.parts.store.session.journal.newest == 4  # two strokes, the way back, a stroke
+
+
+def test_another_start_begins_anew_whatever_the_old_job_still_keeps(panel, engine, qtbot, tmp_path):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.start.combo.setCurrentIndex(0)
+    panel.parts.start.combo.activated.emit(0)
+    keep_version(panel, engine, qtbot, tmp_path, name="live 2")
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[1].arguments["model"].name == "classy"
+
+
+def test_a_model_is_saved_under_the_name_of_its_file(panel, engine, qtbot, tmp_path):
+    from napari_papernets.model_files import read_spec
+
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    record = keep_version(panel, engine, qtbot, tmp_path)
+    target = tmp_path / "mine.safetensors"
+    panel.parts.versions.exported.emit(1, str(target))
+    qtbot.waitUntil(lambda: target.exists() and panel.parts.message.text().startswith("Saved"))
+    assert read_spec(target).name == "mine"
+    assert target.read_bytes()[-12:] == record.model.read_bytes()[-12:]
+
+
+def test_what_was_not_closed_is_offered_and_restored(make, viewer, engine, qtbot, sessions, tmp_path):
+    panel = make(viewer)
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    stroke(panel, qtbot, y=20, k=2)
+    folder = panel.parts.store.session.folder
+    shutil.copytree(folder, sessions / "lost", ignore=shutil.ignore_patterns("open"))
+    (sessions / "lost" / "open").write_text("{}")  # of a program that is gone
+    panel.shut_down()
+    fresh = ViewerModel()
+    fresh.add_image(np.zeros((20, 30)), name="another")
+    again = make(fresh)
+    again.show()
+    before = annotate(again, qtbot, engine)
+    qtbot.waitUntil(again.parts.restore.isVisible)
+    assert "image" in again.parts.restore.text.text()
+    again.parts.restore.restore.click()
+    qtbot.waitUntil(lambda: "image strokes" in fresh.layers, timeout=10_000)
+    assert fresh.layers["image"].data.shape == SHAPE
+    assert tuple(fresh.layers["image"].scale) == (0.5, 0.5)
+    assert sorted(np.unique(fresh.layers["image strokes"].data)) == [0, 1, 2]
+    assert not again.parts.restore.isVisible()
+    before.tell(Version(model_file(tmp_path), 0, 7, None, None, "trained", "stopped"))
+    before.give(TUNED)
+    qtbot.waitUntil(lambda: engine.jobs[-1] is not before)
+    assert [i.name for i in engine.jobs[-1].arguments["images"]] == ["image"]
+    assert engine.jobs[-1].arguments["model"].path == sessions / "lost/versions/0001/model.safetensors"
+    assert [version.number for version in again.parts.versions.model.versions] == [1]
+    stroke(again, qtbot, y=30, k=1)
+    assert again.parts.store.session.journal.newest == 3
+
+
+def test_a_sample_that_is_opened_is_taken_up_with_its_strokes(make, engine, qtbot):
+    viewer = ViewerModel()
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: engine.started)
+    for data, options, kind in sample_layers("tissue"):
+        getattr(viewer, f"add_{kind}")(data, **options)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 1, timeout=5000)
+    assert [c.name for c in engine.jobs[0].arguments["classes"]] == ["tissue", "nucleus", "lumen"]
+    assert panel.parts.apply.form.labels.count() == 4
+    qtbot.waitUntil(lambda: panel.parts.painting.watcher.newest > 0)
+
+
+def test_several_images_are_one_session(panel, viewer, engine, qtbot):
+    job = annotate(panel, qtbot, engine)
+    viewer.add_image(np.zeros((20, 30)), name="other")
+    panel.parts.image.annotate.click()
+    assert job.sent[-1] == "stop"
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert [i.name for i in engine.jobs[1].arguments["images"]] == ["image", "other"]
+    assert panel.parts.image.list.count() == 2
+    viewer.layers.remove("image")
+    assert engine.jobs[1].sent[-1] == "stop"
+    engine.jobs[1].give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 3)
+    assert [i.name for i in engine.jobs[2].arguments["images"]] == ["other"]
+    engine.jobs[2].tell(preview(2, (0, 20, 0, 30)))
+    qtbot.waitUntil(lambda: "other prediction" in viewer.layers)
+
+
+def test_the_augmentation_preview_pauses_live(panel, engine, qtbot):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    panel.show()
+    panel.tabs.setCurrentIndex(list(annotate_panel.TABS).index("Augment"))
+    assert job.sent[-1] == "stop"
+    assert engine.jobs[-1].verb == "preview"
+    assert engine.jobs[-1].arguments["annotation"].shape == SHAPE
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: panel.parts.control.state.kind == "paused")
+    panel.tabs.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: engine.jobs[-1].verb == "live" and engine.jobs[-1] is not job)
+
+
+def test_other_settings_are_taken_up_once_they_settle(panel, engine, qtbot):
+    job = annotate(panel, qtbot, engine)
+    panel.parts.form.setValue(panel.parts.form.value().replace(train="head"))
+    panel.parts.form.setValue(panel.parts.form.value().replace(batch=2))
+    assert "stop" not in job.sent
+    qtbot.waitUntil(lambda: "stop" in job.sent)
+    assert job.sent.count("stop") == 1
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[1].arguments["settings"].train == "head"
+
+
+def test_what_was_set_is_remembered(make, viewer):
+    panel = make(viewer)
+    panel.parts.form.setValue(panel.parts.form.value().replace(batch=2))
+    panel.parts.bar.live.setChecked(False)
+    panel.parts.device.setCurrentText("cpu")
+    panel.shut_down()
+    again = make(viewer)
+    assert again.parts.form.value().batch == 2
+    assert not again.parts.bar.live.isChecked()
+    assert again.parts.device.currentText() == "cpu"
+    assert remembered.recall("annotate_panel")["start"] == "scratch"
+
+
+def test_every_control_explains_itself_and_nothing_is_wider_than_a_dock(panel, qtbot, engine):
+    annotate(panel, qtbot, engine)
+    panel.show()
+    for index in range(panel.tabs.count()):
+        panel.tabs.setCurrentIndex(index)
+        for kind in (QPushButton, QLineEdit):
+            for part in panel.tabs.widget(index).findChildren(kind):
+                own = part.isVisible() and part.objectName() != "qt_spinbox_lineedit"
+                folded = "▸" in getattr(part, "text", str)() or "▾" in getattr(part, "text", str)()
+                assert part.toolTip() or part.parent().toolTip() or folded or not own, part.text()
+    for part in (
+        panel.parts.bar.live,
+        panel.parts.bar.train,
+        panel.parts.bar.stop,
+        panel.parts.bar.place,
+    ):
+        assert part.toolTip()
+    assert panel.minimumSizeHint().width() <= 360
+    assert panel.minimumSizeHint().height() <= 800
+
+
+def test_closing_the_window_keeps_the_last_stroke(
+    make_napari_viewer_proxy, make, engine, qtbot, sessions
+):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.random.default_rng(0).random(SHAPE), name="image")
+    panel = make(viewer)
+    job = annotate(panel, qtbot, engine)
+    viewer.layers["image strokes"].paint((20, 20), 2)
+    viewer.close()
+    qtbot.waitUntil(lambda: job.cancelled)
+    (folder,) = sessions.iterdir()
+    again = open_session(folder)
+    assert again.annotation()[0, ()].max() == 2
+    again.close()
+
+
+def test_taking_the_panel_away_leaves_the_layers(make_napari_viewer_proxy, make, engine, qtbot):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.random.default_rng(0).random(SHAPE), name="image")
+    panel = make(viewer)
+    job = annotate(panel, qtbot, engine)
+    viewer.window.remove_dock_widget(panel)
+    assert job.cancelled
+    assert "image strokes" in viewer.layers
+    job.tell(Resting("late"))
+    viewer.add_image(np.zeros(SHAPE), name="later")
+    viewer.dims.set_point(0, 0)
+
+
+def test_keys_choose_classes_on_the_layer(panel, viewer, engine, qtbot):
+    from napari.utils.key_bindings import KeymapHandler
+
+    annotate(panel, qtbot, engine)
+    layer = viewer.layers["image strokes"]
+    handler = KeymapHandler()
+    handler.keymap_providers = [layer]
+    handler.press_key("2")
+    assert layer.selected_label == 2
+    assert panel.parts.painting.table.current() == 2
+    handler.press_key("0")
+    assert layer.mode == "erase"
+
+
+def test_the_panel_never_imports_torch():
+    code = "import napari_papernets.widgets.annotate_panel, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_command_of_a_version_can_be_copied(panel, engine, qtbot, tmp_path):
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.versions.view.selectRow(0)
+    qtbot.mouseClick(panel.parts.versions.command, Qt.MouseButton.LeftButton)
+    assert QApplication.clipboard().text().startswith("papernets finetune")

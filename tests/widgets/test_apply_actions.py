@@ -1,0 +1,189 @@
+"""Applying a version: to images, as objects, to a folder; comparing two versions."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from fakes import prediction, ref
+from napari.components import ViewerModel
+from test_live_control import LiveEngine
+
+from napari_papernets.core.errors import EngineError, ModelError
+from napari_papernets.core.events import Started, TileDone
+from napari_papernets.core.image import ImageBlock
+from napari_papernets.files import read_labels, write_image
+from napari_papernets.widgets.apply_actions import ApplyActions
+from napari_papernets.widgets.model_comparison import Judged, ModelComparison, class_ious
+from napari_papernets.widgets.objects import to_objects
+from napari_papernets.widgets.painting import Painting
+from napari_papernets.widgets.uncertain_place import most_uncertain
+
+pytestmark = pytest.mark.gui
+
+SHAPE = (40, 50)
+
+
+def classes():
+    """Class 2 in two large parts and a speck, else class 1."""
+    labels = np.ones(SHAPE, np.uint8)
+    labels[2:10, 2:10] = labels[20:30, 20:30] = labels[35, 40] = 2
+    return labels
+
+
+@pytest.fixture
+def engine():
+    return LiveEngine()
+
+
+@pytest.fixture
+def apply(qtbot, engine):
+    """A form with version 1, two images that are annotated, and what it told."""
+    viewer = ViewerModel()
+    painting = Painting(viewer)
+    for name in ("one", "two"):
+        painting.annotate(viewer.add_image(np.zeros(SHAPE), name=name), None, "YX")
+
+    def model(number):
+        if number not in (0, 1):
+            raise ModelError("version", number, "let it learn first")
+        return ref("semantic")
+
+    apply = ApplyActions(viewer, painting, lambda: engine, model)
+    qtbot.addWidget(apply)
+    apply.viewer, apply.told_, apply.errors, apply.engine_use = viewer, [], [], []
+    apply.told.connect(apply.told_.append)
+    apply.failed.connect(apply.errors.append)
+    apply.began.connect(lambda: apply.engine_use.append("began"))
+    apply.ended.connect(lambda: apply.engine_use.append("ended"))
+    apply.form.set_classes(painting.classes())
+    apply.form.set_versions([1])
+    yield apply
+    apply.leave()
+    painting.close()
+
+
+def test_nothing_can_be_applied_before_there_is_a_version(apply):
+    apply.form.set_versions([])
+    assert not any(button.isEnabled() for button in apply.form.buttons.values())
+    assert "no version yet" in apply.form.status.text()
+
+
+def test_classes_of_all_images_one_after_the_other(apply, engine, qtbot):
+    apply.form.buttons["all"].click()
+    assert len(engine.jobs) == 1
+    assert engine.jobs[0].arguments["settings"].zoom == 1.0
+    engine.jobs[0].tell(Started(4, "tile"))
+    engine.jobs[0].tell(TileDone(1, 4, (), (0, 8), (0, 8), np.ones((8, 8), np.uint8)))
+    qtbot.waitUntil(lambda: apply.form.bar.value() == 1)
+    engine.jobs[0].give(prediction(classes()))
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    engine.jobs[1].give(prediction(classes()))
+    qtbot.waitUntil(lambda: apply.engine_use == ["began", "ended"])
+    assert {"one classes", "two classes"} <= {layer.name for layer in apply.viewer.layers}
+    names = [layer.name for layer in apply.viewer.layers]
+    assert names.index("one classes") < names.index("one strokes")
+
+
+def test_objects_are_the_connected_parts_of_a_class(apply, engine, qtbot):
+    apply.form.labels.setCurrentIndex(2)
+    apply.form.buttons["image"].click()
+    engine.jobs[0].give(prediction(classes()))
+    qtbot.waitUntil(lambda: "two cell objects" in apply.viewer.layers, timeout=5000)
+    layer = apply.viewer.layers["two cell objects"]
+    assert sorted(np.unique(layer.data)) == [0, 1, 2]
+    assert not apply.viewer.layers["two classes"].visible
+    assert "2 objects" in apply.told_[-1]
+    apply.results.measure.click()
+    qtbot.waitUntil(lambda: len(apply.results.windows) == 1, timeout=10_000)
+    assert list(apply.results.windows[0]._columns["area_px"]) == [64, 100]
+
+
+def test_cancel_puts_the_layers_back(apply, engine, qtbot):
+    before = [layer.name for layer in apply.viewer.layers]
+    apply.form.buttons["all"].click()
+    apply.form.cancel.click()
+    assert [layer.name for layer in apply.viewer.layers] == before
+    assert apply.engine_use == ["began", "ended"]
+    assert len(engine.jobs) == 1
+
+
+def test_a_failure_is_told_and_the_engine_given_back(apply, engine, qtbot):
+    apply.form.buttons["image"].click()
+    engine.jobs[0].fail(EngineError("killed"))
+    qtbot.waitUntil(lambda: len(apply.errors) == 1)
+    assert apply.engine_use == ["began", "ended"]
+
+
+def test_a_folder_gets_labels_and_tables(apply, engine, qtbot, tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    for name in ("a", "b"):
+        write_image(source / f"{name}.tif", np.zeros(SHAPE, np.uint8), "YX")
+    apply.form.labels.setCurrentIndex(2)
+    apply._wish = None
+    apply._ask_for_folders = lambda: apply.start_folder(source, target)
+    apply.form.buttons["folder"].click()
+    for count in (1, 2):
+        qtbot.waitUntil(lambda count=count: len(engine.jobs) == count, timeout=5000)
+        engine.jobs[-1].give(prediction(classes()))
+    qtbot.waitUntil(lambda: apply.engine_use == ["began", "ended"], timeout=5000)
+    assert read_labels(target / "b_labels.tif").max() == 2
+    with (target / "a_objects.csv").open() as file:
+        assert [row["area_px"] for row in csv.DictReader(file)] == ["64", "100"]
+    assert "2 images" in apply.form.status.text()
+
+
+def test_an_empty_folder_is_told(apply, engine, tmp_path):
+    apply._ask_for_folders = lambda: apply.start_folder(tmp_path, tmp_path / "out")
+    apply.form.buttons["folder"].click()
+    assert "without an image" in str(apply.errors[0])
+    assert apply.engine_use == ["began", "ended"]
+
+
+def test_objects_are_unique_over_a_stack_and_specks_are_dropped():
+    stack = np.stack([classes(), classes()])
+    objects = to_objects(stack, 2, 15)
+    assert sorted(np.unique(objects[0])) == [0, 1, 2]
+    assert sorted(np.unique(objects[1])) == [0, 3, 4]
+    assert to_objects(stack, 3).max() == 0
+
+
+def test_ious_count_annotated_pixels_only():
+    strokes = np.zeros((1, 4, 4), np.uint8)
+    strokes[0, 0], strokes[0, 1] = 1, 2
+    said = np.full((4, 4), 1, np.uint8)
+    said[1, :2] = 2
+    assert class_ious(prediction(said), strokes) == {1: (4 / 6, 4), 2: (0.5, 4)}
+
+
+def test_a_comparison_asks_both_models_about_every_image(qapp, engine, qtbot):
+    comparison = ModelComparison(lambda: engine)
+    rows = []
+    comparison.finished.connect(rows.extend)
+    strokes = np.zeros((3, *SHAPE), np.uint8)
+    strokes[1, 3:6, 3:6], strokes[1, 15:18, 15:18] = 2, 1
+    judged = Judged.of(ImageBlock(np.zeros((3, *SHAPE)), "ZYX", name="stack"), strokes)
+    assert judged is not None
+    assert Judged.of(judged.image, np.zeros_like(strokes)) is None
+    comparison.start((ref("semantic", name="old"), ref("semantic", name="new")), [judged])
+    for count, labels in enumerate((np.ones(SHAPE, np.uint8), classes()), 1):
+        qtbot.waitUntil(lambda count=count: len(engine.jobs) == count)
+        assert engine.jobs[-1].arguments["planes"] == ((1,),)
+        engine.jobs[-1].give(prediction(labels[np.newaxis]))
+    qtbot.waitUntil(lambda: len(rows) == 2)
+    assert [(row.name, row.old, row.new, row.pixels) for row in rows] == [
+        ("background", 0.5, 1.0, 9),
+        ("cell", 0.0, 1.0, 9),
+    ]
+
+
+def test_the_most_uncertain_place_is_none_where_all_is_sure():
+    nothing = np.zeros((70, 90), bool)
+    assert most_uncertain(np.zeros((70, 90), np.uint8), nothing) is None
+    doubt = np.zeros((200, 205), np.uint8)
+    doubt[180:, 190:] = 255
+    found = most_uncertain(doubt, np.zeros(doubt.shape, bool))
+    assert found is not None
+    assert found[1][0] > 170
+    assert found[1][1] > 180
