@@ -60,6 +60,7 @@ def report(beats: np.ndarray, press: float, end: float) -> None:
         "during": (at >= press + START) & (at < end - MARGIN),
         "end": at >= end - MARGIN,
     }
+    print(f"{end - press:.1f} s from the press to the result")
     for name, part in parts.items():
         found = gaps[part]
         print(

@@ -172,12 +172,13 @@ def make_call(name: str, folder: Path, device: str) -> Call:
     from napari_papernets.engine.device import keep_heap, pick_device
     from napari_papernets.engine.models import load_model
 
+    if not name.startswith("monai"):
+        keep_heap()
     image = np.load(folder / "image.npy")
     model = load_model(folder / "network.safetensors")
     target = pick_device(device)
     if name.startswith("monai"):
         return _monai(image, model.network, target, batch=4 if name.endswith("4") else 1)
-    keep_heap()
     precision = "bfloat16" if name.endswith("16") else "float32"
     if name.startswith("whole"):
         return _whole(image, model.network, target, precision)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import os
 import platform
-import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from .atomic import replacing
 from .core.errors import InputError
 from .session_files import LOCK
 
-SAME = (
-    30.0  # seconds by which two readings of a start time may differ: clocks are set, numbers come again
-)
-ATTEMPTS = 3
+# Seconds by which two readings of a start time may differ: clocks are set, numbers come again.
+SAME = 30.0
 
 
 def lock(folder: Path) -> None:
@@ -32,17 +33,26 @@ def lock(folder: Path) -> None:
     """
     path, me = folder / LOCK, psutil.Process()
     holder = {"process": me.pid, "started": me.create_time(), "computer": platform.node()}
-    fresh = _beside(path)
-    try:
+    with _one_at_a_time(folder), replacing(path) as fresh:
+        _refuse_if_alive(path)
         fresh.write_text(json.dumps(holder), encoding="utf-8")
-        for _ in range(ATTEMPTS):
-            if _put(fresh, path):
-                return
-            _refuse_if_alive(path)
-            _take_away(path)
-        raise InputError("session", f"{folder}, which others open too", "try again")
-    finally:
-        fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Nobody else on this computer looks at, or changes, who has the session open."""
+    name = f"papernets-{zlib.crc32(str(folder.resolve()).encode()):08x}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("a+b") as file:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)  # given back when the file is closed
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def unlock(folder: Path) -> None:
@@ -53,33 +63,6 @@ def unlock(folder: Path) -> None:
 def is_held(folder: Path) -> bool:
     """Whether the program that opened the session still lives, or runs on another computer."""
     return _is_alive(_read(folder / LOCK))
-
-
-def _put(fresh: Path, path: Path) -> bool:
-    """Put `fresh` at `path`, whole; whether there was nothing."""
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        return False
-    except OSError:  # a disk without hard links
-        if path.exists():
-            return False
-        os.replace(fresh, path)
-    return True
-
-
-def _take_away(path: Path) -> None:
-    """Remove the file of a program that is dead, unless another one has just replaced it."""
-    aside = _beside(path)
-    with suppress(FileNotFoundError):
-        os.rename(path, aside)
-        try:
-            _refuse_if_alive(aside)
-        except InputError:
-            _put(aside, path)
-            raise
-        finally:
-            aside.unlink(missing_ok=True)
 
 
 def _refuse_if_alive(path: Path) -> None:
@@ -119,7 +102,3 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{secrets.token_hex(6)}-{path.name}")

@@ -97,7 +97,7 @@ def test_finetune_then_predict(folder):
     tifffile.imwrite("strokes.tif", strokes)
     result = run(
         "finetune square.tif strokes.tif --classes paper,ink --name mine -o trained --steps 30 "
-        "--width 8 --depth 2 --crop 64 --batch 2 --learning-rate 0.01 --precision float32"
+        "--crop 64 --batch 2 --precision float32"
     )
     assert result.exit_code == 0, result.output
     path = result.output.strip().splitlines()[-1]

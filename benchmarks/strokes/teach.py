@@ -158,7 +158,7 @@ def save(pupil: Pupil, path: Path, steps: int) -> None:
     """Write the network as a model that has no classes yet."""
     spec = hypercolumn_spec(
         path.stem, 3, class_infos(["background", "object"]), WIDTH, DEPTH,
-        normalisation=Normalisation(joint=True), task="features", description=DESCRIPTION,
+        normalisation=Normalisation(joint=False), task="features", description=DESCRIPTION,
         licence="BSD-3-Clause", provenance=dict(
             script="benchmarks/strokes/teach.py", steps=steps,
             data="drawn worlds and samples of this project; BBBC038 training images (CC0)",

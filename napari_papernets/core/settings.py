@@ -180,8 +180,16 @@ class TuneSettings(Settings):
         described("Optimiser", "sgd: the paper's, with momentum 0.99; adamw: learns faster."),
     ] = "adamw"
     learning_rate: Annotated[
-        float, described("Learning rate", "Largest step size.", min=0.0, max=10.0, step=1e-4)
-    ] = 2e-3
+        float | None,
+        described(
+            "Learning rate",
+            "Largest step size. Automatic: 0.002 from scratch, 0.0005 for a model that has learnt "
+            "something already.",
+            min=0.0,
+            max=10.0,
+            step=1e-4,
+        ),
+    ] = None
     schedule: Annotated[
         Literal["constant", "cosine"],
         described("Schedule", "cosine: the learning rate falls to 0 over the run."),
@@ -251,7 +259,7 @@ class TuneSettings(Settings):
             max=2.0,
             step=0.1,
         ),
-    ] = 0.5
+    ] = 0.2
     invert: Annotated[
         float,
         described(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 from functools import cache
@@ -14,6 +15,7 @@ from ..core.errors import InputError
 # Parameters of glibc's mallopt (malloc.h).
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
 LARGEST = 2**31 - 8192
+LARGE = 8 * 2**20  # bytes
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -66,17 +68,22 @@ def cpu_flags() -> set[str]:
 
 @cache
 def keep_heap() -> bool:
-    """Let glibc keep freed memory for the next tensor, for the whole process; True if that was set.
+    """Make memory for tensors cheap on a CPU, for the whole process; True if glibc took the settings.
 
-    glibc gives every large tensor back to the kernel and pays for its pages again a moment later:
-    about half the time of an eager forward pass on a CPU. One arena makes it work in threads too, so
-    call this before any thread is started. Elsewhere than on glibc nothing is done.
+    glibc gives every large tensor back to the kernel and pays for its pages again a moment later, 4 KiB
+    at a time: about half the time of an eager forward pass. Here, small tensors stay in the heap for the
+    next one. Large ones (of different sizes, they would leave holes in a heap until it is four times as
+    large as what it holds) go back, but come in pages of 2 MiB.
+
+    One arena makes it work in threads too, so call this before any thread is started; torch asks about
+    the pages once, so call it before the first tensor. Elsewhere than on glibc nothing is done.
     """
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return False
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch's c10/core/impl/alloc_cpu.cpp
     mallopt = ctypes.CDLL(None).mallopt
     wishes = (
-        (M_MMAP_THRESHOLD, LARGEST),
+        (M_MMAP_THRESHOLD, LARGE),
         (M_TRIM_THRESHOLD, LARGEST),
         (M_TOP_PAD, 64 * 2**20),
         (M_ARENA_MAX, 1),

@@ -26,8 +26,10 @@ from .annotated import Plane, hold_out
 from .checkpoints import check_resumable, checkpoint_path, fingerprint_of, read_state
 from .crops import pose_problem
 from .device import fast_bf16, pick_device
+from .grow import ForestGrower
 from .listener import Listener, Request, chances_of
 from .metrics import estimate_diameter
+from .optimisation import with_rate
 from .provenance import versions
 from .quick import fit_to_planes
 from .starts import AUTO, Start, prepare
@@ -115,11 +117,14 @@ def finetune(
     with closing(training):
         listener = Listener(request, start.spec, planes, training)
         yield from run(training, notices, len(planes), listener)
+        listener.finish()
         kept, kept_step = training.keep()
     facts = dict(kept=kept, kept_step=kept_step, notices=[n.message for n in notices])
     if listener.arrivals:
         facts |= dict(arrivals=listener.arrivals, repeats_exactly=False)
     spec = describe(request, start.spec, listener.planes, training, facts)
+    if isinstance(start.network, HypercolumnUNet):
+        spec = replace(spec, options=start.network.options)
     ref = save_weights(spec, start.network.state_dict(), request.folder / f"{name}{SUFFIX}")
     return Tuned(ref, tuple(training.history), spec.provenance)
 
@@ -138,6 +143,7 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         request.class_names,
         state,
     )
+    settings = with_rate(settings, start.fresh)
     chances = chances_of(planes, request.shares, len(request.images))
     fingerprint = fingerprint_of(planes, chances)
     if state is not None:
@@ -146,6 +152,8 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device))
     if start.fits_head and state is None and isinstance(start.network, HypercolumnUNet):
         fit_to_planes(start.network.to(device), planes, device, bf16)
+    if settings.kind == "strokes" and isinstance(start.network, HypercolumnUNet):
+        ForestGrower(start.network.to(device), device, settings.seed).grow(planes)
     training = Training(
         start.network,
         planes,
@@ -172,6 +180,8 @@ def run(
     first: list[Event] = [Started(total or 0, "step", message), *notices]
     for event in first:
         listener.take((yield event))
+    if training.judged and not training.fresh and training.step == 0:
+        yield training.judge()  # what training must surpass
     while not training.finished:
         for event in training.advance():
             if isinstance(event, Notice):

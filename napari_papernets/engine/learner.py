@@ -25,6 +25,8 @@ from .checkpoints import checkpoint_path, read_state
 from .crops import pose_problem
 from .device import fast_bf16, pick_device
 from .finetune import check_name
+from .grow import ForestGrower
+from .optimisation import with_rate
 from .plateau import Plateau
 from .provenance import versions
 from .quick import HeadFitter
@@ -50,6 +52,8 @@ class Learner:
         Number of the newest patch taken.
     unsaved : bool
         Something was learnt since the last version.
+    forest_is_due : bool
+        The strokes have changed since the forest was grown.
     """
 
     def __init__(
@@ -66,15 +70,17 @@ class Learner:
         resume: bool,
     ) -> None:
         check_name(name)
-        self.settings, self.name, self.folder, self.patch = settings, name, folder, patch
+        self.name, self.folder, self.patch = name, folder, patch
         self.device = pick_device(device)
         self.start = live_start(images, model, settings, name, classes)
+        self.settings = settings = with_rate(settings, self.start.fresh)
         self.base_name = getattr(model, "name", str(model))
         self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
         wanted = settings.precision
         self.bf16 = wanted == "bfloat16" or (wanted == "auto" and fast_bf16(self.device))
         self.network = self.start.network.to(self.device, memory_format=torch.channels_last)
         self._fitter = HeadFitter(self.network, self.device, self.bf16, keeps=not self.start.fits_head)
+        self._grower = ForestGrower(self.network, self.device, settings.seed)
         self._maps = ViewMaps(images, self.start.spec, self.network, self.device, self.bf16)
         self._training: Training | None = None
         self._plateau, self._round_start = Plateau(), 0
@@ -83,6 +89,7 @@ class Learner:
         self._last: ModelRef | None = None
         self._began = 0.0
         self._resume = resume
+        self.forest_is_due = False
         self.unsaved = False
 
     # What is there.
@@ -138,14 +145,25 @@ class Learner:
     # Answers.
 
     def fit_quickly(self) -> None:
-        """Fit the head to all strokes on the features of the network as it is."""
+        """Fit the head to all strokes on the features of the network as it is.
+
+        The forest, which knows the former strokes only, is left out until `grow`.
+        """
+        self.network.set_forest(None)
         self._fitter.fit(self.scene.planes)
+        self.forest_is_due = True
         self.unsaved = True
+
+    def grow(self) -> None:
+        """Grow the forest for the strokes there are."""
+        self.forest_is_due = False
+        self._grower.grow(self.scene.planes)
+        self._maps.forest_changed()
 
     def preview(self, renew: bool) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
         """Classes and uncertainty of the view; `renew` where the network has changed."""
         if renew:
-            self._maps.forget()
+            self._maps.network_changed()
         return self._maps.answer()
 
     # Rounds.
@@ -197,12 +215,14 @@ class Learner:
 
     def keep(self, reason: str) -> Version:
         """Write what was learnt as a new version: of this round the best, where that is known."""
+        if self.forest_is_due:
+            self.grow()
         training, score = self._training, None
         if training is not None and training.judged:
             training.judge()
             training.keep()
             score = training.best_score
-            self._maps.forget()
+            self._maps.network_changed()
         self._last = save_weights(
             self._describe(score, reason), self.network.state_dict(), self._free_path()
         )
@@ -254,5 +274,5 @@ class Learner:
             threads=torch.get_num_threads(), versions=versions(),
             images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in self.scene.images],
         )  # fmt: skip
-        spec = self.start.spec
+        spec = replace(self.start.spec, options=self.network.options)
         return replace(spec, name=self._free_path().stem, provenance=json.loads(json.dumps(facts)))

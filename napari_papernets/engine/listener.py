@@ -15,8 +15,10 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.model import ModelRef, ModelSpec
 from ..core.settings import TuneSettings
+from ..networks import HypercolumnUNet
 from .annotated import Plane
 from .crops import pose_problem
+from .grow import ForestGrower
 from .scene import Scene
 from .training import Training
 
@@ -70,9 +72,15 @@ class Listener:
         elif sent is not None:
             raise InputError("sent", repr(sent), 'send a Patch or "stop"')
 
+    def finish(self) -> None:
+        """Grow the forest anew where strokes were added."""
+        network, training = self._training.network, self._training
+        if self.arrivals and isinstance(network, HypercolumnUNet):
+            ForestGrower(network, training.device, training.settings.seed).grow(self.planes)
+
     def _learn(self, patch: Patch) -> None:
         request = self._request
-        settings = request.settings
+        settings = self._training.settings
         if settings.kind != "strokes":
             mend = f"the annotations are {settings.kind}; choose kind=strokes to add some"
             raise InputError("sent", f"patch {patch.number}", mend)

@@ -27,6 +27,7 @@ from .starts import AUTO
 PREVIEW_SECONDS = 1.0  # between previews while it trains; on a GPU half of it
 PREVIEW_SHARE = 0.2  # of the time, at most
 WAIT = 1.0
+PAUSE = 0.4  # seconds without a stroke before the forest is grown
 
 
 def live(
@@ -121,6 +122,7 @@ class Loop:
         self._training, self._keeping = False, False
         self._rest_reason = ""
         self._shown_at, self._cost = 0.0, 0.0
+        self._stepped, self._painted_at = False, 0.0
         self._fresh = bool(learner.scene.planes)  # strokes that were there at the start
 
     def take(self, sent: Any) -> None:
@@ -133,6 +135,7 @@ class Loop:
         """
         if isinstance(sent, Patch):
             self._patches.append(sent)
+            self._painted_at = time.monotonic()
         elif isinstance(sent, View):
             self._view = sent
         elif sent == "train":
@@ -149,7 +152,8 @@ class Loop:
     def turn(self) -> Iterator[Event]:
         """One piece of work, short enough for new strokes to wait for."""
         learner = self.learner
-        if self._patches or self._fresh:
+        stepped, self._stepped = self._stepped, False
+        if (self._patches or self._fresh) and (stepped or not self._training or not learner.step):
             yield from self._answer_strokes()
         elif self._view is not None and self._view != learner.view:
             yield from self._look()
@@ -157,7 +161,11 @@ class Loop:
             self._keeping = False
             if learner.unsaved:
                 yield learner.keep("kept")
+        elif learner.forest_is_due and time.monotonic() - self._painted_at > PAUSE:
+            learner.grow()
+            yield from self._preview(learner.source)
         elif self._training and learner.ready:
+            self._stepped = True  # so that steady painting does not keep it from learning
             yield from self._train()
         else:
             yield from self._rest()
@@ -191,6 +199,8 @@ class Loop:
                 self._training = False
         if not self._training or self.learner.round_is_over:
             self._training = False
+            if self.learner.forest_is_due:
+                self.learner.grow()
             yield from self._preview("trained")
             yield self.learner.keep(self.learner.why_over)
         elif self._preview_is_due():
@@ -215,4 +225,4 @@ class Loop:
         if reason != self._rest_reason:
             self._rest_reason = reason
             yield Resting(reason)
-        yield Idle(WAIT)
+        yield Idle(PAUSE if self.learner.forest_is_due else WAIT)

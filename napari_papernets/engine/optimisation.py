@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn, optim
 
 from ..core.settings import TuneSettings
 
+FRESH_RATE, TAUGHT_RATE = 2e-3, 5e-4
 MOMENTUM = 0.99  # the paper's, for its batch of one
 
 
@@ -22,11 +24,20 @@ def trained_parameters(network: nn.Module, settings: TuneSettings) -> list[nn.Pa
     return trained
 
 
+def with_rate(settings: TuneSettings, fresh: bool) -> TuneSettings:
+    """The settings with a learning rate in place of "automatic"."""
+    if settings.learning_rate is not None:
+        return settings
+    return settings.replace(learning_rate=FRESH_RATE if fresh else TAUGHT_RATE)
+
+
 def make_optimiser(parameters: list[nn.Parameter], settings: TuneSettings) -> optim.Optimizer:
     """AdamW, or the paper's SGD with momentum 0.99."""
+    rate = settings.learning_rate
+    assert rate is not None
     if settings.optimiser == "sgd":
-        return optim.SGD(parameters, lr=settings.learning_rate, momentum=MOMENTUM)
-    return optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        return optim.SGD(parameters, lr=rate, momentum=MOMENTUM)
+    return optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay)
 
 
 def set_training(network: nn.Module, settings: TuneSettings, fresh: bool) -> None:
@@ -45,12 +56,22 @@ def reproducible_kernels() -> Any:
     )
 
 
+def learnt_state(network: nn.Module) -> dict[str, Tensor]:
+    """All weights and statistics; a forest beside the network is not learnt by steps."""
+    return {k: v for k, v in network.state_dict().items() if not k.startswith("forest.")}
+
+
+def restore_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put back what `learnt_state` gave."""
+    network.load_state_dict({**network.state_dict(), **state})
+
+
 def snapshot(network: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights and statistics."""
-    return {k: v.detach().clone() for k, v in network.state_dict().items()}
+    return {k: v.detach().clone() for k, v in learnt_state(network).items()}
 
 
 def copy_into(kept: dict[str, Tensor], network: nn.Module) -> None:
     """Renew a snapshot in place."""
-    for name, value in network.state_dict().items():
+    for name, value in learnt_state(network).items():
         kept[name].copy_(value.detach())

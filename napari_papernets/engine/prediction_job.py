@@ -16,14 +16,15 @@ from ..core.image import ImageBlock
 from ..core.settings import PredictSettings
 from ..core.tiles import Region, TilePlan
 from . import zoom as zooming
-from .device import pick_device
+from .device import pick_device, release_memory
 from .instances import to_instances
 from .metrics import estimate_diameter
 from .models import LoadedModel
-from .runner import Precision, Runner, choose_precision
+from .runner import Precision, open_runner
 from .tiling import PlaneSource, TileLoop, open_source
 
-CPU_MEMORY = 0.85  # GB: larger windows gain nothing on a CPU
+# GB, in float32: larger windows gain little on a CPU, and nothing is to be seen before the first is done.
+CPU_MEMORY = 0.8
 GPU_SHARE = 0.6
 PROBE = 128  # side in pixels of the window on which precisions are compared
 
@@ -108,8 +109,9 @@ def open_job(
     target = pick_device(device)
     first = next(image.planes())
     probe = _probe(open_source(image, first, channels, model.spec.normalisation), model)
-    precision = choose_precision(model.network, target, settings.precision, probe)
-    runner = Runner(model.network, target, precision.name, settings.turns)
+    runner, precision = open_runner(model.network, target, settings.precision, probe, settings.turns)
+    if target.type == "cpu":
+        release_memory()  # what making the runner left behind
     pixels = model.spec.window_pixels(_memory(settings, target))
     loop = TileLoop(runner, model.spec.size_rule, pixels, settings.tile)
     return PredictionJob(image, model, settings, channels, precision, loop)

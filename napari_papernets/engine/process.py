@@ -238,7 +238,10 @@ def start_python(handle: int, verbs: str, threads: int | None) -> subprocess.Pop
     streams: dict[str, Any] = dict(
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+    # Threads of OpenMP that wait must not spin: they would take the window's turn on the processor, and
+    # where they lose theirs in the middle of a layer, all others would spin until it comes back.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    environment |= {"PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     if sys.platform == "win32":

@@ -97,23 +97,26 @@ def pixel_features(
     points = np.stack(np.unravel_index(places, plane.shape), axis=-1)
     features = torch.empty(len(points), sum(network.head.channels))
     for tile in plan_tiles(plane.shape, network.size_rule, max_pixels=WINDOW) if len(points) else ():
-        here = np.flatnonzero(_inside(points, tile))
+        here = np.flatnonzero(inside(points, tile))
         if len(here):
             x = plane.read(tile.y.read, tile.x.read)[list(plane.order)]
-            maps = read_maps(network, x, device, bf16)
+            maps = read_maps(network, to_device(x, device), bf16)
             local = torch.from_numpy(points[here] - (tile.y.read[0], tile.x.read[0]))
             features[here] = gather(maps, network.head.scales, local.to(device)).cpu()
     return features
 
 
 @torch.no_grad()
-def read_maps(
-    network: HypercolumnUNet, pixels: NDArray[np.float32], device: torch.device, bf16: bool
-) -> list[Tensor]:
-    """The maps that the head reads, of a normalised window (C, y, x) of a valid size."""
+def read_maps(network: HypercolumnUNet, x: Tensor, bf16: bool) -> list[Tensor]:
+    """The maps that the head reads, of a normalised window (1, C, y, x) of a valid size."""
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+        return network.read(x)
+
+
+def to_device(pixels: NDArray[np.float32], device: torch.device) -> Tensor:
+    """A window (C, y, x) as the network takes it, (1, C, y, x)."""
     x = torch.from_numpy(np.ascontiguousarray(pixels))[None].to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        return network.read(x.contiguous(memory_format=torch.channels_last))
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def choose_pixels(plane: Plane) -> NDArray[np.int64]:
@@ -134,7 +137,7 @@ def _some(places: NDArray[np.int64]) -> NDArray[np.int64]:
     return places[np.argpartition(hashes, MAX_PIXELS)[:MAX_PIXELS]]
 
 
-def _inside(points: NDArray[np.int64], tile: Tile) -> NDArray[np.bool_]:
+def inside(points: NDArray[np.int64], tile: Tile) -> NDArray[np.bool_]:
     (y0, y1), (x0, x1) = tile.y.write, tile.x.write
     y, x = points.T
     return (y >= y0) & (y < y1) & (x >= x0) & (x < x1)

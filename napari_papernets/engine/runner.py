@@ -6,14 +6,16 @@ import copy
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from ..networks.fused import lean
+from ..networks.hypercolumn import mixed
 from .device import fast_bf16
 
 Windows = NDArray[np.float32]  # (B, C, y, x)
@@ -23,12 +25,12 @@ BF16_TOLERANCE = 0.05
 
 
 class Runner:
-    """Runs a network on windows: folded, channels-last, in inference mode.
+    """Runs a network on windows: folded, fused, channels-last, in inference mode.
 
     Parameters
     ----------
     network : nn.Module
-        In evaluation mode; it is copied, not changed.
+        In evaluation mode; it is read, not changed.
     device : torch.device
         Where to run.
     precision : {"float32", "bfloat16"}
@@ -53,8 +55,8 @@ class Runner:
         self.device, self.precision, self.turns = device, precision, turns
         self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._source = network
-        network = fold_batch_norm(copy.deepcopy(network).eval())
-        self._network = network.to(device, self._dtype, memory_format=torch.channels_last)
+        network = fold_batch_norm(twin(network).eval())
+        self._network = lean(network.to(device, self._dtype, memory_format=torch.channels_last))
 
     def to(self, device: torch.device) -> Runner:
         """The same network, run in the same way on another device."""
@@ -120,20 +122,21 @@ class Runner:
 
     def _upload(self, x: Tensor) -> Tensor:
         x = x.to(self.device, non_blocking=True)
-        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        return x.contiguous(memory_format=torch.channels_last)
 
     def _forward(self, x: Tensor) -> Tensor:
         total = torch.softmax(self._logits(x), dim=1)  # (B, K, y', x')
         for number in range(1, self.turns):
             answer = torch.softmax(self._logits(turn(x, number)), dim=1)
             total += turn_back(answer, number)
-        return total.div_(self.turns)
+        mean = total.div_(self.turns) if self.turns > 1 else total
+        return mixed(self._source, mean, x)
 
     def _logits(self, x: Tensor) -> Tensor:
         # float32 means float32: cuDNN would round convolutions to TF32 unasked, and its benchmark
         # mode would choose other kernels for other runs.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
-            return self._network(x).float()  # (B, K, y', x')
+            return self._network(x.to(self._dtype)).float()  # (B, K, y', x')
 
 
 @dataclass(frozen=True)
@@ -144,8 +147,10 @@ class Precision:
     bf16_max_difference: float | None = None
 
 
-def choose_precision(network: nn.Module, device: torch.device, wanted: str, probe: Windows) -> Precision:
-    """Decide between float32 and bfloat16, measuring what bfloat16 does to `probe`.
+def open_runner(
+    network: nn.Module, device: torch.device, wanted: str, probe: Windows, turns: int = 1
+) -> tuple[Runner, Precision]:
+    """A runner in float32 or bfloat16, after measuring what bfloat16 does to `probe`.
 
     Parameters
     ----------
@@ -158,14 +163,18 @@ def choose_precision(network: nn.Module, device: torch.device, wanted: str, prob
         by more than 0.05.
     probe : ndarray of float32, shape (1, C, y, x)
         A small window of the image.
+    turns : int, 1…8
+        Of the runner.
     """
+    exact = Runner(network, device, "float32", turns)
     if wanted == "float32" or (wanted == "auto" and not fast_bf16(device)):
-        return Precision("float32")
-    exact = Runner(network, device, "float32")(probe)
-    difference = float(np.abs(Runner(network, device, "bfloat16")(probe) - exact).max())
+        return exact, Precision("float32")
+    rounded = Runner(network, device, "bfloat16", turns)
+    answers = [torch.from_numpy(runner.logits(probe)).softmax(1) for runner in (exact, rounded)]
+    difference = float((answers[1] - answers[0]).abs().max())
     if wanted == "auto" and not difference <= BF16_TOLERANCE:
-        return Precision("float32", difference)
-    return Precision("bfloat16", difference)
+        return exact, Precision("float32", difference)
+    return rounded, Precision("bfloat16", difference)
 
 
 def turn(x: Tensor, number: int) -> Tensor:
@@ -181,6 +190,25 @@ def turn_back(x: Tensor, number: int) -> Tensor:
     return straight.flip(-1) if number % 2 else straight
 
 
+def twin(network: nn.Module) -> nn.Module:
+    """A network of the same layers on the same memory, whose layers can be exchanged and converted."""
+    tensors = [nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()]
+    memo: dict[int, Any] = dict(zip(map(id, network.parameters()), tensors, strict=True))
+    memo |= {id(buffer): buffer.detach() for buffer in network.buffers()}
+    return copy.deepcopy(network, memo)
+
+
+def fold(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """One convolution that does both (evaluation)."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    folded = cast(nn.Conv2d, twin(layer))
+    folded.weight, folded.bias = fuse_conv_bn_weights(
+        layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    return folded
+
+
 def fold_batch_norm(module: nn.Module) -> nn.Module:
     """Fold each batch norm that follows a convolution in an ``nn.Sequential`` into it (evaluation)."""
     for name, child in module.named_children():
@@ -190,10 +218,11 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     folded: list[nn.Module] = []
     for layer in module:
         if isinstance(layer, nn.BatchNorm2d) and folded and isinstance(folded[-1], nn.Conv2d):
-            folded[-1] = fuse_conv_bn_eval(folded[-1], layer)
+            folded[-1] = fold(folded[-1], layer)
         elif not isinstance(layer, nn.Dropout):
             folded.append(layer)
-    return nn.Sequential(*folded)
+    del module[:]
+    return module.extend(folded)
 
 
 def prefetched(items: Iterable[Any]) -> Iterator[Any]:

@@ -100,6 +100,7 @@ def live_start(
     names = [c.name for c in classes]
     same = [c.name for c in base.spec.classes] == names and base.spec.task == "semantic"
     if same and isinstance(network, HypercolumnUNet):
+        network.set_forest(None)
         return Start(replace(base.spec, name=name, classes=tuple(classes)), network, False)
     start = _with_new_head(base, network, names, settings.replace(kind="strokes"), name)
     if not start.fits_head:
@@ -145,9 +146,10 @@ def _with_new_head(
     """The body of a network under a freshly drawn last layer for other classes."""
     task, encoding = _task(settings)
     spec = replace(base.spec, name=name, classes=class_infos(names), task=task, encoding=encoding)
-    options = spec.options
-    if task == "semantic" and spec.architecture == "unet" and options["padding"] == "same":
-        kept = {k: v for k, v in options.items() if k != "padding"}
+    if spec.architecture == "hypercolumn_unet":
+        spec = replace(spec, options={**spec.options, "forest": []})
+    elif task == "semantic" and spec.options["padding"] == "same":
+        kept = {k: v for k, v in spec.options.items() if k != "padding"}
         spec = replace(spec, architecture="hypercolumn_unet", options=kept)
     fresh = _draw(spec, settings.seed)
     body = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..core.errors import InputError
 from ..core.events import Checkpoint, EpochDone, Event, Notice, Step
 from ..core.settings import TuneSettings
+from ..networks.hypercolumn import mixed
 from .annotated import Plane
 from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
 from .crops import Crop, Problem, draw_crop, judged_crops
@@ -24,8 +25,10 @@ from .losses import weighted_cross_entropy
 from .metrics import mean_iou
 from .optimisation import (
     copy_into,
+    learnt_state,
     make_optimiser,
     reproducible_kernels,
+    restore_state,
     set_training,
     snapshot,
     trained_parameters,
@@ -137,9 +140,11 @@ class Training:
     @property
     def learning_rate(self) -> float:
         """Of the next step."""
+        rate = self.settings.learning_rate
+        assert rate is not None  # see `with_rate`
         if self.settings.schedule == "constant":
-            return self.settings.learning_rate
-        return self.settings.learning_rate * (1 + math.cos(math.pi * self.progress)) / 2
+            return rate
+        return rate * (1 + math.cos(math.pi * self.progress)) / 2
 
     def advance(self) -> Iterator[Event]:
         """One optimiser step, with the judging and the checkpoint that are due after it."""
@@ -177,7 +182,7 @@ class Training:
 
     def save(self) -> Checkpoint:
         """Write the checkpoint."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors = {f"network.{k}": v for k, v in learnt_state(self.network).items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= optimiser_tensors(self.optimiser)
         facts = dict(
@@ -195,7 +200,7 @@ class Training:
 
     def restore(self, state: State) -> None:
         """Go on from a checkpoint."""
-        self.network.load_state_dict(state.part("network"))
+        restore_state(self.network, state.part("network"))
         restore_optimiser(self.optimiser, state.part("optimiser"))
         self.best = {k: v.to(self.device) for k, v in state.part("best").items()}
         facts = state.facts
@@ -210,10 +215,10 @@ class Training:
     def keep(self) -> tuple[str, int]:
         """Leave the best weights in the network, or the last where nothing was judged; tell which."""
         if self.best:
-            self.network.load_state_dict(self.best)
+            restore_state(self.network, self.best)
             return "best", self.best_step
         if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
-            self.network.load_state_dict(self.safe)  # the very last step broke them
+            restore_state(self.network, self.safe)  # the very last step broke them
         return "last", self.step
 
     def forget_best(self) -> None:
@@ -282,7 +287,9 @@ class Training:
         for crop in self.judged:
             x = crop.image[None].to(self.device).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                found = self.network(x).argmax(1)[0].cpu().numpy()
+                logits = self.network(x)
+            answer = mixed(self.network, torch.softmax(logits.float(), dim=1), x)
+            found = answer.argmax(1)[0].cpu().numpy()
             truth = crop.classes.numpy()
             known = truth >= 0
             pairs = truth[known] * k + found[known]
@@ -291,7 +298,7 @@ class Training:
 
     def _roll_back(self, rate: float) -> Notice:
         """Return to the last weights whose loss was a finite number, and stop."""
-        self.network.load_state_dict(self.safe)
+        restore_state(self.network, self.safe)
         self.stop(f"the loss was no finite number at step {self.step + 1}")
         message = (
             f"Stopped: {self.stopped}. The last good weights are kept; train with a learning rate "

@@ -15,19 +15,21 @@ from ..core.image import ImageBlock
 from ..core.model import ModelSpec
 from ..core.tiles import Region, Tile, plan_tiles
 from ..networks.hypercolumn import HypercolumnUNet
-from .quick import read_maps
+from .quick import read_maps, to_device
 from .tiling import open_source
 
 WINDOW = 1024**2  # pixels of one pass
-LARGEST = 1280  # pixels to a side of what is previewed; of a larger view its middle
+LARGEST = 1024  # pixels to a side of what is previewed; of a larger view its middle
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Window:
-    """One tile of the view, and the maps of its window."""
+    """One tile of the view: its window, normalised; the maps of it; and what the forest votes."""
 
     tile: Tile
+    pixels: Tensor
     maps: list[Tensor]
+    votes: Tensor | None = None
 
 
 class ViewMaps:
@@ -58,17 +60,23 @@ class ViewMaps:
         self._images, self._spec, self._network = images, spec, network
         self._device, self._bf16 = device, bf16
         self._windows: list[Window] = []
+        self._stale = False
         self.view: View | None = None
 
     def look_at(self, view: View) -> None:
         """Another part is visible."""
         if view != self.view:
             self.view = view
-            self.forget()
+            self._windows = []
 
-    def forget(self) -> None:
-        """The network has changed: its maps are to be made anew."""
-        self._windows = []
+    def network_changed(self) -> None:
+        """Its maps are to be made anew."""
+        self._stale = True
+
+    def forest_changed(self) -> None:
+        """Its votes are to be made anew."""
+        for window in self._windows:
+            window.votes = None
 
     @torch.no_grad()
     def answer(self) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
@@ -82,11 +90,15 @@ class ViewMaps:
         labels = np.empty((y1 - y0, x1 - x0), np.uint8)
         doubt = np.empty_like(labels)
         self._network.eval()
-        for window in self._windows or self._read(view, region):
+        for window in self._renewed(view, region):
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                 logits = self._network.head(window.maps)[0]
             (rows, columns), (top, left) = window.tile.crop, window.tile.write
             p = torch.softmax(logits[:, rows, columns].float(), dim=0)
+            if (forest := self._network.forest) is not None:
+                if window.votes is None:
+                    window.votes = forest(window.pixels)
+                p = (p + window.votes[0, :, rows, columns]) / 2
             best = p.topk(2, dim=0)
             place = slice(top.start - y0, top.stop - y0), slice(left.start - x0, left.stop - x0)
             labels[place] = (best.indices[0] + 1).to(torch.uint8).cpu().numpy()
@@ -94,16 +106,26 @@ class ViewMaps:
             doubt[place] = (255 * (1 - margin)).to(torch.uint8).cpu().numpy()
         return View(view.image, view.plane, region), labels, doubt
 
+    def _renewed(self, view: View, region: Region) -> list[Window]:
+        """The windows of the view, with the maps of the network as it is."""
+        if not self._windows:
+            self._windows = self._read(view, region)
+        elif self._stale:
+            for window in self._windows:
+                window.maps = read_maps(self._network, window.pixels, self._bf16)
+        self._stale = False
+        return self._windows
+
     def _read(self, view: View, region: Region) -> list[Window]:
         image = self._images[view.image]
         channels = self._spec.pick_channels(image)
         source = open_source(image, view.plane, channels, self._spec.normalisation)
         tiles = plan_tiles(source.shape, self._spec.size_rule, max_pixels=WINDOW, region=region)
+        windows = []
         for tile in tiles:
-            pixels = source.read(tile.y.read, tile.x.read)
-            maps = read_maps(self._network, pixels, self._device, self._bf16)
-            self._windows.append(Window(tile, maps))
-        return self._windows
+            pixels = to_device(source.read(tile.y.read, tile.x.read), self._device)
+            windows.append(Window(tile, pixels, read_maps(self._network, pixels, self._bf16)))
+        return windows
 
 
 def middle_of(region: Region) -> Region:

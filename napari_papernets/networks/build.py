@@ -10,6 +10,7 @@ from torch import nn
 from ..core.errors import ModelError
 from ..core.model import ClassInfo, ModelSpec
 from ..core.tiles import Padding
+from .bands import GreyBands
 from .hypercolumn import HypercolumnUNet
 from .unet import Norm, UNet, size_rule
 
@@ -93,7 +94,7 @@ def hypercolumn_spec(
         in_channels=in_channels,
         classes=tuple(classes),
         size_rule=size_rule(depth, "same"),
-        values_per_pixel=(VALUES_PER_WIDTH + 1) * width,
+        values_per_pixel=2 * (VALUES_PER_WIDTH * width + GreyBands(in_channels).channels),
         paper=f"{UNET_PAPER}; hypercolumns: Hariharan et al., CVPR 2015, arXiv 1411.5752",
         **about,
     )

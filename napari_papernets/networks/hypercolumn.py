@@ -6,15 +6,20 @@ choose from: here it reads the first map of the contracting path, sharp and loca
 expanding path, each brought to full size by bilinear interpolation, and the grey values themselves
 (`bands`). A weighted sum commutes with interpolation, so coarse maps are weighted first and enlarged
 afterwards.
+
+A forest may stand beside the network; whoever predicts takes the mean of both (`mixed`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .bands import GreyBands
+from .forest import PixelForest
 from .unet import Norm, UNet
 
 SCALE = 8.0  # features are divided by it, so that weights of a fitted head are about 1
@@ -28,6 +33,8 @@ class HypercolumnUNet(UNet):
     ----------
     in_channels, classes, width, depth, norm, dropout
         As for `UNet`; ``padding`` is "same".
+    forest : (trees, nodes, channels), optional
+        Sizes of a forest that stands beside the network (`forest`); none by default.
     """
 
     def __init__(
@@ -38,9 +45,14 @@ class HypercolumnUNet(UNet):
         depth: int = 4,
         norm: Norm = "batch",
         dropout: float = 0.0,
+        forest: Sequence[int] = (),
     ) -> None:
         super().__init__(in_channels, classes, width, depth, "same", norm, dropout)
-        self.options = dict(width=width, depth=depth, norm=norm, dropout=dropout)
+        self.options = dict(width=width, depth=depth, norm=norm, dropout=dropout, forest=list(forest))
+        self.forest: PixelForest | None = None
+        if forest:
+            trees, nodes, seen = forest
+            self.forest = PixelForest(trees, nodes, seen, classes)
         self.levels = ("expand 0", "contract 0", *(f"expand {n}" for n in range(1, min(depth, 3))))
         self.bands = GreyBands(in_channels)
         channels = [width * 2 ** int(name[-1]) for name in self.levels]
@@ -49,6 +61,12 @@ class HypercolumnUNet(UNet):
     def forward(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W); `maps` as in `UNet.forward`."""
         return self.head(self.read(x, maps))
+
+    def set_forest(self, forest: PixelForest | None) -> None:
+        """Put a forest beside the network, or take it away."""
+        self.forest = forest
+        sizes = [len(forest.roots), len(forest.feature), forest.channels] if forest is not None else []
+        self.options = {**self.options, "forest": sizes}
 
     def read(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> list[Tensor]:
         """The maps that the last layer reads, (B, C, H/2^l, W/2^l); the first is of full size."""
@@ -138,3 +156,12 @@ def gather(maps: list[Tensor], scales: Tensor, points: Tensor) -> Tensor:
         for m, scale in zip(maps, scales, strict=True)
     ]
     return torch.cat(columns, dim=1) / SCALE
+
+
+def mixed(network: nn.Module, probabilities: Tensor, x: Tensor) -> Tensor:
+    """The mean of a network's probabilities (B, K, H, W) for `x` (B, C, H, W), and of its forest's.
+
+    Networks without a forest answer alone.
+    """
+    forest = getattr(network, "forest", None)
+    return probabilities if forest is None else (probabilities + forest(x)) / 2

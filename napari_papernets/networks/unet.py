@@ -91,7 +91,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(2 * c, c, kernel_size=2, stride=2) for c in reversed(channels[:-1])
         )
-        self.expand = nn.ModuleList(block(2 * c, c) for c in reversed(channels[:-1]))
+        self.expand = nn.ModuleList(Expansion(*block(2 * c, c)) for c in reversed(channels[:-1]))
         self.head = nn.Conv2d(width, classes, kernel_size=1)
         self.apply(draw_weights)
 
@@ -115,6 +115,10 @@ class UNet(nn.Module):
         InputError
             If the number of channels or the size does not fit.
         """
+        return self.head(self.decode(x, maps))  # (B, K, H', W')
+
+    def decode(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
+        """What the last layer reads, (B, width, H', W'); parameters as for `forward`."""
         self._check(x)
         skips: list[Tensor] = []
         last = len(self.contract) - 1
@@ -125,10 +129,10 @@ class UNet(nn.Module):
             if maps is not None:
                 maps[f"contract {level}" if level < last else "bottom"] = x
         for up, block in zip(self.up, self.expand, strict=True):
-            x = block(join(skips.pop(), up(x)))
+            x = block(skips, up, x)
             if maps is not None:
                 maps[f"expand {len(skips)}"] = x
-        return self.head(x)  # (B, K, H', W')
+        return x
 
     def part(self, name: Literal["all", "decoder", "head"]) -> Iterable[nn.Module]:
         """The modules to train: everything, the expanding path with the head, or the head."""
@@ -147,6 +151,32 @@ class UNet(nn.Module):
             valid = self.size_rule.round_up(side)
             if valid != side:
                 raise InputError("image", f"a side of {side} pixels", f"pad it to {valid}")
+
+
+class Expansion(nn.Sequential):
+    """A level of the expanding path: the layers after its up-convolution."""
+
+    def forward(self, skips: list[Tensor], up: nn.Module, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Join the level below with the last of `skips` and run the layers.
+
+        Parameters
+        ----------
+        skips : list of Tensor
+            Maps (B, C, H, W) of the contracting path; the last is taken out, and let go once joined.
+        up : nn.Module
+            The up-convolution.
+        x : Tensor, shape (B, 2C, h, w)
+            Map of the level below.
+
+        Returns
+        -------
+        Tensor, shape (B, C, H', W')
+        """
+        x = up(x)
+        x = join(skips.pop(), x)  # (B, 2C, 2h, 2w)
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 def double_convolution(
@@ -177,10 +207,13 @@ def draw_weights(module: nn.Module) -> None:
 
 def join(skip: Tensor, x: Tensor) -> Tensor:
     """Concatenate the channels of `x` behind those of the centre of `skip`."""
-    top = (skip.shape[-2] - x.shape[-2]) // 2
-    left = (skip.shape[-1] - x.shape[-1]) // 2
-    centre = skip[..., top : top + x.shape[-2], left : left + x.shape[-1]]
-    return torch.cat([centre, x], dim=1)
+    return torch.cat([centre(skip, x.shape[-2], x.shape[-1]), x], dim=1)
+
+
+def centre(x: Tensor, height: int, width: int) -> Tensor:
+    """The middle of maps (B, C, H, W), as a view of `height` × `width` pixels."""
+    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+    return x[..., top : top + height, left : left + width]
 
 
 def size_rule(depth: int, padding: Padding) -> SizeRule:

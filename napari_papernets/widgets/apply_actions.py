@@ -88,9 +88,11 @@ class ApplyActions(QWidget):
     def start(self, kind: str) -> None:
         """Apply to the current "image", to "all" images, or to a "folder" that is asked for."""
         try:
+            form = self.form
             self._wish = ApplyWish(
-                self._model(self.form.number()), self.form.objects(), self.form.size.value(), self.device
-            )
+                self._model(form.number()), form.objects(), form.size.value(), self.device,
+                form.split.isChecked(),
+            )  # fmt: skip
             if kind == "folder":
                 self._ask_for_folders()
                 return
@@ -178,7 +180,9 @@ class ApplyActions(QWidget):
             self.told.emit(f"{layer.name}: done.")
             self._next()
             return
-        worker = create_worker(to_objects, plan.take_back(layer.data), wish.objects, wish.min_size)
+        worker = create_worker(
+            to_objects, plan.take_back(layer.data), wish.objects, wish.min_size, wish.split
+        )
         worker.returned.connect(lambda objects: self._on_objects(layer, plan, result, objects))
         worker.errored.connect(self._on_failed)
         worker.start()

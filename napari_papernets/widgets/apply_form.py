@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QHBoxLayout,
     QLabel,
     QProgressBar,
@@ -31,6 +32,8 @@ HELP = {
     "version": "Which version to use; versions are made whenever a round of learning ends.",
     "labels": "Classes: every pixel gets its class. Objects: the connected parts of one class are "
     "numbered, so that they can be counted and measured.",
+    "split": "Cut what touches at narrow necks, in each plane by itself. Off: whatever touches is one "
+    "object.",
     "size": "Objects with fewer pixels than this are dropped.",
     "cancel": "Stop; layers are as they were, files that were written stay.",
 }
@@ -58,6 +61,9 @@ class ApplyForm(QWidget):
         self.size.setRange(0, 1_000_000)
         self.size.setValue(15)
         self.size.setSuffix(" px")
+        self.split = QCheckBox("Split touching objects")
+        self.split.setChecked(True)
+        self.split.setToolTip(f"<p>{HELP['split']}</p>")
         self.buttons = {name: self._button(name) for name in BUTTONS}
         self.bar, self.cancel, self.status = QProgressBar(), QPushButton("Cancel"), QLabel()
         self.bar.setTextVisible(False)
@@ -122,7 +128,8 @@ class ApplyForm(QWidget):
         self.status.setText(text)
 
     def _on_labels(self, *_: object) -> None:
-        self.size.setEnabled(self.objects() > 0)
+        for control in (self.size, self.split):
+            control.setEnabled(self.objects() > 0)
 
     def _button(self, name: str) -> QPushButton:
         text, tooltip = BUTTONS[name]
@@ -136,6 +143,7 @@ class ApplyForm(QWidget):
         add_row(rows, "Use", self.version, HELP["version"])
         add_row(rows, "Labels are", self.labels, HELP["labels"])
         add_row(rows, "Smallest object", self.size, HELP["size"])
+        rows.addRow("", self.split)
         for button in self.buttons.values():
             starts.addWidget(button, 1)
         watch.setContentsMargins(0, 0, 0, 0)

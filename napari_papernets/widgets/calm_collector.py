@@ -1,8 +1,8 @@
 """No long stop of Python's garbage collector while the window has to stay smooth.
 
 A full collection looks at every object of the program: a tenth of a second in a viewer, on whichever
-thread happens to allocate. Meanwhile what exists already is set aside, so that only what is new is looked
-at; afterwards everything is collected as before.
+thread happens to allocate. Meanwhile what exists already is set aside, so that only what is new is
+looked at; afterwards everything is collected as before.
 """
 
 from __future__ import annotations

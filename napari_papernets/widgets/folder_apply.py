@@ -35,12 +35,15 @@ class ApplyWish:
         Objects with fewer pixels are dropped.
     device : str
         "auto", "cpu", "cuda" or "mps".
+    split : bool
+        Cut objects that touch.
     """
 
     model: ModelRef
     objects: int
     min_size: int
     device: str = "auto"
+    split: bool = True
 
     def settings(self) -> PredictSettings:
         """Of ``predict``: at the size of the training."""
@@ -156,7 +159,7 @@ def write_answer(
 
     labels = np.asarray(result.labels)
     if wish.objects:
-        labels = to_objects(labels, wish.objects, wish.min_size)
+        labels = to_objects(labels, wish.objects, wish.min_size, wish.split)
     folder.mkdir(parents=True, exist_ok=True)
     axes = f"{image.stack_axes}YX"
     scale = tuple(image.scale[image.axes.index(a)] for a in axes)

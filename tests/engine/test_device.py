@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -50,6 +54,29 @@ def test_bf16_is_fast_where_the_processor_has_it(
 
 def test_the_processor_names_its_instructions() -> None:
     assert all(isinstance(flag, str) for flag in cpu_flags())
+
+
+needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="settings of glibc")
+
+
+@needs_glibc
+def test_large_tensors_go_back_and_small_ones_stay() -> None:
+    """In a process of its own, where nothing has taken memory before."""
+    script = """
+import ctypes, os
+from napari_papernets.engine.device import LARGE, keep_heap
+assert keep_heap()
+import torch
+def mapped(values):
+    tensor = torch.ones(values)
+    address, end = tensor.data_ptr(), tensor.data_ptr() + 4 * values
+    lines = [line.split() for line in open("/proc/self/maps")]
+    heap = next(line[0] for line in lines if line[-1] == "[heap]").split("-")
+    return not int(heap[0], 16) <= address < int(heap[1], 16)
+print(mapped(LARGE), mapped(LARGE // 16), os.environ["THP_MEM_ALLOC_ENABLE"])
+"""
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["True", "False", "1"]
 
 
 def test_keeping_the_heap_twice_is_keeping_it_once() -> None:

@@ -211,9 +211,6 @@ def test_tiles_that_were_done_are_not_done_again(monkeypatch):
         return answer(self, windows)
 
     monkeypatch.setattr(Runner, "__call__", failing_once)
-    monkeypatch.setattr(
-        prediction_job, "choose_precision", lambda *_: prediction_job.Precision("float32")
-    )
     events = list(job(data, net, EXACT.replace(tile=120)))
     tiles = [e for e in events if isinstance(e, TileDone)]
     columns = np.zeros(400, int)

@@ -9,10 +9,11 @@ from torch import nn
 
 from napari_papernets.engine import runner as module
 from napari_papernets.engine.runner import (
+    Precision,
     Runner,
-    choose_precision,
     fold_batch_norm,
     is_out_of_memory,
+    open_runner,
     prefetched,
     turn,
     turn_back,
@@ -49,7 +50,9 @@ def test_folding_removes_batch_norm_and_keeps_the_answer(network, windows):
     assert not any(
         isinstance(m, nn.BatchNorm2d) for m in fold_batch_norm(UNet(norm="batch").eval()).modules()
     )
+    Runner(network, CPU, "bfloat16")
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+    assert all(v.dtype == before[k].dtype for k, v in network.state_dict().items())
 
 
 def test_a_stream_answers_in_order(network, windows):
@@ -61,16 +64,22 @@ def test_a_stream_answers_in_order(network, windows):
 
 def test_auto_takes_bfloat16_only_where_it_is_fast_and_harmless(network, windows, monkeypatch):
     monkeypatch.setattr(module, "fast_bf16", lambda _: False)
-    assert choose_precision(network, CPU, "auto", windows).name == "float32"
+
+    def opened(wanted: str) -> Precision:
+        runner, precision = open_runner(network, CPU, wanted, windows)
+        assert runner.precision == precision.name
+        return precision
+
+    assert opened("auto").name == "float32"
     monkeypatch.setattr(module, "fast_bf16", lambda _: True)
-    chosen = choose_precision(network, CPU, "auto", windows)
+    chosen = opened("auto")
     assert chosen.name == "bfloat16"
     assert 0 < chosen.bf16_max_difference <= 0.05
     network.head.weight.data *= 1000  # logits so large that 8 bits of mantissa are too few
-    refused = choose_precision(network, CPU, "auto", windows)
+    refused = opened("auto")
     assert refused.name == "float32"
     assert refused.bf16_max_difference > 0.05
-    assert choose_precision(network, CPU, "bfloat16", windows).name == "bfloat16"
+    assert opened("bfloat16").name == "bfloat16"
 
 
 def test_prefetching_keeps_order_and_passes_errors_on():

@@ -25,6 +25,17 @@ def test_figure_1(paper):
         assert paper.eval()(torch.zeros(1, 1, 572, 572)).shape == (1, 2, 388, 388)
 
 
+def test_tensors_keep_their_names():
+    """Model files are read by them."""
+    names = set(UNet(depth=1, width=2, padding="same", norm="batch").state_dict())
+    blocks = ("contract.0", "contract.1", "expand.0")
+    layers = [f"{block}.{number}" for block in blocks for number in (0, 1, 3, 4)]
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    expected = {f"{layer}.weight" for layer in layers} | {"up.0.weight", "up.0.bias"}
+    expected |= {f"{layer}.{n}" for layer in layers if layer[-1] in "14" for n in norm}
+    assert names == expected | {"head.weight", "head.bias"}
+
+
 def test_weights_are_drawn_with_the_papers_deviation(paper):
     for module in paper.modules():
         if isinstance(module, nn.Conv2d) and module.weight.numel() > 10_000:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fakes import prediction, ref
 from napari.components import ViewerModel
+from scipy import ndimage
 from test_live_control import LiveEngine
 
 from napari_papernets.core.errors import EngineError, ModelError
@@ -147,6 +148,67 @@ def test_objects_are_unique_over_a_stack_and_specks_are_dropped():
     assert sorted(np.unique(objects[0])) == [0, 1, 2]
     assert sorted(np.unique(objects[1])) == [0, 3, 4]
     assert to_objects(stack, 3).max() == 0
+
+
+def disc(y, x, radius):
+    rows, columns = np.ogrid[:80, :120]
+    return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+
+
+def shape_of(name):
+    """A mask of one class: two objects that touch, or one that is long or ragged."""
+    y, x = np.mgrid[:80, :120]
+    rng = np.random.default_rng(0)
+    ragged = ndimage.gaussian_filter(rng.normal(size=(80, 120)), 2) * 120
+    bar = disc(40, 30, 8) | disc(40, 90, 8) | ((abs(y - 40) <= 8) & (abs(x - 60) <= 30))
+    return {
+        "alike": disc(40, 40, 14) | disc(40, 65, 14),
+        "large and small": disc(40, 40, 25) | disc(40, 72, 8),
+        "tiny": disc(40, 40, 5) | disc(40, 50, 5),
+        "long": bar,
+        "bent": (abs(np.hypot(y - 75, x - 60) - 45) <= 6) & (y < 75),
+        "ellipse": ((y - 40) / 12) ** 2 + ((x - 60) / 50) ** 2 <= 1,
+        "ragged": (y - 40) ** 2 + (x - 60) ** 2 + 4 * ragged <= 25**2,
+        "thin": abs(y - 40 - 6 * np.sin(x / 9)) <= 1,
+        "holes": disc(40, 60, 25) & ~disc(40, 52, 1) & ~disc(44, 65, 1),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("alike", 2), ("large and small", 2), ("tiny", 2)]
+    + [(name, 1) for name in ("long", "bent", "ellipse", "ragged", "thin", "holes")],
+)
+def test_what_touches_is_split_and_what_is_one_stays_whole(name, count):
+    mask = shape_of(name)
+    mask = ndimage.label(mask)[0] == np.argmax(np.bincount(ndimage.label(mask)[0].ravel())[1:]) + 1
+    labels = mask + np.uint8(1)
+    objects = to_objects(labels, 2, 15, split=True)
+    assert objects.max() == count
+    np.testing.assert_array_equal(objects > 0, mask)
+    assert to_objects(labels, 2, 15, split=False).max() == 1
+
+
+def test_parts_are_as_without_splitting_where_nothing_touches():
+    np.testing.assert_array_equal(to_objects(classes(), 2, split=True) > 0, to_objects(classes(), 2) > 0)
+    assert to_objects(classes(), 2, split=True).max() == 3
+    assert to_objects(np.ones(SHAPE, np.uint8), 1, split=True).max() == 1
+    assert to_objects(np.ones(SHAPE, np.uint8), 2, split=True).max() == 0
+
+
+@pytest.mark.parametrize(("split", "count"), [(True, 2), (False, 1)])
+def test_splitting_is_a_choice_of_the_form(apply, engine, qtbot, split, count):
+    assert apply.form.split.isChecked()
+    assert not apply.form.split.isEnabled()
+    apply.form.labels.setCurrentIndex(2)
+    assert apply.form.split.isEnabled()
+    apply.form.split.setChecked(split)
+    apply.form.buttons["image"].click()
+    touching = np.ones(SHAPE, np.uint8)
+    touching[(disc(20, 15, 8) | disc(20, 29, 8))[: SHAPE[0], : SHAPE[1]]] = 2
+    engine.jobs[0].give(prediction(touching))
+    qtbot.waitUntil(lambda: "two cell objects" in apply.viewer.layers, timeout=10_000)
+    assert apply.viewer.layers["two cell objects"].data.max() == count
 
 
 def test_ious_count_annotated_pixels_only():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
@@ -110,8 +111,10 @@ def test_the_press_returns_before_napari_makes_the_layer(panel, viewer, engine, 
     job.tell(TileDone(1, 2, (), (0, 20), (0, 50), np.ones((20, 50), np.uint8)))
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
     assert viewer.layers["image toy"].data[:20].all()
+    assert gc.get_freeze_count() > 0
     panel.control.leave()
     assert len(viewer.layers) == 1
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_result_may_come_before_the_layer(panel, viewer, engine, qtbot):

@@ -1,0 +1,129 @@
+"""A random forest on multi-scale filters, grown elsewhere and read here.
+
+It stands beside a network that learns from few strokes: the forest knows at once what can be told from a
+pixel's neighbourhood, the network what needs a wider view; the mean of the two is better than either.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .filters import filter_count, filters
+
+LEAF = -1
+BLOCK = 512  # pixels
+DEEPEST = 64  # levels of a tree that are walked on a GPU
+
+
+class PixelForest(nn.Module):
+    """Trees as arrays.
+
+    Parameters
+    ----------
+    trees, nodes : int
+        How many, all trees together.
+    channels : int
+        Channels of the image that the filters see; of an image that repeats its grey channel 1.
+    classes : int
+        K.
+    """
+
+    feature: Tensor
+    threshold: Tensor
+    left: Tensor
+    right: Tensor
+    value: Tensor
+    roots: Tensor
+
+    def __init__(self, trees: int, nodes: int, channels: int, classes: int) -> None:
+        super().__init__()
+        self.channels, self.classes = channels, classes
+        shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = dict(
+            roots=((trees,), torch.int32), feature=((nodes,), torch.int16),
+            threshold=((nodes,), torch.float32), left=((nodes,), torch.int32),
+            right=((nodes,), torch.int32), value=((nodes, classes), torch.float32),
+        )  # fmt: skip
+        for name, (shape, dtype) in shapes.items():
+            self.register_buffer(name, torch.zeros(shape, dtype=dtype))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the trees look at, (B, F, H, W) float32, of an image (B, C, H, W)."""
+        return filters(x[:, : self.channels])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mean class frequencies of the leaves, (B, K, H, W), of an image (B, C, H, W)."""
+        return self.vote(self.features(x))
+
+    @torch.no_grad()
+    def vote(self, features: Tensor) -> Tensor:
+        """As `forward`, of features (B, F, H, W)."""
+        batch, count, height, width = features.shape
+        assert count == filter_count(self.channels)
+        rows = features.permute(0, 2, 3, 1).reshape(-1, count)
+        found = self._walk_compiled(rows) if rows.device.type == "cpu" else self._walk(rows)
+        return found.view(batch, height, width, self.classes).permute(0, 3, 1, 2)
+
+    def _walk_compiled(self, rows: Tensor) -> Tensor:
+        out = np.zeros((len(rows), self.classes), np.float32)
+        arrays = [getattr(self, n).cpu().numpy() for n in _ARRAYS]
+        compiled_walk()(np.ascontiguousarray(rows.numpy()), *arrays, out)
+        return torch.from_numpy(out)
+
+    def _walk(self, rows: Tensor) -> Tensor:
+        """One level of all trees at a time, for devices with many threads."""
+        total = rows.new_zeros(len(rows), self.classes)
+        left, right, feature = self.left.long(), self.right.long(), self.feature.long()
+        for root in self.roots.long():
+            node = root.expand(len(rows))
+            for _ in range(DEEPEST):
+                inner = left[node] != LEAF
+                if not bool(inner.any()):
+                    break
+                goes_left = rows.gather(1, feature[node][:, None])[:, 0] <= self.threshold[node]
+                node = torch.where(inner, torch.where(goes_left, left[node], right[node]), node)
+            total += self.value[node]
+        return total / len(self.roots)
+
+
+_ARRAYS = ("roots", "feature", "threshold", "left", "right", "value")
+
+
+@cache
+def compiled_walk() -> Any:
+    """The walk through the trees for processors; compiled once, and kept on disk."""
+    from numba import njit, prange
+
+    @njit(
+        "void(f4[:,::1], i4[::1], i2[::1], f4[::1], i4[::1], i4[::1], f4[:,::1], f4[:,::1])",
+        parallel=True,
+        cache=True,
+        nogil=True,
+    )
+    def walk(
+        rows: NDArray[Any],
+        roots: NDArray[Any],
+        feature: NDArray[Any],
+        threshold: NDArray[Any],
+        left: NDArray[Any],
+        right: NDArray[Any],
+        value: NDArray[Any],
+        out: NDArray[Any],
+    ) -> None:
+        trees, classes, count = len(roots), value.shape[1], len(rows)
+        for block in prange((count + BLOCK - 1) // BLOCK):  # a tree stays in the cache for a block
+            for t in range(trees):
+                for n in range(block * BLOCK, min((block + 1) * BLOCK, count)):
+                    node = roots[t]
+                    while left[node] >= 0:
+                        below = rows[n, feature[node]] <= threshold[node]
+                        node = left[node] if below else right[node]
+                    for k in range(classes):
+                        out[n, k] += value[node, k] / trees
+
+    return walk

@@ -1,0 +1,69 @@
+"""A forest read by torch answers as the one that scikit-learn grew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.feature import multiscale_basic_features
+from sklearn.ensemble import RandomForestClassifier
+
+from napari_papernets.core.model import ModelRef, class_infos
+from napari_papernets.engine.grow import SMALLEST_LEAF, TREES, grow_forest
+from napari_papernets.engine.weights import load_weights, save_weights
+from napari_papernets.networks import HypercolumnUNet
+from napari_papernets.networks.build import hypercolumn_spec
+from napari_papernets.networks.filters import SIGMAS, filter_count, filters
+from napari_papernets.networks.hypercolumn import mixed
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((600, filter_count(1))).astype(np.float32)
+    return x, (x[:, 0] + x[:, 3] > 0).astype(int) + 2 * (x[:, 5] > 1.2)
+
+
+def test_it_votes_as_scikit_learn_does_compiled_and_in_torch(data: tuple) -> None:
+    x, y = data
+    y = np.where(y == 1, 0, y)  # class 1 has no pixel
+    forest = grow_forest(x, y, 4, channels=1)
+    peer = RandomForestClassifier(
+        TREES, min_samples_leaf=SMALLEST_LEAF, class_weight="balanced_subsample", random_state=0
+    ).fit(x, y)
+    expected = np.zeros((600, 4), np.float32)
+    expected[:, peer.classes_] = peer.predict_proba(x)
+    features = torch.from_numpy(x.T.reshape(1, -1, 20, 30).copy())
+    compiled = forest.vote(features)[0].flatten(1).T
+    assert np.abs(compiled.numpy() - expected).max() < 1e-5
+    assert (forest._walk(torch.from_numpy(x)) - compiled).abs().max() < 1e-5
+    assert compiled[:, 1].max() == 0
+
+
+def test_filters_are_those_of_scikit_image_away_from_the_border() -> None:
+    image = np.random.default_rng(0).random((160, 160)).astype(np.float32)
+    ours = filters(torch.from_numpy(image)[None, None])[0].numpy()
+    assert ours.shape[0] == filter_count(1) == 20
+    peer = multiscale_basic_features(image, sigma_min=SIGMAS[0], sigma_max=SIGMAS[-1], num_sigma=5)
+    inner = (slice(50, -50), slice(50, -50))
+    for n in range(len(SIGMAS)):
+        ours_here, peer_here = ours[4 * n][inner], peer[..., n * 4][inner]
+        assert np.corrcoef(ours_here.ravel(), peer_here.ravel())[0, 1] > 0.99
+
+
+def test_it_is_saved_and_loaded_with_its_network(tmp_path: Path, data: tuple) -> None:
+    network = HypercolumnUNet(1, 4, width=2, depth=2)
+    network.set_forest(grow_forest(*data, 4, channels=1))
+    spec = hypercolumn_spec("toy", 1, class_infos(list("abcd")), 2, 2)
+    spec = type(spec).from_dict({**spec.to_dict(), "options": network.options})
+    ref = save_weights(spec, network.state_dict(), tmp_path / "toy.safetensors")
+    again = load_weights(ModelRef(ref.spec, ref.path))
+    x = torch.rand(1, 1, 32, 32)
+    network.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(again.forest(x), network.forest(x))
+        both = mixed(again, torch.softmax(again(x), 1), x)
+        torch.testing.assert_close(both.sum(1), torch.ones(1, 32, 32))
+        torch.testing.assert_close(2 * both - torch.softmax(again(x), 1), network.forest(x))
