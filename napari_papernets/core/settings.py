@@ -199,11 +199,11 @@ class TuneSettings(Settings):
     ] = 1e-4
     batch: Annotated[
         int, described("Batch", "Crops in each step (the paper uses 1).", min=1, max=256, step=1)
-    ] = 4
+    ] = 2
     crop: Annotated[
         int,
         described("Crop", "Side of a training crop in pixels.", min=16, max=4096, step=16),
-    ] = 192
+    ] = 128
     w0: Annotated[
         float,
         described(

@@ -82,6 +82,7 @@ class Learner:
         self._fitter = HeadFitter(self.network, self.device, self.bf16, keeps=not self.start.fits_head)
         self._grower = ForestGrower(self.network, self.device, settings.seed)
         self._maps = ViewMaps(images, self.start.spec, self.network, self.device, self.bf16)
+        self._fitter.known = self._maps.features
         self._training: Training | None = None
         self._plateau, self._round_start = Plateau(), 0
         self._before: float | None = None
@@ -150,6 +151,8 @@ class Learner:
         The forest, which knows the former strokes only, is left out until `grow`.
         """
         self.network.set_forest(None)
+        if self.step:
+            self._maps.read()
         self._fitter.fit(self.scene.planes)
         self.forest_is_due = True
         self.unsaved = True
@@ -160,10 +163,12 @@ class Learner:
         self._grower.grow(self.scene.planes)
         self._maps.forest_changed()
 
-    def preview(self, renew: bool) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
-        """Classes and uncertainty of the view; `renew` where the network has changed."""
-        if renew:
-            self._maps.network_changed()
+    def read_view(self) -> None:
+        """Make ready for the first strokes in view."""
+        self._maps.read()
+
+    def preview(self) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
+        """Classes and uncertainty of the view."""
         return self._maps.answer()
 
     # Rounds.
@@ -211,6 +216,7 @@ class Learner:
                 self._plateau.judged(event.score)
             yield event
         self._fitter.body_changed()
+        self._maps.network_changed()
         self.unsaved = True
 
     def keep(self, reason: str) -> Version:

@@ -164,11 +164,16 @@ class Loop:
         elif learner.forest_is_due and time.monotonic() - self._painted_at > PAUSE:
             learner.grow()
             yield from self._preview(learner.source)
-        elif self._training and learner.ready:
+        elif self._training and learner.ready and self._paused:
             self._stepped = True  # so that steady painting does not keep it from learning
             yield from self._train()
         else:
             yield from self._rest()
+
+    @property
+    def _paused(self) -> bool:
+        """Whether training may go on: it begins when the person pauses, then nothing stops it."""
+        return self.learner.step > 0 or time.monotonic() - self._painted_at > PAUSE
 
     def _answer_strokes(self) -> Iterator[Event]:
         patches, self._patches, self._fresh = self._patches, [], False
@@ -187,6 +192,8 @@ class Loop:
         self.learner.look_at(self._view)
         if self.learner.ready:
             yield from self._preview(self.learner.source)
+        else:
+            self.learner.read_view()
 
     def _begin_round(self) -> None:
         self._training, self._rest_reason = True, ""
@@ -215,14 +222,15 @@ class Loop:
         if learner.view is None:
             return
         began = time.monotonic()
-        view, labels, doubt = learner.preview(renew=source == "trained")
+        view, labels, doubt = learner.preview()
         self._shown_at = time.monotonic()
         self._cost = self._shown_at - began
         yield Preview(view, labels, doubt, source, learner.step, learner.patch)
 
     def _rest(self) -> Iterator[Event]:
+        waits = self._training and self.learner.ready  # for the person to pause
         reason = self.learner.lack or "Nothing new to learn: paint where it is wrong."
-        if reason != self._rest_reason:
+        if reason != self._rest_reason and not waits:
             self._rest_reason = reason
             yield Resting(reason)
-        yield Idle(PAUSE if self.learner.forest_is_due else WAIT)
+        yield Idle(PAUSE / 4 if self.learner.forest_is_due or self._training else WAIT)

@@ -31,6 +31,11 @@ def with_rate(settings: TuneSettings, fresh: bool) -> TuneSettings:
     return settings.replace(learning_rate=FRESH_RATE if fresh else TAUGHT_RATE)
 
 
+def warm() -> None:
+    """Import what the first optimiser of a process imports, which takes seconds."""
+    optim.AdamW([nn.Parameter(torch.zeros(1))])
+
+
 def make_optimiser(parameters: list[nn.Parameter], settings: TuneSettings) -> optim.Optimizer:
     """AdamW, or the paper's SGD with momentum 0.99."""
     rate = settings.learning_rate

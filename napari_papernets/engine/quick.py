@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from .annotated import Plane
 
 PENALTY = 3e-3  # of the squared weights, beside a loss that is averaged over the pixels
 STEPS = 60
+Lookup = Callable[[Plane, NDArray[np.int64]], tuple[NDArray[np.bool_], Tensor]]
 ENOUGH = 1e-4  # fall of the loss in a step
 MAX_PIXELS = 6000  # of a class in one plane; more say little new
 WINDOW = 768**2  # pixels of one pass
@@ -41,6 +42,11 @@ class HeadFitter:
         Compute features in bfloat16.
     keeps : bool
         The last layer has been learnt already: fits stay near it.
+
+    Attributes
+    ----------
+    known : callable
+        Tells which of some places of a plane have features at hand, and those (N, F).
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class HeadFitter:
         self._keeps = keeps
         self._known: dict[tuple[int, tuple[int, ...]], tuple[NDArray[np.int64], Tensor]] = {}
         self._weights: Tensor | None = None
+        self.known: Lookup = self._none_known
 
     def body_changed(self) -> None:
         """The network was trained: what is remembered of it does not hold any more."""
@@ -73,9 +80,20 @@ class HeadFitter:
         at = np.searchsorted(known, wanted).clip(max=max(len(known) - 1, 0))
         there = known[at] == wanted if len(known) else np.zeros(len(wanted), bool)
         features[there] = values[at[there]]
-        features[~there] = pixel_features(self._network, plane, wanted[~there], self._device, self._bf16)
+        features[~there] = self._read(plane, wanted[~there])
         self._known[place] = wanted, features
         return features, torch.from_numpy(plane.annotation.ravel()[wanted].astype(np.int64))
+
+    def _read(self, plane: Plane, places: NDArray[np.int64]) -> Tensor:
+        """Features of single pixels: from maps that are at hand, else by a pass of the network."""
+        found, features = self.known(plane, places)
+        if not found.all():
+            rest = pixel_features(self._network, plane, places[~found], self._device, self._bf16)
+            features[~found] = rest
+        return features
+
+    def _none_known(self, plane: Plane, places: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Tensor]:
+        return np.zeros(len(places), bool), torch.empty(len(places), sum(self._network.head.channels))
 
 
 @torch.no_grad()

@@ -43,12 +43,13 @@ def prepare() -> dict[str, Any]:
         device, device_name, threads, cpus, python and versions, all of them plain values.
     """
     from ..networks.forest import compiled_walk
-    from . import device, provenance
+    from . import device, optimisation, provenance
 
     device.keep_heap()
     for name in VERBS:
         find_verb(name)
     compiled_walk()
+    optimisation.warm()
     return dict(
         device=str(device.pick_device("auto")),
         device_name=_device_name(),

@@ -14,8 +14,9 @@ from ..core.annotation import View
 from ..core.image import ImageBlock
 from ..core.model import ModelSpec
 from ..core.tiles import Region, Tile, plan_tiles
-from ..networks.hypercolumn import HypercolumnUNet
-from .quick import read_maps, to_device
+from ..networks.hypercolumn import HypercolumnUNet, gather
+from .annotated import Plane
+from .quick import inside, read_maps, to_device
 from .tiling import open_source
 
 WINDOW = 1024**2  # pixels of one pass
@@ -77,6 +78,38 @@ class ViewMaps:
         """Its votes are to be made anew."""
         for window in self._windows:
             window.votes = None
+
+    @torch.no_grad()
+    def read(self) -> None:
+        """Make the maps of the view now."""
+        if self.view is not None:
+            self._renewed(self.view, middle_of(self.view.region))
+
+    @torch.no_grad()
+    def features(self, plane: Plane, places: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Tensor]:
+        """Features of those of some flat places of a plane that are in view.
+
+        Returns
+        -------
+        found : ndarray of bool, shape (N,)
+            Which are.
+        features : Tensor, shape (N, F), float32, on the CPU
+            Of these; the others are not set.
+        """
+        head = self._network.head
+        found, features = np.zeros(len(places), bool), torch.empty(len(places), sum(head.channels))
+        here = self.view is not None and (self.view.image, self.view.plane) == (plane.image, plane.index)
+        if self._stale or not here:
+            return found, features
+        points = np.stack(np.unravel_index(places, plane.shape), axis=-1)
+        for window in self._windows:
+            within = inside(points, window.tile) & ~found
+            if within.any():
+                tile = window.tile
+                local = torch.from_numpy(points[within] - (tile.y.read[0], tile.x.read[0]))
+                features[within] = gather(window.maps, head.scales, local.to(self._device)).cpu()
+                found |= within
+        return found, features
 
     @torch.no_grad()
     def answer(self) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,19 @@ class Person:
         self.events: list[Any] = []
         self.result: Any = None
 
-    def see(self, kind: type, *sent: Any, limit: int = 400) -> Any:
+    def see(self, kind: type, *sent: Any) -> Any:
         """Send values, and go on until an event of that kind."""
-        waiting = list(sent)
-        for _ in range(limit):
+        waiting, began = list(sent), time.monotonic()
+        while time.monotonic() - began < 60:
             try:
                 value = waiting.pop(0) if waiting and self.events else None
                 event = self.job.send(value)
             except StopIteration as end:
                 self.result = end.value
                 return None
-            if not isinstance(event, Idle):
+            if isinstance(event, Idle):
+                time.sleep(min(event.seconds, 0.02))
+            else:
                 self.events.append(event)
             if isinstance(event, kind) and not waiting:
                 return event

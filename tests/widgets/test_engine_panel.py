@@ -49,11 +49,11 @@ def test_the_buttons_start_and_copy(panel):
     assert QApplication.clipboard().text() == "engine: starting"
 
 
-def test_plugins_menu_has_both_panels():
+def test_plugins_menu_has_all_panels():
     from npe2 import PluginManifest
 
     import napari_papernets
 
     path = napari_papernets.__file__.replace("__init__.py", "napari.yaml")
     widgets = PluginManifest.from_file(path).contributions.widgets
-    assert [w.display_name for w in widgets] == ["U-Net", "Engine"]
+    assert [w.display_name for w in widgets] == ["Annotate & fine-tune", "U-Net", "Engine"]

@@ -1,0 +1,121 @@
+"""How soon does a stroke change what is seen? From the door, as a panel does it, with a warm engine.
+
+python -m napari_papernets.benchmarks.liveness --write docs/benchmarks.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import queue
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_papernets.core.annotation import Patch, View
+from napari_papernets.core.events import Preview
+from napari_papernets.core.model import class_infos
+from napari_papernets.core.settings import TuneSettings
+from napari_papernets.engine.door import Engine
+from napari_papernets.samples import load_sample
+
+NEXT = 8  # strokes after the first answer
+LIMIT = 60.0  # seconds to wait for an answer
+
+
+class Watch:
+    """A live job whose previews are waited for."""
+
+    def __init__(self, engine: Engine, folder: Path, image: Any, shape: tuple[int, int]) -> None:
+        self.events: queue.Queue[Any] = queue.Queue()
+        self.job = engine.submit(
+            "live",
+            on_event=self.events.put,
+            on_returned=self.events.put,
+            on_failed=self.events.put,
+            on_cancelled=lambda: self.events.put(None),
+            images=[image],
+            annotations=[np.zeros(shape, np.uint8)],
+            settings=TuneSettings(held_out=0.0),
+            classes=class_infos(["background", "nucleus"]),
+            folder=folder,
+            view=View(0, (), (0, shape[0], 0, shape[1])),
+        )
+
+    def answer(self, patch: int, source: str | None = None) -> float:
+        """When a preview that knows the patch arrived."""
+        while True:
+            event = self.events.get(timeout=LIMIT)
+            if isinstance(event, Exception):
+                raise event
+            fits = isinstance(event, Preview) and event.patch >= patch
+            if fits and source in (None, event.source):
+                return time.perf_counter()
+
+
+def measure() -> tuple[float, list[float], float]:
+    """Seconds to the first answer, to each of the next, and from the last of them to the trained one."""
+    sample = load_sample("nuclei")
+    ys, xs = np.nonzero(sample.strokes)
+    engine = Engine()
+    engine.start()
+    while not engine.info:
+        time.sleep(0.1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            watch = Watch(engine, Path(folder), sample.image, sample.strokes.shape)
+            time.sleep(2.0)  # a person looks before painting
+            first = _patches(sample.strokes, 1)
+            began = time.perf_counter()
+            for patch in first:
+                watch.job.send(patch)
+            took = watch.answer(len(first)) - began
+            later = []
+            for n in range(NEXT):
+                at = n * len(ys) // NEXT
+                labels = np.ones((3, 20), np.uint8)
+                y, x = min(int(ys[at]), 500), min(int(xs[at]), 480)
+                number = len(first) + n + 1
+                began = time.perf_counter()
+                watch.job.send(Patch(0, (), y, x, labels, number))
+                later.append(watch.answer(number) - began)
+            trained = watch.answer(number, "trained") - began
+            watch.job.cancel()
+            return took, later, trained
+    finally:
+        engine.close()
+
+
+def _patches(strokes: np.ndarray, number: int) -> list[Patch]:
+    """One stroke of each class, as two patches."""
+    half = strokes.shape[0] // 2
+    return [
+        Patch(0, (), 0, 0, strokes[:half].copy(), number),
+        Patch(0, (), half, 0, strokes[half:].copy(), number + 1),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", type=Path, help="put the figures into this Markdown page")
+    given = parser.parse_args()
+    took, later, trained = measure()
+    from .report import machine, put_section
+
+    text = (
+        "## From a stroke to an answer\n\n"
+        "512×512 in view, start `strokes`, engine warm; from the viewer's side of "
+        "the door. Made by `benchmarks/liveness.py`.\n\n"
+        f"First answer after {took:.2f} s; after each of {NEXT} further strokes a median of "
+        f"{np.median(later):.2f} s (longest {max(later):.2f} s); first answer of the trained network "
+        f"{trained:.1f} s after the last of them.\n\n{machine()}"
+    )
+    print(text)
+    if given.write:
+        put_section(given.write, "liveness", text)
+
+
+if __name__ == "__main__":
+    main()
