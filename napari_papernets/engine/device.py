@@ -85,7 +85,7 @@ def keep_heap() -> bool:
     wishes = (
         (M_MMAP_THRESHOLD, LARGE),
         (M_TRIM_THRESHOLD, LARGEST),
-        (M_TOP_PAD, 64 * 2**20),
+        (M_TOP_PAD, LARGE),
         (M_ARENA_MAX, 1),
     )
     answers = [mallopt(name, value) for name, value in wishes]

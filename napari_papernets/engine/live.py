@@ -123,6 +123,7 @@ class Loop:
         self._rest_reason = ""
         self._shown_at, self._cost = 0.0, 0.0
         self._stepped, self._painted_at = False, 0.0
+        self._only_quick = False  # has been shown since the last strokes
         self._fresh = bool(learner.scene.planes)  # strokes that were there at the start
 
     def take(self, sent: Any) -> None:
@@ -161,7 +162,7 @@ class Loop:
             self._keeping = False
             if learner.unsaved:
                 yield learner.keep("kept")
-        elif learner.forest_is_due and time.monotonic() - self._painted_at > PAUSE:
+        elif self._forest_is_next:
             learner.grow()
             yield from self._preview(learner.source)
         elif self._training and learner.ready and self._paused:
@@ -169,6 +170,13 @@ class Loop:
             yield from self._train()
         else:
             yield from self._rest()
+
+    @property
+    def _forest_is_next(self) -> bool:
+        """In a pause, and where it trains after the first trained answer: a forest takes its time."""
+        if not self.learner.forest_is_due or (self._training and self._only_quick):
+            return False
+        return time.monotonic() - self._painted_at > PAUSE
 
     @property
     def _paused(self) -> bool:
@@ -215,6 +223,8 @@ class Loop:
 
     def _preview_is_due(self) -> bool:
         pause = PREVIEW_SECONDS / (2 if self.learner.device.type == "cuda" else 1)
+        if self._only_quick:
+            pause = PAUSE
         return time.monotonic() - self._shown_at > max(pause, self._cost / PREVIEW_SHARE)
 
     def _preview(self, source: Any) -> Iterator[Preview]:
@@ -224,6 +234,7 @@ class Loop:
         began = time.monotonic()
         view, labels, doubt = learner.preview()
         self._shown_at = time.monotonic()
+        self._only_quick = source == "quick"
         self._cost = self._shown_at - began
         yield Preview(view, labels, doubt, source, learner.step, learner.patch)
 

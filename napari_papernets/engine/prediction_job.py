@@ -23,7 +23,7 @@ from .models import LoadedModel
 from .runner import Precision, open_runner
 from .tiling import PlaneSource, TileLoop, open_source
 
-# GB, in float32: larger windows gain little on a CPU, and nothing is to be seen before the first is done.
+# GB, in float32: larger windows gain little on a CPU, and nothing is seen before the first is done.
 CPU_MEMORY = 0.8
 GPU_SHARE = 0.6
 PROBE = 128  # side in pixels of the window on which precisions are compared

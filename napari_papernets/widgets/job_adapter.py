@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -74,6 +75,7 @@ class JobAdapter(QObject):
         super().__init__(parent)
         self._job: Job | None = None
         self._forgotten = False
+        self._passing = threading.RLock()
         self._arrived.connect(self._deliver)
 
     def start(
@@ -135,13 +137,15 @@ class JobAdapter(QObject):
 
     def forget(self) -> None:
         """Cancel, and emit nothing any more."""
-        self._forgotten = True
+        with self._passing:  # none is on its way any more: this object may be deleted now
+            self._forgotten = True
         self.cancel()
 
     def _pass_on(self, signal: str, *values: Any) -> None:
         # The window, and this object's C++ half with it, may be gone: then there is nobody to tell.
-        with contextlib.suppress(RuntimeError):
-            self._arrived.emit(signal, values)
+        with self._passing, contextlib.suppress(RuntimeError):
+            if not self._forgotten:
+                self._arrived.emit(signal, values)
 
     def _deliver(self, signal: str, values: tuple[Any, ...]) -> None:
         """On the thread of this object; what waited there while the job was forgotten is dropped."""
