@@ -150,7 +150,8 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         check_resumable(state, settings, fingerprint)
     planes = hold_out(planes, settings.held_out, settings.seed)
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device))
-    if start.fits_head and state is None and isinstance(start.network, HypercolumnUNet):
+    fits = start.fits_head and state is None and settings.kind != "instances"
+    if fits and isinstance(start.network, HypercolumnUNet):
         fit_to_planes(start.network.to(device), planes, device, bf16)
     if settings.kind == "strokes" and isinstance(start.network, HypercolumnUNet):
         ForestGrower(start.network.to(device), device, settings.seed).grow(planes)

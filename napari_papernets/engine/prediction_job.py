@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core.errors import InputError
+from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice
 from ..core.image import ImageBlock
 from ..core.settings import PredictSettings
@@ -105,6 +105,9 @@ def open_job(
     InputError
         If the channels do not fit the model, the device is not there or the plane holds no number.
     """
+    if model.spec.task == "features":
+        mend = "it is a start for training: fine-tune it on a few strokes first"
+        raise ModelError("model", f"{model.spec.name!r}, which has no classes yet", mend)
     channels = model.spec.pick_channels(image, settings.channels)
     target = pick_device(device)
     first = next(image.planes())

@@ -441,3 +441,10 @@ def test_weighted_cross_entropy_is_the_weighted_mean() -> None:
     expected = (losses * weights).sum() / weights.sum()
     assert weighted_cross_entropy(logits, classes, weights) == pytest.approx(expected.item(), rel=1e-5)
     assert weighted_cross_entropy(logits, classes - 5, weights * 0) == 0
+
+
+def test_objects_can_be_learnt_from_the_start_that_was_taught_by_strokes(tmp_path: Path) -> None:
+    image, ids = scene()
+    tuned, _ = train([image], [ids], tmp_path, TINY.replace(steps=1), model="strokes", name="t")
+    assert tuned.model.spec.task == "instances"
+    assert [c.name for c in tuned.model.spec.classes] == ["background", "inside", "border"]

@@ -250,3 +250,9 @@ def test_bad_input_is_one_line_with_the_mend(data, axes, more, error):
         predict(data, axes=axes, **{"model": network(), **more})
     assert ";" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_start_without_classes_is_refused_with_what_to_do() -> None:
+    image = ImageBlock(np.random.default_rng(0).random((40, 50)).astype(np.float32), "YX")
+    with pytest.raises(ModelError, match="fine-tune it"):
+        next(predict(image, "strokes"))
