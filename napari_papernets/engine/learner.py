@@ -155,7 +155,7 @@ class Learner:
             self._maps.read()
         self._fitter.fit(self.scene.planes)
         self.forest_is_due = True
-        self.unsaved = True
+        self.unsaved = self.unsaved or self.start.fits_head
 
     def grow(self) -> None:
         """Grow the forest for the strokes there are."""

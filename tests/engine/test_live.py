@@ -263,3 +263,17 @@ def run(job: Any) -> Any:
             next(job)
         except StopIteration as end:
             return end.value
+
+
+def test_going_on_from_a_version_without_new_strokes_makes_no_version(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    person.see(Started)
+    first = person.see(Version, stroke(1, 1), stroke(2, 2))
+    painted = np.zeros((64, 96), np.uint8)
+    painted[10:13, 5:30], painted[10:13, 60:85] = 1, 2
+    options: dict[str, Any] = dict(model=first.model, annotation=painted, patch=2, auto=False)
+    again = Person(tmp_path, **options)
+    again.see(Started)
+    again.see(Preview)
+    assert again.see(Version, "stop") is None
+    assert "Version" not in again.kinds()
