@@ -23,10 +23,12 @@ lint: $(STAMPS)/test
 tests: $(STAMPS)/test
 	$(BIN)/python -m pytest --ignore tests/widgets -p no:napari -p no:pytest-qt
 
-# Viewer tests have processes of their own, one for each binding: torch must stay out of them.
+# Viewer tests have processes of their own, one for each file and binding: torch must stay out of them,
+# and what Qt still has to delete after one file must not fall into the next.
 gui: $(STAMPS)/test $(STAMPS)/system
-	QT_API=pyqt5 PYTEST_QT_API=pyqt5 .ci/with-screen $(BIN)/python -m pytest tests/widgets
-	QT_API=pyqt6 PYTEST_QT_API=pyqt6 .ci/with-screen $(BIN)/python -m pytest tests/widgets
+	for binding in pyqt5 pyqt6; do for file in tests/widgets/test_*.py; do \
+	  QT_API=$$binding PYTEST_QT_API=$$binding .ci/with-screen $(BIN)/python -m pytest -q $$file || exit 1; \
+	done; done
 
 # One environment, two completeness levels; torch comes first because it is the large one.
 $(STAMPS)/base: setup.cfg pyproject.toml
