@@ -64,10 +64,11 @@ def run_task(task: Task, seed: int, seconds: float, model: str, corrected_by: st
     annotator.begin()
     rounds = []
     for number in range(1, ROUNDS + 1):
-        began = time.perf_counter()
-        tuned = _learn(task, annotator.strokes, seconds, model)
-        took = time.perf_counter() - began
-        ours = [pn.predict(i, tuned, axes=i.axes).labels for i in task.images]
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            tuned = _learn(task, annotator.strokes, seconds, model, folder)
+            took = time.perf_counter() - began
+            ours = [pn.predict(i, tuned, axes=i.axes).labels for i in task.images]
         trees = forest.fit(features[: task.annotated], annotator.strokes)
         theirs = [forest.classify(trees, f) for f in features]
         scores = score(task, ours), score(task, theirs)
@@ -88,16 +89,13 @@ def score(task: Task, labels: Labels) -> float:
     return float(np.mean(found))
 
 
-def _learn(task: Task, strokes: Labels, seconds: float, model: str) -> ModelRef:
+def _learn(task: Task, strokes: Labels, seconds: float, model: str, folder: str) -> ModelRef:
     settings = pn.TuneSettings(kind="strokes", seconds=seconds)
     images = list(task.images[: task.annotated])
-    with tempfile.TemporaryDirectory() as folder:
-        kept = Path(folder) / "kept"
-        tuned = pn.finetune(
-            images, list(strokes), model, settings, axes=images[0].axes, folder=kept, name="task"
-        )
-        pn.load_model(tuned.model)  # it is kept in memory when its file goes
-        return tuned.model
+    tuned = pn.finetune(
+        images, list(strokes), model, settings, axes=images[0].axes, folder=Path(folder), name="task"
+    )
+    return tuned.model
 
 
 def table(rounds: Sequence[Round]) -> str:

@@ -39,6 +39,7 @@ class PredictionJob:
     channels: tuple[int, ...]
     precision: Precision
     loop: TileLoop
+    first: PlaneSource
     region: Region | None = None
     planes: tuple[tuple[int, ...], ...] | None = None
     zoom: float = 1.0
@@ -46,6 +47,8 @@ class PredictionJob:
 
     def source(self, plane: tuple[int, ...]) -> PlaneSource:
         """Windows of a plane at the zoom that was settled."""
+        if self.zoom == 1.0 and plane == self.first.plane:
+            return self.first
         return open_source(self.image, plane, self.channels, self.model.spec.normalisation, self.zoom)
 
     @property
@@ -110,14 +113,14 @@ def open_job(
         raise ModelError("model", f"{model.spec.name!r}, which has no classes yet", mend)
     channels = model.spec.pick_channels(image, settings.channels)
     target = pick_device(device)
-    first = next(image.planes())
-    probe = _probe(open_source(image, first, channels, model.spec.normalisation), model)
+    first = open_source(image, next(image.planes()), channels, model.spec.normalisation)
+    probe = _probe(first, model)
     runner, precision = open_runner(model.network, target, settings.precision, probe, settings.turns)
     if target.type == "cpu":
         release_memory()  # what making the runner left behind
     pixels = model.spec.window_pixels(_memory(settings, target))
     loop = TileLoop(runner, model.spec.size_rule, pixels, settings.tile)
-    return PredictionJob(image, model, settings, channels, precision, loop)
+    return PredictionJob(image, model, settings, channels, precision, loop, first)
 
 
 def _probe(source: PlaneSource, model: LoadedModel) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -198,19 +198,18 @@ def twin(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network, memo)
 
 
-def fold(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """One convolution that does both (evaluation)."""
+def fold(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Make one convolution do both (evaluation)."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    folded = cast(nn.Conv2d, twin(layer))
-    folded.weight, folded.bias = fuse_conv_bn_weights(
+    layer.weight, layer.bias = fuse_conv_bn_weights(
         layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )
-    return folded
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """Fold each batch norm that follows a convolution in an ``nn.Sequential`` into it (evaluation)."""
+    """Fold each batch norm that follows a convolution in an ``nn.Sequential`` into it, in place
+    (evaluation)."""
     for name, child in module.named_children():
         setattr(module, name, fold_batch_norm(child))
     if not isinstance(module, nn.Sequential):
@@ -218,7 +217,7 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     folded: list[nn.Module] = []
     for layer in module:
         if isinstance(layer, nn.BatchNorm2d) and folded and isinstance(folded[-1], nn.Conv2d):
-            folded[-1] = fold(folded[-1], layer)
+            fold(folded[-1], layer)
         elif not isinstance(layer, nn.Dropout):
             folded.append(layer)
     del module[:]
