@@ -28,7 +28,7 @@ from napari_papernets.core.model import Normalisation, class_infos
 from napari_papernets.engine.device import fast_bf16, keep_heap
 from napari_papernets.engine.weights import save_weights
 from napari_papernets.networks import HypercolumnUNet
-from napari_papernets.networks.build import hypercolumn_spec
+from napari_papernets.networks.build import unet_spec, with_hypercolumns
 from napari_papernets.networks.hypercolumn import gather
 
 from .episodes import SIDE, UNKNOWN, Episode, draw_episode, paint
@@ -156,14 +156,15 @@ def teach(pupil: Pupil, minutes: float, learning_rate: float, seed: int) -> int:
 
 def save(pupil: Pupil, path: Path, steps: int) -> None:
     """Write the network as a model that has no classes yet."""
-    spec = hypercolumn_spec(
-        path.stem, 3, class_infos(["background", "object"]), WIDTH, DEPTH,
+    body = unet_spec(
+        path.stem, 3, class_infos(["background", "object"]), WIDTH, DEPTH, "same", "batch", 0.0,
         normalisation=Normalisation(joint=False), task="features", description=DESCRIPTION,
         licence="BSD-3-Clause", provenance=dict(
             script="benchmarks/strokes/teach.py", steps=steps,
             data="drawn worlds and samples of this project; BBBC038 training images (CC0)",
         ),
     )  # fmt: skip
+    spec = with_hypercolumns(body)
     with torch.no_grad():
         pupil.network.head.scales.copy_(pupil.log_scales.exp())
     save_weights(spec, pupil.network.state_dict(), path)

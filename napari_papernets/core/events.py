@@ -177,9 +177,18 @@ class Version:
 
 @dataclass(frozen=True)
 class Resting:
-    """A live training waits for new annotation; `reason` is one line for the user."""
+    """A live training waits for new annotation.
+
+    Attributes
+    ----------
+    reason : str
+        One line for the user.
+    lacks : bool
+        It cannot learn yet: there are no strokes of two classes.
+    """
 
     reason: str
+    lacks: bool = False
 
 
 @dataclass(frozen=True)

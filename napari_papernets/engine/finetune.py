@@ -31,7 +31,7 @@ from .listener import Listener, Request, chances_of
 from .metrics import estimate_diameter
 from .optimisation import with_rate
 from .provenance import versions
-from .quick import fit_to_planes
+from .quick import HeadFitter
 from .starts import AUTO, Start, prepare
 from .training import Training
 from .weights import save_weights
@@ -152,7 +152,7 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device))
     fits = start.fits_head and state is None and settings.kind != "instances"
     if fits and isinstance(start.network, HypercolumnUNet):
-        fit_to_planes(start.network.to(device), planes, device, bf16)
+        HeadFitter(start.network.to(device), device, bf16).fit(planes)
     if settings.kind == "strokes" and isinstance(start.network, HypercolumnUNet):
         ForestGrower(start.network.to(device), device, settings.seed).grow(planes)
     training = Training(

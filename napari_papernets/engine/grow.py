@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.tiles import plan_tiles
 from ..networks.filters import filter_count, filters
 from ..networks.forest import LEAF, PixelForest
 from ..networks.hypercolumn import HypercolumnUNet
 from .annotated import Plane
-from .quick import WINDOW, choose_pixels, inside
+from .pixels import PixelMemory, Places
+from .quick import to_device
 
 TREES = 100
 SMALLEST_LEAF = 4  # pixels
@@ -36,42 +36,27 @@ class ForestGrower:
 
     def __init__(self, network: HypercolumnUNet, device: torch.device, seed: int = 0) -> None:
         self._network, self._device, self._seed = network, device, seed
-        self._known: dict[tuple[int, tuple[int, ...]], tuple[NDArray[np.int64], Tensor]] = {}
+        self._memories: dict[int, PixelMemory] = {}  # by the channels that the filters see
 
     def grow(self, planes: Sequence[Plane]) -> None:
         """Grow it from all annotated pixels that are not held out."""
         channels = 1 if all(len(set(p.order)) == 1 for p in planes) else self._network.in_channels
-        parts = [self._features(plane, channels) for plane in planes]
-        features, classes = (np.concatenate(both) for both in zip(*parts, strict=True))
-        forest = grow_forest(features, classes, self._network.classes, channels, self._seed)
+        features, classes = self._memory(channels).of(planes)
+        forest = grow_forest(
+            features.numpy(), classes.numpy(), self._network.classes, channels, self._seed
+        )
         self._network.set_forest(forest.to(self._device))
 
-    def _features(self, plane: Plane, channels: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        place, wanted = (plane.image, plane.index), choose_pixels(plane)
-        features = torch.empty(len(wanted), filter_count(channels))
-        known, values = self._known.get(place, (np.zeros(0, np.int64), features[:0]))
-        if values.shape[1] != features.shape[1]:
-            known, values = np.zeros(0, np.int64), features[:0]
-        at = np.searchsorted(known, wanted).clip(max=max(len(known) - 1, 0))
-        there = known[at] == wanted if len(known) else np.zeros(len(wanted), bool)
-        features[there] = values[at[there]]
-        if not there.all():
-            features[~there] = self._read(plane, wanted[~there], channels)
-        self._known[place] = wanted, features
-        return features.numpy(), plane.annotation.ravel()[wanted]
+    def _memory(self, channels: int) -> PixelMemory:
+        if channels not in self._memories:
 
-    @torch.no_grad()
-    def _read(self, plane: Plane, places: NDArray[np.int64], channels: int) -> Tensor:
-        points = np.stack(np.unravel_index(places, plane.shape), axis=-1)
-        features = torch.empty(len(points), filter_count(channels))
-        for tile in plan_tiles(plane.shape, self._network.size_rule, max_pixels=WINDOW):
-            here = np.flatnonzero(inside(points, tile))
-            if len(here):
-                x = plane.read(tile.y.read, tile.x.read)[list(plane.order)][:channels]
-                maps = filters(torch.from_numpy(np.ascontiguousarray(x))[None].to(self._device))[0]
-                y, x_ = (points[here] - (tile.y.read[0], tile.x.read[0])).T
-                features[here] = maps[:, y, x_].T.cpu()
-        return features
+            def read(window: NDArray[np.float32], points: Places) -> Tensor:
+                maps = filters(to_device(window[:channels], self._device))[0]
+                return maps[:, points[:, 0], points[:, 1]].T.cpu()
+
+            width = filter_count(channels)
+            self._memories[channels] = PixelMemory(read, self._network.size_rule, width)
+        return self._memories[channels]
 
 
 def grow_forest(

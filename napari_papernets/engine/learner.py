@@ -16,13 +16,13 @@ from ..core.annotation import Patch, View
 from ..core.errors import InputError
 from ..core.events import EpochDone, Event, Step, Version
 from ..core.image import ImageBlock
-from ..core.model import ClassInfo, ModelRef
+from ..core.model import ClassInfo, ModelRef, ModelSpec
 from ..core.results import Tuned
 from ..core.settings import TuneSettings
 from ..model_files import SUFFIX
 from .annotated import Plane
 from .checkpoints import checkpoint_path, read_state
-from .crops import pose_problem
+from .crops import Problem, pose_problem
 from .device import fast_bf16, pick_device
 from .finetune import check_name
 from .grow import ForestGrower
@@ -79,14 +79,15 @@ class Learner:
         wanted = settings.precision
         self.bf16 = wanted == "bfloat16" or (wanted == "auto" and fast_bf16(self.device))
         self.network = self.start.network.to(self.device, memory_format=torch.channels_last)
-        self._fitter = HeadFitter(self.network, self.device, self.bf16, keeps=not self.start.fits_head)
-        self._grower = ForestGrower(self.network, self.device, settings.seed)
         self._maps = ViewMaps(images, self.start.spec, self.network, self.device, self.bf16)
-        self._fitter.known = self._maps.features
+        self._fitter = HeadFitter(
+            self.network, self.device, self.bf16, not self.start.fits_head, self._maps.features
+        )
+        self._grower = ForestGrower(self.network, self.device, settings.seed)
         self._training: Training | None = None
+        self._lessons_are_due = False
         self._plateau, self._round_start = Plateau(), 0
         self._before: float | None = None
-        self._history: list[dict[str, Any]] = []
         self._last: ModelRef | None = None
         self._began = 0.0
         self._resume = resume
@@ -140,8 +141,7 @@ class Learner:
         self.scene.take(patches)
         self.patch = max([self.patch, *(p.number for p in patches)])
         self.unsaved = self.unsaved or bool(patches)
-        if self._training is not None and self.ready:
-            self._training.learn_from(*self._lessons(self.scene.planes))
+        self._lessons_are_due = True
 
     # Answers.
 
@@ -203,20 +203,22 @@ class Learner:
     def advance(self) -> Iterator[Event]:
         """One optimiser step."""
         if self._training is None:
-            self._training = self._open()
+            self._training, self._lessons_are_due = self._open(), False
             self._round_start, self._began = 0, 0.0
             if self._training.judged:
                 first = self._training.judge()
                 self._before = first.score
                 yield first
+        if self._lessons_are_due:
+            self._lessons_are_due = False
+            self._training.learn_from(*self._lessons())
         for event in self._training.advance():
             if isinstance(event, Step):
                 self._plateau.stepped(event.loss)
             elif isinstance(event, EpochDone):
                 self._plateau.judged(event.score)
             yield event
-        self._fitter.body_changed()
-        self._maps.network_changed()
+        self._network_changed()
         self.unsaved = True
 
     def keep(self, reason: str) -> Version:
@@ -228,9 +230,10 @@ class Learner:
             training.judge()
             training.keep()
             score = training.best_score
-            self._maps.network_changed()
+            self._network_changed()
+        path = self._free_path()
         self._last = save_weights(
-            self._describe(score, reason), self.network.state_dict(), self._free_path()
+            self._describe(path.stem, score, reason), self.network.state_dict(), path
         )
         self.unsaved = False
         version = Version(self._last, self.patch, self.step, score, self._before, self.source, reason)
@@ -248,8 +251,12 @@ class Learner:
         if self._training is not None:
             self._training.close()
 
+    def _network_changed(self) -> None:
+        self._fitter.network_changed()
+        self._maps.network_changed()
+
     def _open(self) -> Training:
-        planes, chances, problem = self._lessons(self.scene.planes)
+        planes, chances, problem = self._lessons()
         path = checkpoint_path(self.folder, self.name)
         spec = self.start.spec.to_dict()
         identity = dict(spec=spec, fresh=self.start.fresh, fingerprint="live")
@@ -262,7 +269,8 @@ class Learner:
                 training.restore(state)
         return training
 
-    def _lessons(self, planes: list[Plane]) -> tuple[list[Plane], NDArray[np.float64], Any]:
+    def _lessons(self) -> tuple[list[Plane], NDArray[np.float64], Problem]:
+        planes = self.scene.planes
         chances = np.full(len(planes), 1 / len(planes))
         return planes, chances, pose_problem(planes, self.start.spec, self.settings)
 
@@ -272,7 +280,7 @@ class Learner:
             number += 1
         return path
 
-    def _describe(self, score: float | None, reason: str) -> Any:
+    def _describe(self, name: str, score: float | None, reason: str) -> ModelSpec:
         facts = dict(
             verb="live", base=self.base_name, settings=self.settings.to_dict(), patch=self.patch,
             steps_done=self.step, score=score, stopped=reason, source=self.source,
@@ -281,4 +289,4 @@ class Learner:
             images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in self.scene.images],
         )  # fmt: skip
         spec = replace(self.start.spec, options=self.network.options)
-        return replace(spec, name=self._free_path().stem, provenance=json.loads(json.dumps(facts)))
+        return replace(spec, name=name, provenance=json.loads(json.dumps(facts)))

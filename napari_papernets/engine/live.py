@@ -26,8 +26,8 @@ from .starts import AUTO
 
 PREVIEW_SECONDS = 1.0  # between previews while it trains; on a GPU half of it
 PREVIEW_SHARE = 0.2  # of the time, at most
-WAIT = 1.0
-PAUSE = 0.4  # seconds without a stroke before the forest is grown
+WAIT = 1.0  # seconds, at rest, between looks at what was sent
+PAUSE = 0.4  # seconds without a stroke before training begins and the forest is grown
 
 
 def live(
@@ -161,7 +161,7 @@ class Loop:
         elif self._keeping:
             self._keeping = False
             if learner.unsaved:
-                yield learner.keep("kept")
+                yield learner.keep("stopped by you")
         elif self._forest_is_next:
             learner.grow()
             yield from self._preview(learner.source)
@@ -243,5 +243,5 @@ class Loop:
         reason = self.learner.lack or "Nothing new to learn: paint where it is wrong."
         if reason != self._rest_reason and not waits:
             self._rest_reason = reason
-            yield Resting(reason)
+            yield Resting(reason, bool(self.learner.lack))
         yield Idle(PAUSE / 4 if self.learner.forest_is_due or self._training else WAIT)

@@ -55,6 +55,10 @@ class Runner:
         self.device, self.precision, self.turns = device, precision, turns
         self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._source = network
+        # Its thresholds stay float32, so it is taken before the network is converted.
+        self._forest = copy.deepcopy(getattr(network, "forest", None))
+        if self._forest is not None:
+            self._forest.to(device)
         network = fold_batch_norm(twin(network).eval())
         self._network = lean(network.to(device, self._dtype, memory_format=torch.channels_last))
 
@@ -130,7 +134,7 @@ class Runner:
             answer = torch.softmax(self._logits(turn(x, number)), dim=1)
             total += turn_back(answer, number)
         mean = total.div_(self.turns) if self.turns > 1 else total
-        return mixed(self._source, mean, x)
+        return mixed(self._forest, mean, x)
 
     def _logits(self, x: Tensor) -> Tensor:
         # float32 means float32: cuDNN would round convolutions to TF32 unasked, and its benchmark

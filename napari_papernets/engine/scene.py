@@ -52,9 +52,10 @@ class Scene:
         self.images, self._spec, self._share = tuple(images), spec, held_out
         self._planes: dict[Place, Plane] = {}
         self._learnt: dict[Place, NDArray[np.bool_]] = {}
+        self._seen: dict[Place, set[int]] = {}  # classes with strokes
         for plane in planes:
             place = plane.image, plane.index
-            self._planes[place] = plane
+            self._put(place, plane)
             self._learnt[place] = (plane.annotation >= 0) & ~plane.held
         for number, (image, annotation) in enumerate(zip(images, annotations, strict=True)):
             if planes:
@@ -69,14 +70,12 @@ class Scene:
     @property
     def planes(self) -> list[Plane]:
         """The planes with strokes, in order."""
-        found = [self._planes[place] for place in sorted(self._planes)]
-        return [plane for plane in found if (plane.annotation >= 0).any()]
+        return [self._planes[place] for place in sorted(self._planes) if self._seen[place]]
 
     @property
     def classes(self) -> list[int]:
         """The classes with strokes, from 0."""
-        seen = [np.unique(plane.annotation) for plane in self.planes]
-        return sorted({int(c) for values in seen for c in values if c >= 0})
+        return sorted(set().union(*self._seen.values()))
 
     def take(self, patches: Sequence[Patch]) -> None:
         """Put patches into the annotation.
@@ -96,7 +95,7 @@ class Scene:
             height, width = patch.labels.shape
             rows, columns = slice(patch.y, patch.y + height), slice(patch.x, patch.x + width)
             annotation[rows, columns] = classes_of(patch.labels, "strokes")
-            self._planes[place] = replace(plane, annotation=annotation)
+            self._put(place, replace(plane, annotation=annotation))
         if patches:
             self._divide()
 
@@ -119,7 +118,12 @@ class Scene:
     def _set(self, place: Place, values: NDArray[Any]) -> None:
         number, index = place
         image = self.images[number]
-        self._planes[place] = make_plane(number, image, index, values, "strokes", self._spec)
+        self._put(place, make_plane(number, image, index, values, "strokes", self._spec))
+
+    def _put(self, place: Place, plane: Plane) -> None:
+        self._planes[place] = plane
+        counts = np.bincount((plane.annotation + 1).ravel())  # not annotated is -1
+        self._seen[place] = {int(c) for c in np.flatnonzero(counts[1:])}
 
     def _divide(self) -> None:
         """Decide which strokes are held out: those that were stay so, those learnt from never are."""

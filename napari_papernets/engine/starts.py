@@ -17,7 +17,7 @@ from ..core.model import ClassInfo, ModelRef, ModelSpec, Normalisation, class_in
 from ..core.settings import TuneSettings
 from ..model_files import find_model
 from ..networks import HypercolumnUNet, UNet, build
-from ..networks.build import hypercolumn_spec, unet_spec
+from ..networks.build import unet_spec, with_hypercolumns
 from .annotated import Plane, annotated_classes, read_planes
 from .checkpoints import State
 from .targets import BORDER_CLASSES, RIDGE_CLASSES
@@ -146,11 +146,9 @@ def _with_new_head(
     """The body of a network under a freshly drawn last layer for other classes."""
     task, encoding = _task(settings)
     spec = replace(base.spec, name=name, classes=class_infos(names), task=task, encoding=encoding)
-    if spec.architecture == "hypercolumn_unet":
-        spec = replace(spec, options={**spec.options, "forest": []})
-    elif task == "semantic" and spec.options["padding"] == "same":
-        kept = {k: v for k, v in spec.options.items() if k != "padding"}
-        spec = replace(spec, architecture="hypercolumn_unet", options=kept)
+    padded = spec.options.get("padding") == "same"
+    if isinstance(network, HypercolumnUNet) or (task == "semantic" and padded):
+        spec = with_hypercolumns(spec)
     fresh = _draw(spec, settings.seed)
     body = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
     fresh.load_state_dict(body, strict=False)
@@ -228,17 +226,7 @@ def scratch_spec(
     colour = any(i.axes[-1] == "C" and i.channels in (3, 4) for i in images)
     channels = 3 if colour else max(i.channels for i in images)
     task, encoding = _task(settings)
-    if settings.kind == "strokes" and settings.padding == "same":
-        return hypercolumn_spec(
-            name,
-            channels,
-            class_infos(classes),
-            width=settings.width,
-            depth=settings.depth,
-            norm=settings.norm,
-            normalisation=Normalisation(joint=colour or channels == 1),
-        )
-    return unet_spec(
+    spec = unet_spec(
         name,
         channels,
         class_infos(classes),
@@ -251,6 +239,8 @@ def scratch_spec(
         task=task,
         encoding=encoding,
     )
+    quick = settings.kind == "strokes" and settings.padding == "same"
+    return with_hypercolumns(spec) if quick else spec
 
 
 def object_classes(encoding: str) -> tuple[str, ...]:

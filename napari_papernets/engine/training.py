@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from ..core.errors import InputError
 from ..core.events import Checkpoint, EpochDone, Event, Notice, Step
 from ..core.settings import TuneSettings
-from ..networks.hypercolumn import mixed
 from .annotated import Plane
 from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
 from .crops import Crop, Problem, draw_crop, judged_crops
+from .judging import judge_crops
 from .losses import weighted_cross_entropy
-from .metrics import mean_iou
 from .optimisation import (
     copy_into,
     learnt_state,
@@ -171,7 +170,8 @@ class Training:
     def judge(self) -> EpochDone:
         """Score the model on what was held out, and remember it if it is the best so far."""
         self.judged_step = self.step
-        score = self._score() if self.judged else None
+        k = len(self.problem.class_weights)
+        score = judge_crops(self.network, self.judged, k, self.device, self.bf16)
         best = score is not None and score > self.best_score
         if score is not None and self.history:
             self.history[-1]["score"] = score
@@ -277,24 +277,6 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.network(images)  # (B, K, h, w)
         return weighted_cross_entropy(logits, classes, weights)
-
-    @torch.no_grad()
-    def _score(self) -> float:
-        """Mean IoU over the classes on the held-out annotation."""
-        self.network.eval()
-        k = len(self.problem.class_weights)
-        confusion = np.zeros((k, k), np.int64)
-        for crop in self.judged:
-            x = crop.image[None].to(self.device).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                logits = self.network(x)
-            answer = mixed(self.network, torch.softmax(logits.float(), dim=1), x)
-            found = answer.argmax(1)[0].cpu().numpy()
-            truth = crop.classes.numpy()
-            known = truth >= 0
-            pairs = truth[known] * k + found[known]
-            confusion += np.bincount(pairs, minlength=k * k).reshape(k, k)
-        return mean_iou(confusion)
 
     def _roll_back(self, rate: float) -> Notice:
         """Return to the last weights whose loss was a finite number, and stop."""

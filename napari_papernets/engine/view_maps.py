@@ -16,7 +16,8 @@ from ..core.model import ModelSpec
 from ..core.tiles import Region, Tile, plan_tiles
 from ..networks.hypercolumn import HypercolumnUNet, gather
 from .annotated import Plane
-from .quick import inside, read_maps, to_device
+from .pixels import inside
+from .quick import read_maps, to_device
 from .tiling import open_source
 
 WINDOW = 1024**2  # pixels of one pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -76,25 +77,14 @@ def unet_spec(
     )
 
 
-def hypercolumn_spec(
-    name: str,
-    in_channels: int,
-    classes: Sequence[ClassInfo],
-    width: int = 16,
-    depth: int = 4,
-    norm: Norm = "batch",
-    dropout: float = 0.0,
-    **about: Any,
-) -> ModelSpec:
-    """Description of a U-Net that reads hypercolumns; `about` holds further fields of ModelSpec."""
-    return ModelSpec(
-        name=name,
+def with_hypercolumns(spec: ModelSpec) -> ModelSpec:
+    """Description of the same padded U-Net with a last layer on hypercolumns, without a forest."""
+    options = {name: spec.options[name] for name in ("width", "depth", "norm", "dropout")}
+    bands = GreyBands(spec.in_channels).channels
+    return replace(
+        spec,
         architecture="hypercolumn_unet",
-        options={"width": width, "depth": depth, "norm": norm, "dropout": dropout},
-        in_channels=in_channels,
-        classes=tuple(classes),
-        size_rule=size_rule(depth, "same"),
-        values_per_pixel=2 * (VALUES_PER_WIDTH * width + GreyBands(in_channels).channels),
+        options=options,
+        values_per_pixel=2 * (VALUES_PER_WIDTH * options["width"] + bands),
         paper=f"{UNET_PAPER}; hypercolumns: Hariharan et al., CVPR 2015, arXiv 1411.5752",
-        **about,
     )

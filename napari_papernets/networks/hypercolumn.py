@@ -118,7 +118,7 @@ class HypercolumnHead(nn.Module):
     @torch.no_grad()
     def set(self, weights: Tensor) -> None:
         """Take over fitted weights (F + 1, K) on the features of `gather`; the last row is the bias."""
-        start = 0
+        weights, start = weights.to(self.scales.device), 0
         for layer, count, scale in zip(self.weights, self.channels, self.scales, strict=True):
             part = weights[start : start + count].T * scale / SCALE
             layer.weight.copy_(part[:, :, None, None])
@@ -158,10 +158,9 @@ def gather(maps: list[Tensor], scales: Tensor, points: Tensor) -> Tensor:
     return torch.cat(columns, dim=1) / SCALE
 
 
-def mixed(network: nn.Module, probabilities: Tensor, x: Tensor) -> Tensor:
+def mixed(forest: nn.Module | None, probabilities: Tensor, x: Tensor) -> Tensor:
     """The mean of a network's probabilities (B, K, H, W) for `x` (B, C, H, W), and of its forest's.
 
-    Networks without a forest answer alone.
+    Without a forest they stand alone.
     """
-    forest = getattr(network, "forest", None)
     return probabilities if forest is None else (probabilities + forest(x)) / 2

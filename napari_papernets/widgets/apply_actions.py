@@ -45,6 +45,8 @@ class ApplyActions(QWidget):
         The engine.
     model : callable
         The model of a version (0: the newest); raises PapernetsError.
+    device : callable
+        Where to compute.
 
     Attributes
     ----------
@@ -67,11 +69,12 @@ class ApplyActions(QWidget):
         painting: Painting,
         engine: Callable[[], Engine],
         model: Callable[[int], ModelRef],
+        device: Callable[[], str],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._painting, self._engine, self._model = viewer, painting, engine, model
-        self.device = "auto"
+        self._device = device
         self._run: Run | None = None
         self._todo: list[AnnotatedImage] = []
         self._wish: ApplyWish | None = None
@@ -90,7 +93,7 @@ class ApplyActions(QWidget):
         try:
             form = self.form
             self._wish = ApplyWish(
-                self._model(form.number()), form.objects(), form.size.value(), self.device,
+                self._model(form.number()), form.objects(), form.size.value(), self._device(),
                 form.split.isChecked(),
             )  # fmt: skip
             if kind == "folder":

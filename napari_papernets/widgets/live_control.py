@@ -30,7 +30,6 @@ class LiveState:
 
 OFF = LiveState("off", "Live is off: press Train now, or switch it on.")
 STOPPING = "Stopping…"
-REASONS = {"": "stopped by you", "kept": "stopped by you"}
 
 
 class LiveControl(QObject):
@@ -200,8 +199,6 @@ class LiveControl(QObject):
             return
         if isinstance(event, Preview):
             event = replace(event, view=self._plan.view_to_session(event.view))
-        elif isinstance(event, Version):
-            event = replace(event, reason=REASONS.get(event.reason, event.reason))
         self._follow(event)
         self.happened.emit(event)
 
@@ -219,11 +216,10 @@ class LiveControl(QObject):
             self._version = event.reason
         elif isinstance(event, Resting):
             self._timer.stop()
-            waiting = event.reason.startswith("Paint strokes")
             text = event.reason
-            if self._version and not waiting:
+            if self._version and not event.lacks:
                 text = f"Resting: {self._version}. Paint where it is wrong."
-            self._set("waiting" if waiting else "resting", text)
+            self._set("waiting" if event.lacks else "resting", text)
 
     def _count(self, step: Step) -> None:
         last, self._last = self._last, step

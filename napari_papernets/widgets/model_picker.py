@@ -102,10 +102,10 @@ class ModelPicker(QWidget):
             self.combo.setCurrentIndex(paths.index(path))
 
     def _ask_for_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", f"Models (*{SUFFIX})")
+        path = ask_for_model(self)
         if path:
             try:
-                self.choose(Path(path))
+                self.choose(path)
             except ModelError as error:
                 self.problem.emit(error)
 
@@ -129,6 +129,12 @@ class ModelPicker(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(rows)
         layout.addWidget(self.about)
+
+
+def ask_for_model(parent: QWidget) -> Path | None:
+    """A model file from anywhere; None where the person thinks better of it."""
+    path, _ = QFileDialog.getOpenFileName(parent, "Open a model", "", f"Models (*{SUFFIX})")
+    return Path(path) if path else None
 
 
 def _summary(spec: ModelSpec) -> str:

@@ -100,7 +100,7 @@ class SessionStore(QObject):
                 self._session = self._create()
                 self._tell(self.changed)
             if patch.image not in self._known:
-                self._save_info()
+                self._save_info(self._session, self._contents)
                 self._later(self._keep_image, patch.image)
             self._session.append_patch(patch)
 
@@ -109,7 +109,7 @@ class SessionStore(QObject):
         strokes are in the journal, and the last of them may still come."""
         self._contents = replace(contents, images={**self._contents.images, **contents.images})
         if self._session is not None:
-            self._later(self._save_info)
+            self._later(self._save_info, self._session, self._contents)
 
     def adopt(self, session: Session) -> None:
         """Go on with a session that was opened; the one before is closed."""
@@ -179,11 +179,9 @@ class SessionStore(QObject):
         self._known = {info.number for info in images}
         return create_session(images, now.classes, settings=now.settings, start=now.start)
 
-    def _save_info(self) -> None:
+    def _save_info(self, session: Session, now: Contents) -> None:
+        """What was said of a session is written even if it is let go of meanwhile."""
         with self._lock:
-            session, now = self._session, self._contents
-            if session is None:
-                return
             kept = {info.number: info for info in session.info.images}
             kept |= {n: describe_image(n, b) for n, b in now.images.items() if n not in kept}
             info = replace(
@@ -192,7 +190,8 @@ class SessionStore(QObject):
             )  # fmt: skip
             if info != session.info:
                 session.save_info(info)
-            self._known |= set(kept)
+            if session is self._session:
+                self._known |= set(kept)
 
     def _keep_image(self, number: int) -> None:
         """An image without a file would be gone with its layer."""

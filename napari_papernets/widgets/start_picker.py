@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..core.errors import ModelError
 from ..core.model import ModelRef
 from ..model_files import SUFFIX, find_model, list_models
 from .editors import CalmComboBox
+from .model_picker import ask_for_model
 from .settings_form import add_row, aligned_rows
 
 SCRATCH = "scratch"
@@ -129,10 +130,10 @@ class StartPicker(QWidget):
             self.changed.emit()
 
     def _ask_for_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", f"Models (*{SUFFIX})")
+        path = ask_for_model(self)
         if path:
             try:
-                self.choose(Path(path))
+                self.choose(path)
             except ModelError as error:
                 self.problem.emit(error)
             else:

@@ -10,9 +10,11 @@ from napari_papernets.core.errors import InputError
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
 from napari_papernets.engine.scene import Scene
-from napari_papernets.networks.build import hypercolumn_spec
+from napari_papernets.networks.build import unet_spec, with_hypercolumns
 
-SPEC = hypercolumn_spec("toy", 1, class_infos(["ground", "cell"]), width=2, depth=1)
+SPEC = with_hypercolumns(
+    unet_spec("toy", 1, class_infos(["ground", "cell"]), 2, 1, "same", "batch", 0.0)
+)
 IMAGE = ImageBlock(np.random.default_rng(0).random((60, 80)).astype(np.float32), "YX", name="toy")
 STACK = ImageBlock(np.random.default_rng(1).random((3, 40, 40)).astype(np.float32), "ZYX", name="stack")
 

@@ -14,7 +14,7 @@ from napari_papernets.core.model import ModelRef, class_infos
 from napari_papernets.engine.grow import SMALLEST_LEAF, TREES, grow_forest
 from napari_papernets.engine.weights import load_weights, save_weights
 from napari_papernets.networks import HypercolumnUNet
-from napari_papernets.networks.build import hypercolumn_spec
+from napari_papernets.networks.build import unet_spec, with_hypercolumns
 from napari_papernets.networks.filters import SIGMAS, filter_count, filters
 from napari_papernets.networks.hypercolumn import mixed
 
@@ -56,7 +56,7 @@ def test_filters_are_those_of_scikit_image_away_from_the_border() -> None:
 def test_it_is_saved_and_loaded_with_its_network(tmp_path: Path, data: tuple) -> None:
     network = HypercolumnUNet(1, 4, width=2, depth=2)
     network.set_forest(grow_forest(*data, 4, channels=1))
-    spec = hypercolumn_spec("toy", 1, class_infos(list("abcd")), 2, 2)
+    spec = with_hypercolumns(unet_spec("toy", 1, class_infos(list("abcd")), 2, 2, "same", "batch", 0.0))
     spec = type(spec).from_dict({**spec.to_dict(), "options": network.options})
     ref = save_weights(spec, network.state_dict(), tmp_path / "toy.safetensors")
     again = load_weights(ModelRef(ref.spec, ref.path))
@@ -64,6 +64,6 @@ def test_it_is_saved_and_loaded_with_its_network(tmp_path: Path, data: tuple) ->
     network.eval()
     with torch.no_grad():
         torch.testing.assert_close(again.forest(x), network.forest(x))
-        both = mixed(again, torch.softmax(again(x), 1), x)
+        both = mixed(again.forest, torch.softmax(again(x), 1), x)
         torch.testing.assert_close(both.sum(1), torch.ones(1, 32, 32))
         torch.testing.assert_close(2 * both - torch.softmax(again(x), 1), network.forest(x))
