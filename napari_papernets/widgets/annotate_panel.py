@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, QTimer
@@ -15,6 +13,7 @@ from .annotate_flow import PREVIEW, AnnotateFlow
 from .annotate_parts import AnnotateParts
 from .docked_panel import DockedPanel
 from .engine_access import EngineHold
+from .farewell import when_destroyed
 from .job_adapter import Engine
 from .panel_layout import MARGIN, column, group
 from .remembered import recall, remember
@@ -74,7 +73,7 @@ class AnnotatePanel(DockedPanel):
         self._warm.timeout.connect(self._warm_up)
         self._warm.start(WARM_UP)
         # What outlives the widgets when the window is destroyed: threads, jobs, callbacks of the viewer.
-        self.destroyed.connect(functools.partial(_let_go, self.parts, self._hold))
+        when_destroyed(self, self.parts.drop, self._hold.release)
 
     def shut_down(self) -> None:
         """Write what was painted, cancel what runs, and let go of the viewer and the engine."""
@@ -177,14 +176,3 @@ class AnnotatePanel(DockedPanel):
         layout.addWidget(self.tabs, 1)
         layout.addWidget(parts.bar)
         layout.addWidget(parts.message)
-
-
-def _let_go(parts: AnnotateParts, hold: EngineHold, *_: object) -> None:
-    """The window was destroyed, and its widgets with it: nothing of the panel outlives it."""
-    parts.control.leave()
-    parts.comparison.leave()
-    parts.apply.drop()
-    with contextlib.suppress(RuntimeError):  # Qt's half of it may be gone: it then delivers by itself
-        parts.painting.watcher.close()
-    parts.store.close()
-    hold.release()

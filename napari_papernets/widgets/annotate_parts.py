@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -76,13 +77,22 @@ class AnnotateParts(QObject):
         self.keeper = VersionKeeper(self.painting, self.store, self.versions, self.comparison, self)
         self.curves = Curves(engine)
         self.augmentation = AugmentationView(viewer, engine, self.example)
-        self.apply = ApplyActions(
-            viewer, self.painting, engine, self.model_of, self.device.currentText
-        )
+        self.apply = ApplyActions(viewer, self.painting, engine, self.model_of, self.device.currentText)
         self.control = LiveControl(engine, self.plan, self)
         self.layers = LiveLayers(viewer, lambda number: self.painting.images.pair(number), self)
         self.follower = ViewFollower(viewer, lambda: self.painting.images.view(), self)
         self.interlude = Interlude(self.control, self.resume, self)
+
+    def drop(self) -> None:
+        """The window was destroyed, and the widgets with it: no thread and no job outlives them."""
+        self.control.leave()
+        self.comparison.leave()
+        self.apply.drop()
+        with contextlib.suppress(
+            RuntimeError
+        ):  # Qt's half of it may be gone: it then delivers by itself
+            self.painting.watcher.close()
+        self.store.close()
 
     def plan(self) -> LivePlan:
         """What a live training would start with now.

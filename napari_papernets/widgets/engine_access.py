@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 
 from .job_adapter import Engine
 
@@ -23,6 +24,7 @@ class EngineHold:
     def __init__(self, engine: Engine | None = None) -> None:
         self._own = engine
         self._number = next(_numbers)
+        weakref.finalize(self, _give_back, self._number)  # a panel that nobody closed
 
     def engine(self) -> Engine:
         """The engine, kept until `release`. Its process starts when it is told to, or by its first
@@ -37,12 +39,16 @@ class EngineHold:
     def release(self) -> None:
         """The panel needs the engine no more; with the last panel it ends. That may take two seconds,
         so it happens beside the window; a panel that is opened later gets a new engine."""
-        if self._number not in _holders:
-            return
-        _holders.discard(self._number)
-        if not _holders:
-            from ..engine.door import shared_engine
+        _give_back(self._number)
 
-            engine = shared_engine()
-            shared_engine.cache_clear()
-            threading.Thread(target=engine.close, name="papernets-close").start()
+
+def _give_back(number: int) -> None:
+    if number not in _holders:
+        return
+    _holders.discard(number)
+    if not _holders:
+        from ..engine.door import shared_engine
+
+        engine = shared_engine()
+        shared_engine.cache_clear()
+        threading.Thread(target=engine.close, name="papernets-close").start()

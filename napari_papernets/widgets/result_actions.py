@@ -169,7 +169,7 @@ class ResultActions(QWidget):
         window.saved.connect(lambda path: self.told.emit(f"Saved {path}"))
         window.problem.connect(self.failed)
         window.rowChosen.connect(lambda row: _look_at(self._viewer, layer, columns, row))
-        window.destroyed.connect(lambda: self._forget(window))
+        window.finished.connect(lambda: self._forget(window))
         self.windows.append(window)
         window.show()
 

@@ -15,6 +15,7 @@ from ..core.image import Range
 from .plane_shadow import Counts, Plane, Shadow, add_counts
 
 INTERVAL = 0.1  # s between looks at what is in view
+PATIENCE = 10.0  # s that `flush` waits for the sinks
 WORK = 0.05  # s of work on what may have changed out of view, before what is in view has its turn again
 COUNT_EVERY = 0.4  # s between counts, which cost more than a look
 
@@ -111,7 +112,7 @@ class StrokeFeed:
             self._hurry = self._hurry or now
             self._state.notify_all()
 
-    def flush(self, timeout: float) -> bool:
+    def flush(self, timeout: float = PATIENCE) -> bool:
         """Wait until what is in view and what is suspected was delivered; whether it was."""
         with self._state:
             self._asked += 1
@@ -120,7 +121,7 @@ class StrokeFeed:
             self._state.wait_for(lambda: self._done >= mine or not self._thread.is_alive(), timeout)
             return self._done >= mine
 
-    def close(self, timeout: float) -> None:
+    def close(self, timeout: float = PATIENCE) -> None:
         """Deliver what is left and end the thread."""
         self.flush(timeout)
         with self._state:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import functools
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -12,10 +11,9 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ..core.errors import InputError
 from .annotated_image import AnnotatedImage
 from .annotated_images import AnnotatedImages
+from .farewell import when_destroyed
 from .plane_shadow import Counts, Plane, Shadow
 from .stroke_feed import INTERVAL, Sink, StrokeFeed
-
-PATIENCE = 10.0  # s that `flush` waits for the sinks
 
 
 class StrokeWatcher(QObject):
@@ -73,7 +71,7 @@ class StrokeWatcher(QObject):
         images.rewritten.connect(self._on_rewritten)
         images.removed.connect(self._unwatch)
         self._closed = False
-        self.destroyed.connect(functools.partial(_end, self._feed))
+        when_destroyed(self, self._feed.close)  # its thread does not outlive the window
         self._timer = QTimer(self)
         self._timer.setInterval(int(interval * 1000))
         self._timer.timeout.connect(self._look)
@@ -129,7 +127,7 @@ class StrokeWatcher(QObject):
         if self._closed:
             return self.newest
         self.look_again()
-        if not self._feed.flush(PATIENCE):
+        if not self._feed.flush():
             mend = "look whether the disk is full or slow; what is painted is still in the layer"
             self.problem.emit(InputError("strokes", "no answer from their journal", mend))
         self._tell()
@@ -145,7 +143,7 @@ class StrokeWatcher(QObject):
             return
         self._timer.stop()
         self.look_again()
-        self._feed.close(PATIENCE)
+        self._feed.close()
         self._closed = True
         for pair in self._watched.values():
             self._disconnect(pair)
@@ -207,8 +205,3 @@ class StrokeWatcher(QObject):
             if signal == "counted":
                 self._counts = value
             getattr(self, signal).emit(value)
-
-
-def _end(feed: StrokeFeed, *_: object) -> None:
-    """The window was destroyed, and the watcher with it: its thread does not outlive it."""
-    feed.close(PATIENCE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import typing
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from .closer_look import CloserLook
 from .docked_panel import DockedPanel
 from .editors import CalmComboBox
 from .engine_access import EngineHold
+from .farewell import when_destroyed
 from .image_picker import ImagePicker
 from .job_adapter import Engine
 from .message_line import MessageLine
@@ -174,7 +174,8 @@ class UNetPanel(DockedPanel):
         for part in (self.closer, self.results):
             part.told.connect(self.message.tell)
             part.failed.connect(self.message.complain)
-        self.destroyed.connect(functools.partial(_let_go, self._hold, self.control, self.image))
+        # The window was destroyed, and its widgets with it: nothing of the panel outlives it.
+        when_destroyed(self, self.control.drop, self.image.close_events, self._hold.release)
 
     def _on_image(self) -> None:
         self.bar.set_stack(self.image.is_stack())
@@ -190,10 +191,3 @@ class UNetPanel(DockedPanel):
             group("Look closer", self.closer),
         )
         fill_panel(self, groups, (self.bar, self.message, self.results))
-
-
-def _let_go(hold: EngineHold, control: RunControl, image: ImagePicker, *_: object) -> None:
-    """The window was destroyed, and its widgets with it: nothing of the panel outlives it."""
-    control.drop()
-    image.close_events()
-    hold.release()
