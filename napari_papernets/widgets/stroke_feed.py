@@ -112,22 +112,22 @@ class StrokeFeed:
             self._hurry = self._hurry or now
             self._state.notify_all()
 
-    def flush(self, timeout: float = PATIENCE) -> bool:
+    def flush(self) -> bool:
         """Wait until what is in view and what is suspected was delivered; whether it was."""
         with self._state:
             self._asked += 1
             mine = self._asked
             self._state.notify_all()
-            self._state.wait_for(lambda: self._done >= mine or not self._thread.is_alive(), timeout)
+            self._state.wait_for(lambda: self._done >= mine or not self._thread.is_alive(), PATIENCE)
             return self._done >= mine
 
-    def close(self, timeout: float = PATIENCE) -> None:
+    def close(self) -> None:
         """Deliver what is left and end the thread."""
-        self.flush(timeout)
+        self.flush()
         with self._state:
             self._closing = True
             self._state.notify_all()
-        self._thread.join(timeout)
+        self._thread.join(PATIENCE)
 
     def _run(self) -> None:
         while True:

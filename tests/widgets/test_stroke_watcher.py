@@ -16,7 +16,7 @@ from scipy import ndimage
 from napari_papernets.core.annotation import Patch
 from napari_papernets.core.model import class_infos
 from napari_papernets.samples import open_nuclei
-from napari_papernets.widgets import stroke_watcher
+from napari_papernets.widgets import stroke_feed
 from napari_papernets.widgets.annotated_images import AnnotatedImages
 from napari_papernets.widgets.annotation_layer import adopt_annotation, arm, new_annotation
 from napari_papernets.widgets.plane_shadow import Shadow, changed_boxes, count_strokes
@@ -303,7 +303,7 @@ def test_a_sink_that_fails_is_told_once_and_the_others_go_on(add, watcher, repla
 
 
 def test_a_sink_that_hangs_does_not_hang_the_window_for_good(add, watcher, monkeypatch):
-    monkeypatch.setattr(stroke_watcher, "PATIENCE", 0.2)
+    monkeypatch.setattr(stroke_feed, "PATIENCE", 0.2)
     labels = add().labels
     go_on, problems = threading.Event(), []
     watcher.problem.connect(problems.append)
@@ -312,7 +312,7 @@ def test_a_sink_that_hangs_does_not_hang_the_window_for_good(add, watcher, monke
     watcher.flush()
     assert "no answer" in str(problems[0])
     go_on.set()
-    monkeypatch.setattr(stroke_watcher, "PATIENCE", 20)
+    monkeypatch.setattr(stroke_feed, "PATIENCE", 20)
 
 
 def test_closing_delivers_what_is_left_and_ends_the_thread(viewer, images):
