@@ -47,6 +47,8 @@ def test_a_recipe_runs_to_its_end(recipe: common.Recipe, shared: Path, tmp_path:
     curve = json.loads((tmp_path / "made" / f"{recipe.key}-curve.json").read_text())
     assert [p["step"] for p in curve] == [1, 2]
     assert 0 < curve[0]["core_seconds"] < curve[1]["core_seconds"]
+    model = tmp_path / "made" / f"{recipe.key}.safetensors"
+    assert common.run(small, [*where, "--model", str(model), "--turns", "2"]) == scores
     text = page.read_text(encoding="utf-8")
     assert recipe.title in text
     assert "Learnt from 2 frames, judged on 1 others" in text

@@ -164,9 +164,10 @@ class Watcher:
 
 
 def model_of_checkpoint(checkpoint: Path, path: Path) -> ModelRef:
-    """The network of a training state as a model file."""
+    """The network of a training state as a model file: mean weights where they are kept."""
     state = read_state(checkpoint)
-    return save_weights(ModelSpec.from_dict(state.facts["spec"]), state.part("network"), path)
+    weights = state.part("average") or state.part("network")
+    return save_weights(ModelSpec.from_dict(state.facts["spec"]), weights, path)
 
 
 def run(recipe: Recipe, arguments: Sequence[str] | None = None) -> Scores:
@@ -178,9 +179,23 @@ def run(recipe: Recipe, arguments: Sequence[str] | None = None) -> Scores:
         learnt = [f for f in learnt + judged if f.name not in recipe.left_out]
         judged = read_frames(given.judged)
     watcher = Watcher(recipe, judged, given.folder, given.device)
-    if given.resume:
+    if given.resume or given.model:
         watcher.resume()
-    tuned = pn.finetune(
+    model = pn.load_model(given.model) if given.model else train(recipe, given, learnt, watcher)
+    found = predict_frames(recipe, model, judged, given.turns, given.device)
+    scores = recipe.score(found, judged)
+    print(scores)
+    if given.write:
+        text = section(recipe, model, given.turns, watcher.curve, scores, (len(learnt), len(judged)))
+        put_section(given.write, f"papers-{recipe.key}", text)
+    return scores
+
+
+def train(
+    recipe: Recipe, given: argparse.Namespace, learnt: Sequence[Frame], watcher: Watcher
+) -> ModelRef:
+    """The model that the verb makes of these frames."""
+    return pn.finetune(
         [zoomed_image(f, recipe.zoom) for f in learnt],
         [zoomed_labels(recipe.annotate(f.truth), recipe.zoom) for f in learnt],
         recipe.model,
@@ -190,14 +205,7 @@ def run(recipe: Recipe, arguments: Sequence[str] | None = None) -> Scores:
         name=recipe.key,
         folder=given.folder,
         resume=given.resume,
-    )
-    found = predict_frames(recipe, tuned.model, judged, given.turns, given.device)
-    scores = recipe.score(found, judged)
-    print(scores)
-    if given.write:
-        text = section(recipe, given, watcher.curve, scores, (len(learnt), len(judged)))
-        put_section(given.write, f"papers-{recipe.key}", text)
-    return scores
+    ).model
 
 
 def parse(recipe: Recipe, arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -210,6 +218,7 @@ def parse(recipe: Recipe, arguments: Sequence[str] | None) -> argparse.Namespace
     parser.add_argument("--every", type=int, default=200, help="steps between points of the curve")
     parser.add_argument("--turns", type=int, default=8, help="turned versions that are averaged")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--model", type=Path, help="judge this model instead of training one")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--write", type=Path, help="put the scores into this Markdown page")
     return parser.parse_args(arguments)
@@ -217,7 +226,8 @@ def parse(recipe: Recipe, arguments: Sequence[str] | None) -> argparse.Namespace
 
 def section(
     recipe: Recipe,
-    given: argparse.Namespace,
+    model: ModelRef,
+    turns: int,
     curve: Sequence[Mapping[str, float]],
     scores: Scores,
     counts: tuple[int, int],
@@ -229,18 +239,19 @@ def section(
         (f"{p['step']:.0f}", f"{p['core_seconds'] / 60:.1f}", *(f"{p[n]:.4f}" for n in names))
         for p in curve
     ]
+    made = model.spec.provenance
     changed = ", ".join(
-        f"{k} {v}" for k, v in recipe.settings.replace(steps=given.steps).changed().items()
+        f"{k} {v}" for k, v in pn.TuneSettings.from_dict(made["settings"]).changed().items()
     )
     return (
         f"## {recipe.title}\n\n"
-        f"Learnt from {counts[0]} frames, judged on {counts[1]} others; start `{recipe.model}`, zoom "
+        f"Learnt from {counts[0]} frames, judged on {counts[1]} others; start `{made['base']}`, zoom "
         f"{recipe.zoom:g}, {changed}. {recipe.note}\n\n"
-        f"{markdown_table(('score', f'mean of {given.turns} turns', 'target', 'reached'), rows)}\n\n"
+        f"{markdown_table(('score', f'mean of {turns} turns', 'target', 'reached'), rows)}\n\n"
         "Against time on the processor (all cores together), without turns:\n\n"
         f"{markdown_table(('step', 'core minutes', *names), points)}\n\n"
         f"{machine('napari-papernets')}. Made by `python -m napari_papernets.benchmarks.papers."
-        f"{recipe.key} --steps {given.steps}`."
+        f"{recipe.key} --steps {made['steps_done']}`."
     )
 
 
