@@ -197,6 +197,17 @@ class TuneSettings(Settings):
     weight_decay: Annotated[
         float, described("Weight decay", "Of AdamW.", min=0.0, max=1.0, step=1e-4)
     ] = 1e-4
+    average: Annotated[
+        float,
+        described(
+            "Average weights",
+            "Judge and keep not the last weights but their running mean, which forgets at this rate "
+            "(0.99: over about 100 steps; 0: off). It steadies a constant learning rate.",
+            min=0.0,
+            max=0.9999,
+            step=0.01,
+        ),
+    ] = 0.0
     batch: Annotated[
         int, described("Batch", "Crops in each step (the paper uses 1).", min=1, max=256, step=1)
     ] = 2

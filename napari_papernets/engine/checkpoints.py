@@ -89,7 +89,7 @@ def check_resumable(state: State, settings: TuneSettings, fingerprint: str) -> N
     InputError
         Naming the setting that differs.
     """
-    before, now = state.facts["settings"], settings.to_dict()
+    before, now = TuneSettings().to_dict() | state.facts["settings"], settings.to_dict()
     for name in now:
         if name not in MAY_CHANGE and before.get(name) != now[name]:
             mend = f"the checkpoint was made with {before.get(name)!r}; keep it, or resume=False"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -74,6 +75,50 @@ def restore_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 def snapshot(network: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights and statistics."""
     return {k: v.detach().clone() for k, v in learnt_state(network).items()}
+
+
+class WeightAverage:
+    """Running mean of the weights and statistics that training went through.
+
+    Parameters
+    ----------
+    network : nn.Module
+        What is trained.
+    rate : float
+        Share of the mean that each step keeps, in 0…1; less in the first steps, so that the weights
+        that were drawn are soon forgotten. 0 keeps no mean.
+    """
+
+    def __init__(self, network: nn.Module, rate: float) -> None:
+        self.network, self.rate = network, rate
+        self.state = snapshot(network) if rate else {}
+
+    def take(self, weights: Mapping[str, Tensor], step: int) -> None:
+        """Take in the weights that step number `step` (from 0) began with."""
+        share = 1 - min(self.rate, (1 + step) / (10 + step))
+        for name, mean in self.state.items():
+            if mean.is_floating_point():
+                mean.lerp_(weights[name], share)
+            else:
+                mean.copy_(weights[name])
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a mean that was saved."""
+        for name, mean in self.state.items():
+            mean.copy_(state[name])
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The network has the mean weights meanwhile, where there are any."""
+        if not self.state:
+            yield
+            return
+        current = snapshot(self.network)
+        restore_state(self.network, self.state)
+        try:
+            yield
+        finally:
+            restore_state(self.network, current)
 
 
 def copy_into(kept: dict[str, Tensor], network: nn.Module) -> None:

@@ -23,6 +23,7 @@ from .crops import Crop, Problem, draw_crop, judged_crops
 from .judging import judge_crops
 from .losses import weighted_cross_entropy
 from .optimisation import (
+    WeightAverage,
     copy_into,
     learnt_state,
     make_optimiser,
@@ -91,6 +92,7 @@ class Training:
         self.step, self.judged_step, self.best_score, self.best_step = 0, -1, -1.0, 0
         self.best: dict[str, Tensor] = {}
         self.safe, self._before = snapshot(self.network), snapshot(self.network)
+        self.average = WeightAverage(self.network, self.settings.average)
         self.history: list[dict[str, Any]] = []
         self.plans = [[0, self.total_steps]]
         self.stopped = ""
@@ -171,19 +173,21 @@ class Training:
         """Score the model on what was held out, and remember it if it is the best so far."""
         self.judged_step = self.step
         k = len(self.problem.class_weights)
-        score = judge_crops(self.network, self.judged, k, self.device, self.bf16)
-        best = score is not None and score > self.best_score
+        with self.average.in_place():
+            score = judge_crops(self.network, self.judged, k, self.device, self.bf16)
+            best = score is not None and score > self.best_score
+            if best and score is not None:
+                self.best_score, self.best_step = score, self.step
+                self.best = snapshot(self.network)
         if score is not None and self.history:
             self.history[-1]["score"] = score
-        if best and score is not None:
-            self.best_score, self.best_step = score, self.step
-            self.best = snapshot(self.network)
         return EpochDone(self.step, score, best, self.seconds)
 
     def save(self) -> Checkpoint:
         """Write the checkpoint."""
         tensors = {f"network.{k}": v for k, v in learnt_state(self.network).items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state.items()}
         tensors |= optimiser_tensors(self.optimiser)
         facts = dict(
             self.identity,
@@ -203,6 +207,7 @@ class Training:
         restore_state(self.network, state.part("network"))
         restore_optimiser(self.optimiser, state.part("optimiser"))
         self.best = {k: v.to(self.device) for k, v in state.part("best").items()}
+        self.average.restore(state.part("average"))
         facts = state.facts
         self.step, self.seconds_before = facts["step"], facts["seconds"]
         self.history = list(facts["history"])
@@ -213,10 +218,15 @@ class Training:
         self.started = time.monotonic()
 
     def keep(self) -> tuple[str, int]:
-        """Leave the best weights in the network, or the last where nothing was judged; tell which."""
+        """Leave the best weights in the network, or the last where nothing was judged; tell which.
+
+        With `settings.average` those are means of the weights.
+        """
         if self.best:
             restore_state(self.network, self.best)
             return "best", self.best_step
+        if self.average.state:
+            restore_state(self.network, self.average.state)
         if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
             restore_state(self.network, self.safe)  # the very last step broke them
         return "last", self.step
@@ -265,6 +275,7 @@ class Training:
             value = float(loss.detach())
             if math.isfinite(value):
                 self.safe, self._before = self._before, self.safe
+                self.average.take(self.safe, self.step)  # their loss was a finite number
                 loss.backward()
                 self.optimiser.step()
         return value

@@ -23,6 +23,7 @@ from napari_papernets.engine.annotated import hold_out, read_planes
 from napari_papernets.engine.crops import count_pixels, draw_crop, judged_crops, pose_problem
 from napari_papernets.engine.finetune import chances_of, finetune
 from napari_papernets.engine.losses import weighted_cross_entropy
+from napari_papernets.engine.optimisation import WeightAverage
 from napari_papernets.engine.targets import encode_instances
 from napari_papernets.engine.weights import load_weights
 from napari_papernets.model_files import find_model, list_models
@@ -144,6 +145,48 @@ def test_a_cancelled_and_resumed_training_equals_an_uninterrupted_one(
     assert [e.step for e in events if isinstance(e, Step)] == [5, 6]
     assert_same_weights(whole, resumed)
     assert [r["loss"] for r in resumed.history] == [r["loss"] for r in whole.history]
+
+
+@pytest.mark.parametrize("held_out", [0.0, 0.3])
+def test_mean_weights_are_kept_and_resumed_exactly(tmp_path: Path, held_out: float) -> None:
+    image, ids = scene()
+    settings = TINY.replace(average=0.5, held_out=held_out)
+    whole, _ = train([image], [ids], tmp_path, settings, name="whole")
+    parts, _ = train([image], [ids], tmp_path, settings, name="parts", stop_at=3)
+    resumed, _ = train([image], [ids], tmp_path, settings, name="parts", resume=True)
+    assert_same_weights(whole, resumed)
+    plain, _ = train([image], [ids], tmp_path, TINY.replace(held_out=held_out), name="plain")
+    assert [r["loss"] for r in plain.history] == [r["loss"] for r in whole.history]
+    assert not torch.equal(weights_of(plain)["head.weight"], weights_of(whole)["head.weight"])
+    assert all(bool(torch.isfinite(w).all()) for w in weights_of(parts).values())
+
+
+def test_the_mean_is_that_of_the_weights_each_step_began_with() -> None:
+    network = torch.nn.Linear(1, 1)
+    average = WeightAverage(network, 0.9)
+    seen = [3.0, 1.0, -2.0, 5.0]
+    expected = float(network.weight.detach())
+    for step, value in enumerate(seen):
+        torch.nn.init.constant_(network.weight, value)
+        average.take(network.state_dict(), step)
+        rate = min(0.9, (1 + step) / (10 + step))
+        expected = rate * expected + (1 - rate) * value
+    with average.in_place():
+        assert float(network.weight.detach()) == pytest.approx(expected)
+    assert float(network.weight.detach()) == 5.0
+    for step in range(200):
+        average.take(network.state_dict(), 100 + step)
+    assert float(average.state["weight"]) == pytest.approx(5.0)
+
+
+def test_no_mean_is_kept_unless_asked_for() -> None:
+    network = torch.nn.Linear(1, 1)
+    before = float(network.weight.detach())
+    average = WeightAverage(network, 0.0)
+    average.take(network.state_dict(), 0)
+    assert not average.state
+    with average.in_place():
+        assert float(network.weight.detach()) == before
 
 
 def test_stop_keeps_the_model_and_it_can_go_on(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The table of the U-Net paper, trained by the project's own verb."""
