@@ -155,6 +155,12 @@ class PermutohedralLattice:
     def vertices(self) -> int:
         return self.neighbours.shape[2]
 
+    @property
+    def nbytes(self) -> int:
+        """Of what is kept, the two sparse matrices included."""
+        arrays = (self.offsets, self.weights, self.neighbours)
+        return 3 * sum(a.nbytes for a in arrays)
+
     def filter(self, values: Tensor) -> Tensor:
         """Σ_j K_ij v_j of the normalised kernel, for values (N, L); differentiable in the values."""
         return _Filter.apply(values, self)
