@@ -16,9 +16,11 @@ from ._version import __version__
 _HOMES = {
     "predict": "api",
     "finetune": "api",
+    "refine": "api",
     "load_model": "api",
     "save_model": "api",
     "list_models": "model_files",
+    "CRFSettings": "core.crf_settings",
     "PredictSettings": "core.settings",
     "TuneSettings": "core.settings",
     "ImageBlock": "core.image",

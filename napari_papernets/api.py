@@ -8,9 +8,11 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from .core.crf_settings import Backend, CRFSettings
 from .core.errors import InputError
 from .core.events import Event
 from .core.image import ImageBlock, check_array
@@ -21,6 +23,7 @@ from .engine.device import keep_heap
 from .engine.finetune import finetune as run_finetune
 from .engine.models import describe_network
 from .engine.predict import predict as run_predict
+from .engine.refine import refine as run_refine
 from .engine.weights import save_weights
 from .model_files import SUFFIX, find_model
 
@@ -148,6 +151,53 @@ def finetune(
         resume=resume,
     )
     return drain(job, on_event)
+
+
+def refine(
+    probabilities: Any,
+    image: Any,
+    axes: str = "YX",
+    settings: CRFSettings | None = None,
+    backend: Backend = "torch",
+    *,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> NDArray[np.float32]:
+    """Refine probabilities with the fully connected CRF of DeepLab.
+
+    Parameters
+    ----------
+    probabilities : array, shape (K, *stack, Y, X)
+        Of K classes, summing to 1 over the classes.
+    image : array or ImageBlock
+        The image whose edges the labels are to follow.
+    axes : str
+        One letter of "TZCYX" for each axis of `image`, as in "YX" or "YXC".
+    settings : CRFSettings, optional
+        The paper's parameters.
+    backend : {"torch", "pydensecrf"}
+        "torch": our own, whatever runs it; "pydensecrf": the library of that name (extra `crf`).
+    device : {"auto", "cpu", "cuda", "mps"}
+        "auto" is cuda, else mps, else cpu.
+    on_event : callable, optional
+        Called with every event: `Refined` tells labels and free energy after each iteration.
+
+    Returns
+    -------
+    ndarray of float32, shape (K, *stack, Y, X)
+        Beliefs after the last iteration.
+
+    Raises
+    ------
+    InputError
+        If anything given cannot be used; the message names the field and the mend.
+    """
+    keep_heap()
+    block = as_block(image, axes)
+    given = probabilities if hasattr(probabilities, "dtype") else np.asarray(probabilities)
+    show: Any = "nothing" if on_event is None else "labels"
+    job = run_refine(given, block, settings, backend=backend, device=device, show=show)
+    return drain(job, on_event).probabilities
 
 
 def load_model(name_or_path: str | Path) -> ModelRef:

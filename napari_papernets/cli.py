@@ -13,6 +13,7 @@ import click
 
 from ._version import __version__
 from .cli_options import IntegerList, settings_options
+from .cli_refine import refine
 from .core.errors import InputError, PapernetsError
 from .core.settings import Device, PredictSettings, TuneSettings
 
@@ -134,6 +135,9 @@ def finetune(
         click.echo(tuned.model.path)
 
 
+main.add_command(refine)
+
+
 @main.command()
 @click.argument("name", required=False)
 def models(name: str | None) -> None:
@@ -182,6 +186,18 @@ def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> No
         run_benchmark(size, rounds, device, write)
 
 
+@bench.command("refine")
+@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds.")
+@click.option("--large/--no-large", default=True, show_default=True, help="2048×2048 pixels too.")
+@click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
+def bench_refine(rounds: int, large: bool, write: Path | None) -> None:
+    """The CRF beside pydensecrf (install the `crf` extra for the peer)."""
+    with friendly_errors():
+        from .benchmarks.refine import run_benchmark
+
+        run_benchmark(rounds, large, write)
+
+
 @contextmanager
 def friendly_errors() -> Iterator[None]:
     """Turn what a person can mend into one line and exit code 2; other failures into exit code 1."""
@@ -219,12 +235,14 @@ def drain_with_bar(job: Any, title: str) -> Any:
 
 
 def _show(event: Event, bar: Progress, task: TaskID) -> None:
-    from .core.events import EpochDone, Notice, Started, Step, TileDone
+    from .core.events import EpochDone, Notice, Refined, Started, Step, TileDone
 
     if isinstance(event, Started):
         bar.update(task, total=event.total or None)
     elif isinstance(event, TileDone):
         bar.update(task, completed=event.done)
+    elif isinstance(event, Refined):
+        bar.update(task, completed=event.done, note=f"energy {event.energy:.0f}")
     elif isinstance(event, Step):
         bar.update(task, completed=event.step, note=f"loss {event.loss:.3f}")
     elif isinstance(event, EpochDone) and event.score is not None:

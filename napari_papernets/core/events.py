@@ -175,6 +175,38 @@ class Version:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """An iteration of mean field is done.
+
+    Attributes
+    ----------
+    plane : tuple of int
+        Index along the stack axes; empty for a volume.
+    iteration : int
+        0 is before the first one.
+    done, total : int
+        Iterations done so far, and in all, over all planes.
+    energy : float
+        Variational free energy, in nats.
+    rises : bool
+        The energy is higher than before the iteration.
+    labels : ndarray of unsigned integers, shape (Y, X), (Z, Y, X) for a volume, or None
+        The most probable class of each pixel, 1…K; where labels or beliefs were asked for.
+    belief : ndarray of float32, shape (K, *labels.shape), or None
+        Q, where it was asked for.
+    """
+
+    plane: tuple[int, ...]
+    iteration: int
+    done: int
+    total: int
+    energy: float
+    rises: bool
+    labels: NDArray[Any] | None
+    belief: NDArray[np.float32] | None
+
+
 @dataclass(frozen=True)
 class Resting:
     """A live training waits for new annotation.
@@ -211,6 +243,7 @@ Event = (
     | Notice
     | Preview
     | Version
+    | Refined
     | Resting
     | Idle
 )

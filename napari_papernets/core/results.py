@@ -98,3 +98,25 @@ class AugmentedCrop:
     weights: NDArray[np.float32]
     class_names: tuple[str, ...]
     class_weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """Answer of ``refine``.
+
+    Attributes
+    ----------
+    probabilities : ndarray of float32, shape (K, *stack, Y, X)
+        Beliefs after the last iteration.
+    labels : ndarray of unsigned integers, shape (*stack, Y, X)
+        The most probable class, 1…K.
+    energies : tuple of tuple of float
+        For each plane (one for a volume), the free energy from iteration 0 on.
+    provenance : mapping
+        As in `Prediction`; `largest_dq` says how far tiles are from one lattice where there were tiles.
+    """
+
+    probabilities: NDArray[np.float32]
+    labels: NDArray[Any]
+    energies: tuple[tuple[float, ...], ...]
+    provenance: Mapping[str, Any]

@@ -70,7 +70,7 @@ class PredictionJob:
 
     def plan(self) -> TilePlan:
         """The tiles of every plane."""
-        _check_region(self.region, self.image)
+        check_region(self.region, self.image)
         return self.loop.plan(self.zoomed_shape, self.zoomed_region)
 
     def facts(self, plan: TilePlan, device: str, seconds: float) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def check_planes(
     return chosen
 
 
-def _check_region(region: Region | None, image: ImageBlock) -> None:
+def check_region(region: Region | None, image: ImageBlock) -> None:
     if region is None:
         return
     y0, y1, x0, x1 = region

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..core.command import command_line
+from ..core.crf_settings import CRFSettings
 from ..core.image import ImageBlock
 from ..core.settings import PredictSettings
 from .models import LoadedModel
@@ -51,15 +52,72 @@ def prediction_provenance(
         region=facts["region"],
         plane=facts["planes"] if image.stack_axes else None,
     )
-    command = command_line("predict", [image.source or f"{image.name}.tif"], options, resolved)
+    command = command_line("predict", [_file_of(image)], options, resolved)
     account = dict(
         verb="predict",
         model=model.spec.name,
         weights_sha256=model.sha256,
-        image=dict(name=image.name, axes=image.axes, shape=image.shape, dtype=str(image.dtype)),
+        image=_described(image),
         settings=settings.to_dict(),
         **facts,
         versions=versions(),
         command=command,
     )
     return json.loads(json.dumps(account))
+
+
+def refinement_provenance(
+    probabilities: Any,
+    image: ImageBlock,
+    settings: CRFSettings,
+    source: str,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """JSON-able account of a refinement.
+
+    Parameters
+    ----------
+    probabilities : array
+        As given.
+    image : ImageBlock
+        As given.
+    settings : CRFSettings
+        As asked for.
+    source : str
+        File of the probabilities; empty where there is none.
+    facts : mapping
+        What was decided and found: backend, device, region, grey values, energies, notices, seconds.
+    """
+    options = dict(
+        axes=image.axes,
+        backend=None if facts["backend"] == "torch" else facts["backend"],
+        device=None if facts["device_asked"] == "auto" else facts["device_asked"],
+        region=facts["region"],
+        plane=facts["planes"] if image.stack_axes else None,
+    )
+    inputs = [source or f"{image.name}_probabilities.tif", _file_of(image)]
+    account = dict(
+        verb="refine",
+        probabilities=dict(source=source, shape=[int(n) for n in probabilities.shape]),
+        image=_described(image),
+        settings=settings.to_dict(),
+        **facts,
+        versions=versions() | _version_of("numba") | _version_of("pydensecrf2"),
+        command=command_line("refine", inputs, options, settings),
+    )
+    return json.loads(json.dumps(account))
+
+
+def _file_of(image: ImageBlock) -> str:
+    return image.source or f"{image.name}.tif"
+
+
+def _described(image: ImageBlock) -> dict[str, Any]:
+    return dict(name=image.name, axes=image.axes, shape=image.shape, dtype=str(image.dtype))
+
+
+def _version_of(package: str) -> dict[str, str]:
+    try:
+        return {package: version(package)}
+    except PackageNotFoundError:
+        return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import threading
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ VERBS: Mapping[str, str] = {
     "live": "napari_papernets.engine.live",
     "inspect": "napari_papernets.engine.inspect",
     "preview": "napari_papernets.engine.preview",
+    "refine": "napari_papernets.engine.refine",
 }
 
 Verb = Callable[..., Generator[Any, Any, Any]]
@@ -42,6 +44,7 @@ def prepare() -> dict[str, Any]:
     dict
         device, device_name, threads, cpus, python and versions, all of them plain values.
     """
+    from ..networks import densecrf
     from ..networks.forest import compiled_walk
     from . import device, optimisation, provenance
 
@@ -50,6 +53,8 @@ def prepare() -> dict[str, Any]:
         find_verb(name)
     compiled_walk()
     optimisation.warm()
+    # a first time takes seconds: beside the jobs, so that nobody waits for it who needs no CRF
+    threading.Thread(target=densecrf.warm, name="warm up", daemon=True).start()
     return dict(
         device=str(device.pick_device("auto")),
         device_name=_device_name(),
@@ -62,8 +67,9 @@ def prepare() -> dict[str, Any]:
 
 def rest() -> None:
     """Give memory back to the system and to other programs on the GPU, until there is a job again."""
-    from . import device
+    from . import crf_solvers, device
 
+    crf_solvers.kept_lattices().clear()
     device.release_memory()
 
 

@@ -1,0 +1,101 @@
+"""``papernets refine``: the fully connected CRF on files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from .cli_options import IntegerList, settings_options
+from .core.crf_settings import Backend, CRFSettings
+from .core.settings import Device
+
+if TYPE_CHECKING:
+    from .core.image import ImageBlock
+    from .core.results import Refinement
+
+
+@click.command()
+@click.argument("probabilities", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--axes", help="Axes of the image, as in YX, CYX, ZYX or YXC. Default: from the file.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("."), show_default=True,
+              help="Folder for the results.")  # fmt: skip
+@click.option("--backend", type=click.Choice(get_args(Backend)), default="torch", show_default=True,
+              help="torch: our own; pydensecrf: that library (extra crf).")  # fmt: skip
+@click.option("--device", type=click.Choice(get_args(Device)), default="auto", show_default=True,
+              help="Where to compute.")  # fmt: skip
+@click.option("--region", type=IntegerList(), help="Only these pixels: y0,y1,x0,x1.")
+@click.option("--plane", "planes", type=IntegerList(), multiple=True,
+              help="Only this plane of a stack, as in 3 or (time, z) 0,3; may be repeated.")  # fmt: skip
+@settings_options(CRFSettings)
+def refine(
+    probabilities: Path,
+    image: Path,
+    axes: str | None,
+    out: Path,
+    backend: Backend,
+    device: str,
+    region: tuple[int, int, int, int] | None,
+    planes: tuple[tuple[int, ...], ...],
+    **options: Any,
+) -> None:
+    """Refine PROBABILITIES (classes along C, as predict writes them) to the edges of IMAGE."""
+    from .cli import drain_with_bar, friendly_errors
+
+    with friendly_errors():
+        from .engine.device import keep_heap
+        from .engine.refine import refine as run
+        from .files import read_image
+
+        settings = CRFSettings.from_dict({n: v for n, v in options.items() if v is not None})
+        keep_heap()
+        block = read_image(image, axes)
+        job = run(
+            _classes_first(read_image(probabilities, _axes_of(probabilities, block))),
+            block,
+            settings,
+            backend=backend,
+            device=device,
+            region=region,
+            planes=planes or None,
+            show="nothing",
+            source=str(probabilities),
+        )
+        result = drain_with_bar(job, image.name)
+        for written in _write(result, block.part(region, planes or None), out, image):
+            click.echo(written)
+
+
+def _axes_of(path: Path, image: ImageBlock) -> str | None:
+    """Axes of a file of probabilities: its own where C is among them, else C before the image's."""
+    from .files import read_image
+
+    return None if "C" in read_image(path).axes else f"C{image.stack_axes}YX"
+
+
+def _classes_first(block: ImageBlock) -> Any:
+    """The array of a block with its axes in the order (C, *stack, Y, X)."""
+    import numpy as np
+
+    order = ["C", *block.stack_axes, "Y", "X"]
+    return np.asarray(block.data).transpose([block.axes.index(a) for a in order])
+
+
+def _write(result: Refinement, image: ImageBlock, out: Path, path: Path) -> Iterator[Path]:
+    from .files import write_image, write_json, write_labels
+
+    stem = path.name.split(".")[0]
+    axes = f"{image.stack_axes}YX"
+    scale = tuple(image.scale[image.axes.index(a)] for a in axes)
+    target = out / f"{stem}_refined_labels.tif"
+    write_labels(target, result.labels, axes=axes, scale=scale, unit=image.unit)
+    yield target
+    target = out / f"{stem}_refined_probabilities.tif"
+    write_image(target, result.probabilities, f"C{axes}", (1.0, *scale), unit=image.unit)
+    yield target
+    target = out / f"{stem}_refined_provenance.json"
+    write_json(target, result.provenance)
+    yield target

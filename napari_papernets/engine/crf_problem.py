@@ -1,0 +1,219 @@
+"""What a CRF is asked: probabilities and grey values of each plane or volume, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.crf_settings import CRFSettings
+from ..core.errors import InputError
+from ..core.image import ImageBlock
+from ..core.model import Normalisation
+from ..core.tiles import Region
+from .normalise import percentile_range, read_sample
+from .prediction_job import check_planes, check_region
+
+TOLERANCE = 1e-3  # of the sum of probabilities
+STRETCH = Normalisation(low=0.1, high=99.9)
+SAMPLED_PLANES = 8
+MOST_CLASSES = 255
+
+Plane = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What has one CRF: a plane, or all planes of a volume; `plane` names it in events."""
+
+    plane: Plane
+    planes: tuple[Plane, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CRFProblem:
+    """Probabilities and image, read unit by unit.
+
+    Attributes
+    ----------
+    probabilities : array, shape (K, *stack, Y, X)
+        Of the whole image; it is only sliced.
+    image : ImageBlock
+        The image.
+    channels : tuple of int
+        Whose edges count.
+    scale, offset : float
+        Grey values times `scale` plus `offset` are those that σ_β is measured in.
+    region : (y0, y1, x0, x1)
+        Pixels of each plane.
+    units : tuple of Unit
+        In order.
+    spacing : tuple of float
+        Of the axes of a unit, in pixels of X.
+    """
+
+    probabilities: Any
+    image: ImageBlock
+    channels: tuple[int, ...]
+    scale: float
+    offset: float
+    region: Region
+    units: tuple[Unit, ...]
+    spacing: tuple[float, ...]
+
+    @property
+    def classes(self) -> int:
+        return int(self.probabilities.shape[0])
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Shape of a unit."""
+        y0, y1, x0, x1 = self.region
+        plane = (y1 - y0, x1 - x0)
+        return (len(self.units[0].planes), *plane) if len(self.spacing) == 3 else plane
+
+    def beliefs(self, unit: Unit) -> NDArray[np.float32]:
+        """Probabilities of a unit, (K, *space), checked.
+
+        Raises
+        ------
+        InputError
+            If they are not finite, negative, or do not sum to 1.
+        """
+        y0, y1, x0, x1 = self.region
+        window = slice(y0, y1), slice(x0, x1)
+        parts = [np.asarray(self.probabilities[(slice(None), *p, *window)]) for p in unit.planes]
+        found = np.stack(parts, 1) if len(self.spacing) == 3 else parts[0]
+        found = np.ascontiguousarray(found, np.float32)
+        check_probabilities(found)
+        return found
+
+    def grey(self, unit: Unit) -> NDArray[Any]:
+        """Grey values of a unit, (*space, C); what is not finite is the darkest."""
+        y0, y1, x0, x1 = self.region
+        parts = [self.image.read(p, (y0, y1), (x0, x1), self.channels) for p in unit.planes]
+        found = np.stack(parts, 1) if len(self.spacing) == 3 else parts[0]
+        found = np.moveaxis(found, 0, -1)
+        if found.dtype.kind == "f":
+            found = _finite(found, self.image.name)
+        if (self.scale, self.offset) != (1.0, 0.0) or found.dtype.kind == "b":
+            found = found.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        return np.ascontiguousarray(found)
+
+
+def open_problem(
+    probabilities: Any,
+    image: ImageBlock,
+    settings: CRFSettings,
+    region: Region | None = None,
+    planes: Sequence[Plane] | None = None,
+) -> CRFProblem:
+    """Check that probabilities, image and settings fit.
+
+    Raises
+    ------
+    InputError
+        Naming what does not.
+    """
+    check_region(region, image)
+    chosen = check_planes(image, planes)
+    check_shape(probabilities, image)
+    channels = pick_channels(image, settings.channels)
+    scale, offset = grey_scale(image, channels, settings, chosen)
+    units = _units(image, chosen, settings.volume, planes is not None)
+    height, width = image.plane_shape
+    spacing: tuple[float, ...] = (1.0, 1.0)
+    if settings.volume:
+        z, x = (image.scale[image.axes.index(a)] for a in "ZX")
+        spacing = (z / x, image.plane_scale[0] / x, 1.0)
+    where = region or (0, height, 0, width)
+    return CRFProblem(probabilities, image, channels, scale, offset, where, units, spacing)
+
+
+def check_shape(probabilities: Any, image: ImageBlock) -> None:
+    """Refuse probabilities that are not (K, *stack, Y, X) of the image."""
+    expected = (*image.stack_shape, *image.plane_shape)
+    shape = tuple(getattr(probabilities, "shape", ()))
+    if len(shape) != len(expected) + 1 or shape[1:] != expected:
+        wanted = ", ".join(["K", *map(str, expected)])
+        mend = f"give one map for each class, classes first: shape ({wanted}) for {image.name}"
+        raise InputError("probabilities", f"shape {shape}", mend)
+    if not 1 <= shape[0] <= MOST_CLASSES:
+        mend = f"give 1 to {MOST_CLASSES} classes along the first axis"
+        raise InputError("probabilities", f"shape {shape}", mend)
+    if np.dtype(probabilities.dtype).kind not in "fiub":
+        raise InputError("probabilities", f"type {probabilities.dtype}", "give real numbers from 0 to 1")
+
+
+def check_probabilities(found: NDArray[np.float32]) -> None:
+    """Refuse values (K, ...) that are no probabilities."""
+    if not np.isfinite(found).all():
+        mend = "replace NaN and infinity, for instance by 1/K in every class"
+        raise InputError("probabilities", "values that are not finite", mend)
+    if found.min() < -TOLERANCE:
+        mend = "give probabilities from 0 to 1; the softmax of scores is one"
+        raise InputError("probabilities", f"values from {found.min():.3g}", mend)
+    total = found.sum(0)
+    if abs(total.min() - 1) > TOLERANCE or abs(total.max() - 1) > TOLERANCE:
+        mend = "let the classes of every pixel (axis 0) sum to 1; the softmax of scores does"
+        raise InputError("probabilities", f"sums from {total.min():.3g} to {total.max():.3g}", mend)
+
+
+def pick_channels(image: ImageBlock, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Channels whose edges count: the wanted ones, or all but an alpha channel."""
+    available = image.channels
+    for channel in wanted or ():
+        if not 0 <= channel < available:
+            mend = f"{image.name} has channels 0 to {available - 1}"
+            raise InputError("channels", channel, mend)
+    if wanted:
+        return tuple(wanted)
+    alpha = available == 4 and image.axes[-1] == "C"
+    return tuple(range(3 if alpha else available))
+
+
+def grey_scale(
+    image: ImageBlock, channels: tuple[int, ...], settings: CRFSettings, planes: Sequence[Plane]
+) -> tuple[float, float]:
+    """Factor and offset that bring grey values to those that σ_β is measured in."""
+    if settings.grey == "raw":
+        return 1.0, 0.0
+    if image.dtype == bool:
+        return 255.0, 0.0
+    if settings.grey == "auto" and image.dtype.itemsize == 1:
+        return 1.0, 0.0
+    step = -(-len(planes) // SAMPLED_PLANES)
+    sample = np.concatenate(
+        [read_sample(image, p)[list(channels)].ravel() for p in planes[::step]]
+    ).astype(np.float64)
+    sample = sample[np.isfinite(sample)]
+    if settings.grey == "auto" and sample.size and sample.min() >= 0 and sample.max() <= 255:
+        return (255.0, 0.0) if image.dtype.kind == "f" and sample.max() <= 1 else (1.0, 0.0)
+    low, high = percentile_range(sample, STRETCH, image.name)
+    scale = 255.0 / (high - low) if high > low else 1.0
+    return scale, -low * scale
+
+
+def _finite(values: NDArray[Any], name: str) -> NDArray[Any]:
+    good = np.isfinite(values)
+    if good.all():
+        return values
+    if not good.any():
+        raise InputError(name, "a plane without any finite value", "give an image with finite values")
+    return np.where(good, values, values[good].min())
+
+
+def _units(image: ImageBlock, chosen: tuple[Plane, ...], volume: bool, some: bool) -> tuple[Unit, ...]:
+    if not volume:
+        return tuple(Unit(p, (p,)) for p in chosen)
+    if "Z" not in image.stack_axes or some:
+        mend = "join planes along Z only for all planes of an image with a Z axis"
+        raise InputError("volume", f"axes {image.axes}, {len(chosen)} planes", mend)
+    z = image.stack_axes.index("Z")
+    groups: dict[Plane, list[Plane]] = {}
+    for plane in chosen:
+        groups.setdefault(plane[:z] + plane[z + 1 :], []).append(plane)
+    return tuple(Unit(rest, tuple(planes)) for rest, planes in groups.items())
