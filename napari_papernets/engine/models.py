@@ -12,8 +12,9 @@ from torch import nn
 from ..core.errors import ModelError
 from ..core.model import ModelRef, ModelSpec, class_infos
 from ..model_files import find_model
-from ..networks import UNet
-from ..networks.build import unet_spec
+from ..networks import DeepLabLargeFOV, UNet
+from ..networks.build import deeplab_spec, unet_spec
+from ..networks.deeplab import DeepLab, restored
 from .weights import hash_file, load_weights
 
 ModelLike: TypeAlias = str | Path | ModelRef | nn.Module
@@ -35,10 +36,12 @@ def load_model(model: ModelLike) -> LoadedModel:
     Raises
     ------
     ModelError
-        If there is no such model, its file is damaged, or the bare network is no U-Net.
+        If there is no such model, its file is damaged, or the bare network is neither U-Net nor DeepLab.
     """
     if isinstance(model, nn.Module):
-        return LoadedModel(describe_network(model), model.eval(), "", None)
+        plain = isinstance(model, DeepLabLargeFOV) and not isinstance(model, DeepLab)
+        network = restored(model) if plain else model.eval()
+        return LoadedModel(describe_network(model), network, "", None)
     ref = find_model(model)
     stat = ref.path.stat()
     return _load_file(ref.path.absolute(), stat.st_mtime_ns, stat.st_size)
@@ -46,10 +49,12 @@ def load_model(model: ModelLike) -> LoadedModel:
 
 def describe_network(network: nn.Module) -> ModelSpec:
     """A description for a network that was built in code."""
-    if not isinstance(network, UNet):
-        mend = "give a UNet, or the name or file of a saved model"
+    if not isinstance(network, UNet | DeepLabLargeFOV):
+        mend = "give a UNet, a DeepLabLargeFOV, or the name or file of a saved model"
         raise ModelError("model", type(network).__name__, mend)
     classes = class_infos([f"class {i + 1}" for i in range(network.classes)])
+    if isinstance(network, DeepLabLargeFOV):
+        return deeplab_spec("network", network.in_channels, classes, {}, **network.options)
     return unet_spec("network", network.in_channels, classes, **network.options)
 
 

@@ -1,8 +1,18 @@
 """The papers: one file each, in the paper's own symbols. torch, and numba where it pays."""
 
 from .build import build
+from .deeplab import DeepLab, DeepLabLargeFOV
 from .densecrf import DenseCRF
 from .hypercolumn import HypercolumnUNet
+from .linear_head import ReadableNetwork
 from .unet import UNet
 
-__all__ = ["DenseCRF", "HypercolumnUNet", "UNet", "build"]
+__all__ = [
+    "DeepLab",
+    "DeepLabLargeFOV",
+    "DenseCRF",
+    "HypercolumnUNet",
+    "ReadableNetwork",
+    "UNet",
+    "build",
+]

@@ -11,7 +11,9 @@ from torch import nn
 from ..core.errors import ModelError
 from ..core.model import ClassInfo, ModelSpec
 from ..core.tiles import Padding
+from . import deeplab
 from .bands import GreyBands
+from .deeplab import DeepLab
 from .hypercolumn import HypercolumnUNet
 from .unet import Norm, UNet, size_rule
 
@@ -20,14 +22,24 @@ UNET_PAPER = (
     "MICCAI 2015, arXiv 1505.04597"
 )
 
+DEEPLAB_PAPER = (
+    "Chen, Papandreou, Kokkinos, Murphy, Yuille: Semantic Image Segmentation with Deep Convolutional "
+    "Nets and Fully Connected CRFs. ICLR 2015, arXiv 1412.7062"
+)
+
 # Maps of the first level that a fused forward pass holds at a time: 2.5 to 2.65 measured on a CPU in
 # float32 (340 bytes for each pixel at width 32); in bfloat16 3.3 of half the size, of which oneDNN's
 # up-convolution takes 0.5 for itself.
 VALUES_PER_WIDTH = 2.5
 
+# DeepLab holds most between its first two convolutions: the maps of both, and the image twice, 131 to
+# 134 values for each pixel measured at width 1 with three channels.
+DEEPLAB_VALUES = 128.0
+
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "unet": UNet,
     "hypercolumn_unet": HypercolumnUNet,
+    "deeplab": DeepLab,
 }
 
 
@@ -87,4 +99,33 @@ def with_hypercolumns(spec: ModelSpec) -> ModelSpec:
         options=options,
         values_per_pixel=2 * (VALUES_PER_WIDTH * options["width"] + bands),
         paper=f"{UNET_PAPER}; hypercolumns: Hariharan et al., CVPR 2015, arXiv 1411.5752",
+    )
+
+
+def deeplab_spec(
+    name: str, in_channels: int, classes: Sequence[ClassInfo], about: Mapping[str, Any], **options: Any
+) -> ModelSpec:
+    """Description of a DeepLab that answers in full size.
+
+    Parameters
+    ----------
+    name, in_channels, classes
+        As in `ModelSpec`.
+    about : mapping
+        Further fields of `ModelSpec`.
+    options
+        Of `DeepLabLargeFOV`.
+    """
+    rule = {key: options[key] for key in ("kernel", "rate") if key in options}
+    width = options.get("width", 1.0)
+    return ModelSpec(
+        name=name,
+        architecture="deeplab",
+        options=options,
+        in_channels=in_channels,
+        classes=tuple(classes),
+        size_rule=deeplab.size_rule(**rule),
+        values_per_pixel=DEEPLAB_VALUES * width + 2 * in_channels + 2 * len(classes),
+        paper=DEEPLAB_PAPER,
+        **about,
     )

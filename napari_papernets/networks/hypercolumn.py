@@ -20,13 +20,13 @@ from torch.nn import functional as F
 
 from .bands import GreyBands
 from .forest import PixelForest
+from .linear_head import SCALE, LinearHead, ReadableNetwork, sample
 from .unet import Norm, UNet
 
-SCALE = 8.0  # features are divided by it, so that weights of a fitted head are about 1
 BANDS = "grey bands"
 
 
-class HypercolumnUNet(UNet):
+class HypercolumnUNet(UNet, ReadableNetwork):
     """A padded U-Net with a linear last layer on maps of several levels.
 
     Parameters
@@ -76,29 +76,11 @@ class HypercolumnUNet(UNet):
         return [maps[name] for name in (*self.levels, BANDS)]
 
 
-class HypercolumnHead(nn.Module):
-    """A linear layer on maps of several sizes.
+class HypercolumnHead(LinearHead):
+    """A linear layer on maps of several sizes; the first is of full size."""
 
-    Parameters
-    ----------
-    channels : sequence of int
-        Of each map; the first is of full size.
-    classes : int
-        K.
-
-    Attributes
-    ----------
-    scales : Tensor, shape (number of maps,)
-        What each map is multiplied by before a head is fitted to it: how much it is trusted.
-    """
-
-    def __init__(self, channels: list[int], classes: int) -> None:
-        super().__init__()
-        self.channels, self.classes = tuple(channels), classes
-        self.weights = nn.ModuleList(
-            nn.Conv2d(c, classes, kernel_size=1, bias=not n) for n, c in enumerate(channels)
-        )
-        self.register_buffer("scales", torch.ones(len(channels)))
+    def __init__(self, channels: Sequence[int], classes: int) -> None:
+        super().__init__(channels, classes)
         for layer in self.weights:
             nn.init.normal_(layer.weight, std=sum(channels) ** -0.5 / SCALE)
             if layer.bias is not None:
@@ -115,21 +97,9 @@ class HypercolumnHead(nn.Module):
             total = total + part
         return total
 
-    @torch.no_grad()
-    def set(self, weights: Tensor) -> None:
-        """Take over fitted weights (F + 1, K) on the features of `gather`; the last row is the bias."""
-        weights, start = weights.to(self.scales.device), 0
-        for layer, count, scale in zip(self.weights, self.channels, self.scales, strict=True):
-            part = weights[start : start + count].T * scale / SCALE
-            layer.weight.copy_(part[:, :, None, None])
-            start += count
-        self.weights[0].bias.copy_(weights[-1])
-
-    def get(self) -> Tensor:
-        """What `set` took, (F + 1, K)."""
-        pairs = zip(self.weights, self.scales, strict=True)
-        parts = [layer.weight.detach()[:, :, 0, 0].T * SCALE / scale for layer, scale in pairs]
-        return torch.cat([*parts, self.weights[0].bias.detach()[None]])
+    def gather(self, maps: list[Tensor], points: Tensor) -> Tensor:
+        """As for `LinearHead`."""
+        return gather(maps, self.scales, points)
 
 
 def gather(maps: list[Tensor], scales: Tensor, points: Tensor) -> Tensor:
@@ -150,12 +120,8 @@ def gather(maps: list[Tensor], scales: Tensor, points: Tensor) -> Tensor:
     """
     height, width = maps[0].shape[-2:]
     size = torch.tensor([width, height], device=points.device)
-    grid = ((points.flip(1) + 0.5) / size * 2 - 1)[None, :, None]  # (1, N, 1, 2): x, y in -1…1
-    columns = [
-        scale * F.grid_sample(m.float(), grid, padding_mode="border", align_corners=False)[0, :, :, 0].T
-        for m, scale in zip(maps, scales, strict=True)
-    ]
-    return torch.cat(columns, dim=1) / SCALE
+    grid = (points.flip(1) + 0.5) / size * 2 - 1  # (N, 2): x, y in −1…1
+    return sample(maps, scales, grid, align_corners=False)
 
 
 def mixed(forest: nn.Module | None, probabilities: Tensor, x: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_papernets.core.model import class_infos
 from napari_papernets.engine.runner import fold_batch_norm
-from napari_papernets.networks import HypercolumnUNet, UNet, fused
-from napari_papernets.networks.build import unet_spec
+from napari_papernets.networks import DeepLab, HypercolumnUNet, UNet, fused
+from napari_papernets.networks.build import deeplab_spec, unet_spec
 from napari_papernets.networks.fused import Convolution, LeanExpansion, can_fuse, lean
 
 CASES = {
@@ -21,6 +21,7 @@ CASES = {
     "same": (lambda: UNet(1, 2, width=4, depth=3, padding="same"), (32, 40)),
     "valid": (lambda: UNet(3, 2, width=4, depth=2, padding="valid"), (60, 72)),
     "hypercolumns": (lambda: HypercolumnUNet(3, 2, width=4, depth=2), (32, 48)),
+    "deeplab": (lambda: DeepLab(3, 2, width=1 / 16, rate=2), (33, 49)),
 }
 
 
@@ -65,17 +66,22 @@ def test_bfloat16_is_as_near_as_layer_by_layer(case):
 
 def test_nothing_is_left_to_concatenate_or_to_cut_off(case):
     network = fast(case[0])
-    blocks = [*network.contract, *network.expand]
+    unet = isinstance(network, UNet)
+    blocks = (
+        [*network.contract, *network.expand] if unet else [network.features, network.fc6, network.fc7]
+    )
     assert not any(isinstance(m, nn.ReLU | nn.Conv2d) for block in blocks for m in block.modules())
-    assert all(isinstance(block, LeanExpansion) for block in network.expand)
+    assert not unet or all(isinstance(block, LeanExpansion) for block in network.expand)
 
 
 def test_unknown_layers_stay(case):
     network, x = case
-    network.expand[0].append(nn.Sigmoid())
+    chains = network.expand if isinstance(network, UNet) else [network.fc7]
+    chains[0].append(nn.Sigmoid())
     with torch.inference_mode():
         expected, got = network(x), fast(network)(x)
-    assert type(fast(network).expand[0]) is type(network.expand[0])
+    if isinstance(network, UNet):
+        assert type(fast(network).expand[0]) is type(network.expand[0])
     torch.testing.assert_close(got, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
     odd = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), nn.ReLU())
     assert not any(isinstance(layer, Convolution) for layer in lean(odd))
@@ -117,3 +123,12 @@ def test_no_more_is_held_than_the_planner_counts_on(padding, operators, monkeypa
     allowed = spec.values_per_pixel + (16 if operators == "plain" else 0)  # a sum that is not in place
     assert live.peak <= 4 * allowed * side**2
     assert live.peak >= 4 * 2 * 16 * (side - 4) ** 2  # and the test does see the maps
+
+
+def test_no_more_of_deeplab_is_held_than_the_planner_counts_on():
+    network = fast(DeepLab(3, 4, width=0.25).eval())
+    spec = deeplab_spec("toy", 3, class_infos("abcd"), {}, width=0.25)
+    with torch.inference_mode(), Live() as live:
+        network(torch.zeros(1, 3, 201, 201).contiguous(memory_format=torch.channels_last))
+    assert live.peak <= 4 * spec.values_per_pixel * 201**2
+    assert live.peak >= 0.8 * 4 * spec.values_per_pixel * 201**2
