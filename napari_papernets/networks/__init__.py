@@ -3,5 +3,6 @@
 from .build import build
 from .hypercolumn import HypercolumnUNet
 from .unet import UNet
+from .vit import VisionTransformer
 
-__all__ = ["HypercolumnUNet", "UNet", "build"]
+__all__ = ["HypercolumnUNet", "UNet", "VisionTransformer", "build"]

@@ -76,9 +76,7 @@ class AnnotateParts(QObject):
         self.keeper = VersionKeeper(self.painting, self.store, self.versions, self.comparison, self)
         self.curves = Curves(engine)
         self.augmentation = AugmentationView(viewer, engine, self.example)
-        self.apply = ApplyActions(
-            viewer, self.painting, engine, self.model_of, self.device.currentText
-        )
+        self.apply = ApplyActions(viewer, self.painting, engine, self.model_of, self.device.currentText)
         self.control = LiveControl(engine, self.plan, self)
         self.layers = LiveLayers(viewer, lambda number: self.painting.images.pair(number), self)
         self.follower = ViewFollower(viewer, lambda: self.painting.images.view(), self)
