@@ -219,11 +219,11 @@ def drain_with_bar(job: Any, title: str) -> Any:
 
 
 def _show(event: Event, bar: Progress, task: TaskID) -> None:
-    from .core.events import EpochDone, Notice, Started, Step, TileDone
+    from .core.events import EpochDone, Notice, Progress, Started, Step, TileDone
 
     if isinstance(event, Started):
         bar.update(task, total=event.total or None)
-    elif isinstance(event, TileDone):
+    elif isinstance(event, TileDone | Progress):
         bar.update(task, completed=event.done)
     elif isinstance(event, Step):
         bar.update(task, completed=event.step, note=f"loss {event.loss:.3f}")

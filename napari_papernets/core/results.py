@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .feature_maps import EmbeddingView, FeatureMaps
 from .model import ModelRef
+
+__all__ = ["AugmentedCrop", "EmbeddingView", "FeatureMaps", "LevelMaps", "Prediction", "Tuned"]
 
 
 @dataclass(frozen=True, eq=False)

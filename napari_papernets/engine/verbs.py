@@ -15,6 +15,8 @@ VERBS: Mapping[str, str] = {
     "finetune": "napari_papernets.engine.finetune",
     "live": "napari_papernets.engine.live",
     "inspect": "napari_papernets.engine.inspect",
+    "features": "napari_papernets.engine.features",
+    "embedding": "napari_papernets.engine.embedding",
     "preview": "napari_papernets.engine.preview",
 }
 

@@ -4,5 +4,6 @@ from .build import build
 from .hypercolumn import HypercolumnUNet
 from .unet import UNet
 from .vit import VisionTransformer
+from .vit_segmenter import ViTSegmenter
 
-__all__ = ["HypercolumnUNet", "UNet", "VisionTransformer", "build"]
+__all__ = ["HypercolumnUNet", "UNet", "ViTSegmenter", "VisionTransformer", "build"]

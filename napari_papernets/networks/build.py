@@ -14,6 +14,8 @@ from ..core.tiles import Padding
 from .bands import GreyBands
 from .hypercolumn import HypercolumnUNet
 from .unet import Norm, UNet, size_rule
+from .vit import VisionTransformer
+from .vit_segmenter import ViTSegmenter
 
 UNET_PAPER = (
     "Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation. "
@@ -28,6 +30,8 @@ VALUES_PER_WIDTH = 2.5
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "unet": UNet,
     "hypercolumn_unet": HypercolumnUNet,
+    "vit": VisionTransformer,
+    "vit_segmenter": ViTSegmenter,
 }
 
 

@@ -28,7 +28,12 @@ def fast_linear(x: Tensor, layer: nn.Linear) -> Tensor:
     Tensor, shape (..., out_features)
     """
     wanted = x.device.type == "cpu" and x.dtype is torch.float32 and not torch.is_grad_enabled()
-    if not wanted or x.numel() < LEAST_ROWS * layer.in_features or not can_use_onednn():
+    if (
+        not wanted
+        or torch.is_autocast_enabled("cpu")
+        or x.numel() < LEAST_ROWS * layer.in_features
+        or not can_use_onednn()
+    ):
         return F.linear(x, layer.weight, layer.bias)
     return torch.ops.mkldnn._linear_pointwise(x, layer.weight, layer.bias, "none", [], "")
 

@@ -251,7 +251,8 @@ class VisionTransformer(nn.Module):
 
     def _embed(self, x: Tensor) -> Tensor:
         """z_0 (B, prefix + N, D), equation 1."""
-        patches = self.patch_embed(pad_to_patches(x, self.patch_size))  # (B, D, gy, gx)
+        x = pad_to_patches(x, self.patch_size).to(self.pos_embed.dtype)
+        patches = self.patch_embed(x)  # (B, D, gy, gx)
         grid = patches.shape[-2], patches.shape[-1]
         z = patches.flatten(2).transpose(1, 2)  # (B, N, D)
         position = self.positions(grid)
