@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ._version import __version__
+from .cli_features import features, weights
 from .cli_options import IntegerList, settings_options
 from .core.errors import InputError, PapernetsError
 from .core.settings import Device, PredictSettings, TuneSettings
@@ -180,6 +181,24 @@ def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> No
         from .benchmarks.predict import run_benchmark
 
         run_benchmark(size, rounds, device, write)
+
+
+@bench.command("features")
+@click.option("--model", default="small", show_default=True, type=click.Choice(["tiny", "small"]),
+              help="Size of the network, patch 16, random weights.")  # fmt: skip
+@click.option("--rounds", default=5, show_default=True, help="Interleaved rounds.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
+def bench_features(model: str, rounds: int, device: str, write: Path | None) -> None:
+    """Tokens of a Vision Transformer beside timm's (install the `bench` extra for the peer)."""
+    with friendly_errors():
+        from .benchmarks.tokens import run_benchmark
+
+        run_benchmark(model, rounds, device, write)
+
+
+main.add_command(features)
+main.add_command(weights)
 
 
 @contextmanager

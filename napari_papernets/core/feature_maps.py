@@ -50,7 +50,7 @@ class WindowAttention:
         q, k = self.queries[heads, token], self.keys[heads]
         logits = (k @ (q * q.shape[-1] ** -0.5)[..., None])[..., 0]
         weights = np.exp(logits - logits.max(-1, keepdims=True))
-        return weights / weights.sum(-1, keepdims=True)
+        return (weights / weights.sum(-1, keepdims=True)).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +251,7 @@ class FeatureMaps:
             )
             total[..., rows, columns] += part[..., top, left]
             counts[rows, columns] += 1
-        return total / np.maximum(counts, 1)
+        return (total / np.maximum(counts, 1)).astype(np.float32, copy=False)
 
     def _token_in(self, window: WindowAttention, y: int | None, x: int | None) -> int | None:
         """Number in a window of the patch, if the window answers for it; 0 for the class token."""
@@ -305,6 +305,29 @@ class EmbeddingView:
     explained: NDArray[np.float32]
     positions: NDArray[np.float32]
     provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ProbeScore:
+    """Answer of ``probe``: how well tokens tell classes apart on strokes that were held out.
+
+    Attributes
+    ----------
+    linear, nearest : float
+        Mean IoU over the classes, 0…1, of logistic regression and of the 5 nearest tokens.
+    strokes : tuple of int
+        Strokes of each class.
+    folds : int
+        Groups of strokes, each of them held out once.
+    random : bool
+        The network had random weights: what is reached without having learnt anything.
+    """
+
+    linear: float
+    nearest: float
+    strokes: tuple[int, ...]
+    folds: int
+    random: bool
 
 
 def _overlap(span: Range, size: int) -> tuple[slice, slice]:

@@ -38,7 +38,7 @@ class Basis:
 
     def scores(self, tokens: Tokens) -> Tokens:
         """Tokens (..., D) as coordinates (..., n)."""
-        return (tokens - self.mean) @ self.components.T
+        return ((tokens - self.mean) @ self.components.T).astype(np.float32, copy=False)
 
     def colours(self, tokens: Tokens) -> Tokens:
         """Tokens (..., D) as colours (..., n), 0…1."""

@@ -72,7 +72,7 @@ class FeatureJob:
         for tile in self.plan:
             window = self.image.read(source.plane, tile.y.read, tile.x.read, sorted(set(self.channels)))
             digest.update(str(window.dtype).encode())
-            digest.update(np.ascontiguousarray(window).view(np.uint8))
+            digest.update(np.ascontiguousarray(window).tobytes())
         return digest.hexdigest()
 
     def patches(self, tile: Tile) -> tuple[slice, slice]:

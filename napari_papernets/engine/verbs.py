@@ -17,6 +17,9 @@ VERBS: Mapping[str, str] = {
     "inspect": "napari_papernets.engine.inspect",
     "features": "napari_papernets.engine.features",
     "embedding": "napari_papernets.engine.embedding",
+    "probe": "napari_papernets.engine.probe",
+    "download": "napari_papernets.engine.downloads",
+    "adopt": "napari_papernets.engine.downloads",
     "preview": "napari_papernets.engine.preview",
 }
 

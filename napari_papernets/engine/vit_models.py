@@ -19,12 +19,14 @@ from ..core.errors import InputError, ModelError
 from ..core.model import ModelRef, ModelSpec
 from ..model_files import HEADER_KEY, SUFFIX, find_model, read_header
 from ..networks import VisionTransformer
+from ..networks.vit import SIZES
 from ..networks.vit_segmenter import ViTSegmenter, vit_spec
 from .models import load_model
 from .weights import save_weights
 
 PICKLED = (".pth", ".pt", ".bin", ".ckpt")
 RANDOM_SEED = 0
+RANDOM = {f"random-{name}": name for name in ("tiny", "small")}  # without any weights at hand
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,8 @@ def load_vit(model: str | Path | ModelRef | nn.Module, random_weights: bool = Fa
     ----------
     model : str, Path, ModelRef or nn.Module
         Name or file of a model; a file of a public checkpoint (``.safetensors``, or ``.pth`` without
-        code in it); a VisionTransformer, or a ViTSegmenter.
+        code in it); a VisionTransformer, or a ViTSegmenter; "random-tiny" or "random-small", which have
+        learnt nothing.
     random_weights : bool
         The control: the same network with freshly drawn weights, the same at every call.
 
@@ -139,6 +142,8 @@ def tensors_of(state: Mapping[str, Any]) -> list[torch.Tensor]:
 def _load(model: str | Path | ModelRef | nn.Module) -> LoadedViT:
     if isinstance(model, nn.Module):
         return _of_module(model, _hash(model))
+    if isinstance(model, str) and model in RANDOM:
+        return _random(RANDOM[model])
     if not isinstance(model, ModelRef):
         path = Path(model).expanduser()
         if path.is_file() and not _is_model_file(path):
@@ -150,6 +155,17 @@ def _load(model: str | Path | ModelRef | nn.Module) -> LoadedViT:
         raise ModelError("model", f"{ref.name!r}, which is a {ref.spec.architecture}", mend)
     loaded = load_model(ref)
     return _of_module(loaded.network, loaded.sha256, loaded.spec)
+
+
+def _random(size: str) -> LoadedViT:
+    """A network of the paper's size, patch 16, that has learnt nothing."""
+    depth, dim, heads = SIZES[size]
+    with torch.device("meta"):
+        sizes = VisionTransformer(224, 16, dim, depth, heads)
+    network = _draw(sizes)
+    about = "Random weights: nothing was learnt. What is seen is the image and the architecture."
+    spec = vit_spec(f"random-{size}", network, description=about)
+    return LoadedViT(spec, network, f"random {RANDOM_SEED}", random=True)
 
 
 def _of_module(network: nn.Module, sha256: str, spec: ModelSpec | None = None) -> LoadedViT:

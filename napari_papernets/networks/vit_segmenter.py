@@ -9,7 +9,7 @@ as it was trained with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.model import ClassInfo, ModelSpec
+from ..core.model import ModelSpec
 from ..core.tiles import SizeRule
 from .bands import GreyBands
 from .forested import Forested
@@ -30,8 +30,9 @@ VIT_PAPER = (
 )
 
 CONTEXT = 4  # patches around what a window answers for: attention is global, so more is never exact
-BYTES_OF_TOKEN = 16  # numbers held at the peak of a block for each channel of a token
-"""Measured: residual 1, its norm 1, queries, keys and values 3, the MLP's hidden layer 2 · 4."""
+# Numbers held at the peak of a block for each channel of a token: the residual, its norm, what is added
+# to it, and twice the MLP's hidden layer, before and after the GELU.
+VALUES_OF_TOKEN = 3 + 2 * 4
 
 
 class ViTSegmenter(Forested):
@@ -171,21 +172,24 @@ def vit_spec(name: str, network: VisionTransformer, **about: Any) -> ModelSpec:
         classes=(),
         size_rule=vit_rule(network.patch_size),
         task="features",
-        values_per_pixel=BYTES_OF_TOKEN * network.dim / network.patch_size**2 + network.in_channels,
+        values_per_pixel=token_values(network.options) + network.in_channels,
         exact_tiles=False,
         **{"paper": VIT_PAPER, **about},
     )
 
 
-def with_linear_head(spec: ModelSpec, classes: tuple[ClassInfo, ...], density: int = 1) -> ModelSpec:
-    """Description of a segmenter on the encoder that `spec` describes."""
+def token_values(options: Mapping[str, Any]) -> float:
+    """Numbers that a block holds at its peak for each pixel."""
+    return VALUES_OF_TOKEN * options["dim"] / options["patch_size"] ** 2
+
+
+def with_linear_head(spec: ModelSpec, density: int = 1, conv: bool = False) -> ModelSpec:
+    """Description of a segmenter, for the classes of `spec`, on the encoder that it describes."""
     bands = GreyBands(spec.in_channels).channels
     own = {k: v for k, v in spec.options.items() if k not in ("density", "conv", "forest")}
     return replace(
         spec,
         architecture="vit_segmenter",
-        options={**own, "density": density, "conv": False},
-        classes=classes,
-        task="semantic",
-        values_per_pixel=spec.values_per_pixel + bands + 3 * len(classes),
+        options={**own, "density": density, "conv": conv},
+        values_per_pixel=token_values(own) + 2 * bands + 3 * len(spec.classes),
     )
