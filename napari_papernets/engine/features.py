@@ -21,6 +21,7 @@ from .device import pick_device
 from .models import ModelLike
 from .prediction_job import check_planes
 from .provenance import features_provenance
+from .runner import is_out_of_memory
 from .tiling import PlaneSource, open_source
 from .token_cache import Arrays, TokenCache
 from .token_reader import TokenReader, WindowTokens
@@ -60,10 +61,10 @@ class FeatureJob:
         """Grey values of a plane."""
         return open_source(self.image, plane, self.channels, self.model.spec.normalisation)
 
-    def key(self, source: PlaneSource, block: int) -> str:
-        """What the tokens of a block of a plane depend on, as a hash."""
+    def keys(self, source: PlaneSource, blocks: Collection[int]) -> dict[int, str]:
+        """For each block, what its tokens depend on, as a hash."""
         facts = dict(
-            weights=self.model.sha256, options=self.model.network.options, block=block,
+            weights=self.model.sha256, options=self.model.network.options,
             settings=self.settings.replace(block=None).to_dict(), channels=self.channels,
             windows=[(t.y.read, t.x.read, t.y.write, t.x.write) for t in self.plan],
             low=source.low.tolist(), high=source.high.tolist(), form=1,
@@ -73,7 +74,7 @@ class FeatureJob:
             window = self.image.read(source.plane, tile.y.read, tile.x.read, sorted(set(self.channels)))
             digest.update(str(window.dtype).encode())
             digest.update(np.ascontiguousarray(window).tobytes())
-        return digest.hexdigest()
+        return {block: f"{digest.hexdigest()}{block:03x}" for block in blocks}
 
     def patches(self, tile: Tile) -> tuple[slice, slice]:
         """Rows and columns of the grid (density 1) that a window answers for."""
@@ -146,22 +147,18 @@ def features(
     yield Started(total, "tile", f"{len(indices)} planes" if len(indices) > 1 else "")
     if len(job.plan) > 1:
         yield Notice(f"Read in {len(job.plan)} windows: attention ends at their borders")
-    reader: TokenReader | None = None
-    target = pick_device(device)
+    reader = TokenReader(job.model.network, pick_device(device), job.settings.precision == "bfloat16")
     parts: list[Arrays] = []
     for number, plane in enumerate(indices):
         source = job.source(plane)
-        key = job.key(source, job.block)
-        arrays = CACHE.get(key)
+        keys = job.keys(source, {*job.blocks(), job.block})
+        arrays = CACHE.get(keys[job.block])
         if arrays is None:
-            reader = reader or TokenReader(
-                job.model.network, target, job.settings.precision == "bfloat16"
-            )
-            arrays = yield from _read_plane(job, reader, source, number * len(job.plan), total)
+            arrays = yield from _read_plane(job, reader, source, keys, number * len(job.plan), total)
         parts.append(arrays)
         yield Progress((number + 1) * len(job.plan), total)
     stack = (len(indices),) if planes is not None and image.stack_axes else image.stack_shape
-    facts = dict(region=region, planes=planes, random_weights=random_weights, device=str(target))
+    facts = dict(region=region, planes=planes, random_weights=random_weights, device=str(reader.device))
     provenance = features_provenance(job.model.label, job.model.sha256, image, job.settings, facts)
     return _assemble(job, parts, stack, provenance)
 
@@ -192,22 +189,32 @@ def open_features(
 
 
 def _read_plane(
-    job: FeatureJob, reader: TokenReader, source: PlaneSource, before: int, total: int
+    job: FeatureJob,
+    reader: TokenReader,
+    source: PlaneSource,
+    keys: Mapping[int, str],
+    before: int,
+    total: int,
 ) -> Generator[Event, None, Arrays]:
     """Read one plane, remember every block that was read, and return the wanted one."""
     settings, blocks = job.settings, job.blocks()
     found: dict[int, dict[str, NDArray[Any]]] = {b: _empty(job) for b in blocks}
     looks = blocks if settings.attention else ()
-    for number, tile in enumerate(job.plan):
-        window = reader.read(
-            source.read, tile.y.read, tile.x.read,
-            blocks, settings.density, looks, settings.summaries,
-        )  # fmt: skip
-        for block, arrays in found.items():
-            _write(job, tile, number, window, block, arrays)
-        yield Progress(before + number + 1, total)
+    with reader:
+        for number, tile in enumerate(job.plan):
+            asked = tile.y.read, tile.x.read, blocks, settings.density, looks, settings.summaries
+            try:
+                window = reader.read(source.read, *asked)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                yield reader.step_down(error)
+                window = reader.read(source.read, *asked)
+            for block, arrays in found.items():
+                _write(job, tile, number, window, block, arrays)
+            yield Progress(before + number + 1, total)
     for block, arrays in found.items():
-        CACHE.put(job.key(source, block), arrays, on_disk=block == job.block)
+        CACHE.put(keys[block], arrays, on_disk=block == job.block)
     return found[job.block]
 
 

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..core.errors import InputError
+from ..core.events import Notice
 from ..core.image import Range
 from ..networks import VisionTransformer
 from ..networks.attention import mean_distance, rollout
@@ -51,7 +53,7 @@ class TokenReader:
     Parameters
     ----------
     network : VisionTransformer
-        It is moved to the device while reading.
+        It is on the device as long as this is entered (``with``).
     device : torch.device
         Where to run.
     bf16 : bool
@@ -59,7 +61,31 @@ class TokenReader:
     """
 
     def __init__(self, network: VisionTransformer, device: torch.device, bf16: bool) -> None:
-        self._network, self._device, self._bf16 = network.to(device), device, bf16
+        self._network, self.device, self._bf16 = network, device, bf16
+
+    def __enter__(self) -> TokenReader:
+        self._network.to(self.device)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._network.to("cpu")
+
+    def step_down(self, error: Exception) -> Notice:
+        """Go on with the CPU after `error`, with the same windows: smaller ones would give other tokens.
+
+        Raises
+        ------
+        InputError
+            If that is where the memory did not suffice.
+        """
+        if self.device.type == "cpu":
+            mend = "give a smaller window (tile), or close other programs"
+            raise InputError("memory", "no room for a window", mend) from error
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.device = torch.device("cpu")
+        self._network.to(self.device)
+        return Notice("Out of memory: going on with the CPU", {"out_of_memory": "cpu"})
 
     @torch.inference_mode()
     def read(
@@ -110,9 +136,9 @@ class TokenReader:
     def _pass(
         self, window: NDArray[np.float32], tokens: Collection[int], attention: Collection[int]
     ) -> Inside:
-        x = torch.from_numpy(np.ascontiguousarray(window))[None].to(self._device).clamp(0, 1)
+        x = torch.from_numpy(np.ascontiguousarray(window))[None].to(self.device).clamp(0, 1)
         with (
-            torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False),
         ):
             return self._network.read(self._network.normalise(x), tokens, attention)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ def load_vit(model: str | Path | ModelRef | nn.Module, random_weights: bool = Fa
     loaded = _load(model)
     if not random_weights:
         return loaded
-    return LoadedViT(loaded.spec, _draw(loaded.network), f"random {RANDOM_SEED}", loaded.path, True)
+    network = _draw(loaded.network.in_channels, json.dumps(loaded.network.options))
+    return LoadedViT(loaded.spec, network, f"random {RANDOM_SEED}", loaded.path, True)
 
 
 def read_state_dict(path: Path) -> Mapping[str, Any]:
@@ -160,9 +162,8 @@ def _load(model: str | Path | ModelRef | nn.Module) -> LoadedViT:
 def _random(size: str) -> LoadedViT:
     """A network of the paper's size, patch 16, that has learnt nothing."""
     depth, dim, heads = SIZES[size]
-    with torch.device("meta"):
-        sizes = VisionTransformer(224, 16, dim, depth, heads)
-    network = _draw(sizes)
+    options = dict(image_size=224, patch_size=16, dim=dim, depth=depth, heads=heads)
+    network = _draw(3, json.dumps(options))
     about = "Random weights: nothing was learnt. What is seen is the image and the architecture."
     spec = vit_spec(f"random-{size}", network, description=about)
     return LoadedViT(spec, network, f"random {RANDOM_SEED}", random=True)
@@ -197,8 +198,9 @@ def _hash(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _draw(network: VisionTransformer) -> VisionTransformer:
-    """The described network before any training, the same at every call."""
+@lru_cache(maxsize=2)
+def _draw(in_channels: int, options: str) -> VisionTransformer:
+    """A network of those options (JSON) before any training, the same at every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
-        return VisionTransformer(in_channels=network.in_channels, **network.options).eval()
+        return VisionTransformer(in_channels=in_channels, **json.loads(options)).eval()

@@ -15,6 +15,7 @@ from superqt import QCollapsible
 from ..core.feature_maps import FeatureMaps
 from .curve_plots import import_pyqtgraph
 from .picture import PictureView, to_image
+from .settings_form import folded
 from .theme_colours import theme_colours
 
 SAVED_SIDE = 960  # pixels of a saved picture, about
@@ -150,11 +151,7 @@ class VitExtras(QWidget):
             self.told.emit(f"Saved {path}")
 
     def _fold(self, name: str, title: str, help: str) -> QCollapsible:
-        fold = QCollapsible(title)
-        fold.setToolTip(f"<p>{help}</p>")
-        inside = QWidget()
-        rows = QVBoxLayout(inside)
-        rows.setContentsMargins(0, 0, 0, 0)
+        rows = QVBoxLayout()
         button = QPushButton("Save…")
         button.clicked.connect(lambda: self._ask_where(name))
         line = QHBoxLayout()
@@ -163,7 +160,8 @@ class VitExtras(QWidget):
         if name in self.views:
             rows.addWidget(self.views[name])
         rows.addLayout(line)
-        fold.setContent(inside)
+        fold = folded(title, rows)
+        fold.toggleButton().setToolTip(f"<p>{help}</p>")
         return fold
 
     def _hold(self, fold: QCollapsible) -> QVBoxLayout:

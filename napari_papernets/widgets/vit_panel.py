@@ -8,11 +8,10 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from ..core.annotation import View
 from ..core.errors import PapernetsError
-from ..core.events import Event, Notice, Progress, Started
+from ..core.events import Event, Notice
 from ..core.feature_settings import FeatureSettings
 from ..core.settings import Device
 from .docked_panel import DockedPanel
@@ -23,6 +22,7 @@ from .image_picker import ImagePicker
 from .job_adapter import Engine
 from .message_line import MessageLine
 from .panel_layout import fill_panel, group
+from .read_bar import ReadBar
 from .remembered import recall, remember
 from .settings_form import SettingsForm, add_row, align_labels
 from .view_follower import ViewFollower
@@ -43,10 +43,6 @@ MEMORY = "vit_panel"
 WARM_UP = 300  # ms after the panel was made, so that the window comes first
 CHOSEN = ("block", "density", "attention", "summaries", "channels")  # edited by other parts
 STARTS = {"tile": 518}
-READ = {
-    "view": ("Read the view", "Read the tokens of what is in view (Alt+1)."),
-    "plane": ("Read the plane", "Read the tokens of the whole plane that is in view (Alt+2)."),
-}
 
 
 class ViTPanel(DockedPanel):
@@ -89,8 +85,7 @@ class ViTPanel(DockedPanel):
         self.actions = VitActions(self, self.side)
         self.clicks = CanvasClicks(napari_viewer, self)
         self.follower = ViewFollower(napari_viewer, self._view, self)
-        self.buttons = {name: QPushButton(text) for name, (text, _) in READ.items()}
-        self.bar, self.cancel = QProgressBar(), QPushButton("Cancel")
+        self.bar = ReadBar()
         self._lay_out()
         self._connect()
         self._recall()
@@ -177,21 +172,13 @@ class ViTPanel(DockedPanel):
             self._read_again()
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self.bar.setRange(0, event.total if event.unit != "byte" else max(1, event.total // 1024))
-        elif isinstance(event, Progress):
-            large = event.total > 2**20
-            self.bar.setValue(event.done // 1024 if large else event.done)
-        elif isinstance(event, Notice):
+        self.bar.show_event(event)
+        if isinstance(event, Notice):
             self.message.tell(event.message)
 
     def show_busy(self) -> None:
         """Show the bar while something runs."""
-        busy = self.source.busy or self.side.busy
-        self.bar.setVisible(busy)
-        self.cancel.setVisible(busy)
-        if not busy:
-            self.bar.setRange(0, 0)
+        self.bar.set_busy(self.source.busy or self.side.busy)
 
     def _on_cancel(self) -> None:
         self.source.cancel()
@@ -213,9 +200,8 @@ class ViTPanel(DockedPanel):
         self._on_network()
 
     def _connect(self) -> None:
-        for name, button in self.buttons.items():
-            button.clicked.connect(functools.partial(self.read, name))
-        self.cancel.clicked.connect(self._on_cancel)
+        self.bar.readRequested.connect(self.read)
+        self.bar.cancelRequested.connect(self._on_cancel)
         self.model.changed.connect(self._on_network)
         self.controls.readingChanged.connect(self._read_again)
         self.controls.drawingChanged.connect(self.board.redraw)
@@ -238,20 +224,6 @@ class ViTPanel(DockedPanel):
 
     def _lay_out(self) -> None:
         add_row(self.form.advanced_rows, "Device", self.device, "Where to compute.")
-        reads = QWidget()
-        line = QHBoxLayout(reads)
-        line.setContentsMargins(0, 0, 0, 0)
-        for number, (name, button) in enumerate(self.buttons.items(), start=1):
-            button.setToolTip(f"<p>{READ[name][1]}</p>")
-            button.setShortcut(f"Alt+{number}")
-            line.addWidget(button, 1)
-        watch = QWidget()
-        line = QHBoxLayout(watch)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self.bar, 1)
-        line.addWidget(self.cancel)
-        self.bar.setTextVisible(False)
-        self.show_busy()
         groups = (
             group("Image", self.image),
             group("Network", self.model),
@@ -259,7 +231,7 @@ class ViTPanel(DockedPanel):
             group("Beside the image", self.extras),
             group("Is it real? Use it", self.strokes, self.threshold),
         )
-        fill_panel(self, groups, (reads, watch, self.message))
+        fill_panel(self, groups, (self.bar, self.message))
 
 
 def _let_go(

@@ -122,7 +122,7 @@ class VitPicker(QWidget):
         if isinstance(model, ModelRef):
             o, spec = model.spec.options, model.spec
             size = f"{o['depth']} blocks, {o['heads']} heads, D {o['dim']}, patch {o['patch_size']}"
-            self.about.setText(f"{size}. {spec.description}".strip())
+            self.about.setText(f"{html.escape(spec.description)}<br>{size}".removeprefix("<br>"))
             cite = spec.provenance.get("cite", "")
             facts = (spec.paper, cite, spec.licence and f"Licence: {spec.licence}", str(model.path))
             self.about.setToolTip("<p>" + "<br>".join(html.escape(f) for f in facts if f) + "</p>")

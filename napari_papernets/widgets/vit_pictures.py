@@ -80,17 +80,19 @@ def attention_picture(maps: FeatureMaps, place: Patch | None, head: int | None) 
 
     `place` is a token of the grid of `maps`, whatever its density.
     """
-    row = maps.attention(*patch_of(maps, place), head=head, plane=first_plane(maps))
+    y, x = patch_of(maps, place)
+    row = maps.attention(y, x, head, first_plane(maps))
     return row if head is not None else row.mean(0)
 
 
 def heads_picture(maps: FeatureMaps, place: Patch | None) -> NDArray[np.uint8]:
     """Attention of all heads side by side, each in its own contrast, (H, W, 3)."""
-    rows = maps.attention(*patch_of(maps, place), plane=first_plane(maps))
+    y, x = patch_of(maps, place)
+    rows = maps.attention(y, x, None, first_plane(maps))
     return mosaic([heat(row) for row in rows])
 
 
-def patch_of(maps: FeatureMaps, place: Patch | None) -> tuple[int, int] | tuple[None, None]:
+def patch_of(maps: FeatureMaps, place: Patch | None) -> tuple[int | None, int | None]:
     """The whole patch that a token lies on."""
     return (place[0] // maps.density, place[1] // maps.density) if place is not None else (None, None)
 

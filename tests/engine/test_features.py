@@ -229,6 +229,34 @@ def test_a_damaged_file_of_the_cache_is_no_answer(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_out_of_memory_goes_on_with_the_cpu(
+    network: VisionTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, read = noise(32, 40), module.TokenReader.read
+    expected = pn.features(image, network).tokens
+
+    def small_gpu(self: Any, *args: Any) -> Any:
+        if self.device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(self, *args)
+
+    monkeypatch.setattr(module.TokenReader, "read", small_gpu)
+    monkeypatch.setattr(module, "pick_device", lambda _: torch.device("meta"))
+    monkeypatch.setattr(module.TokenReader, "__enter__", lambda self: self)
+    seen: list[Any] = []
+    found = pn.features(image + 1e-6, network, on_event=seen.append)
+    np.testing.assert_allclose(found.tokens, expected, atol=1e-3)
+    assert any(isinstance(e, Notice) and "CPU" in e.message for e in seen)
+    assert found.provenance["device"] == "cpu"
+
+    def no_room(self: Any, *args: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(module.TokenReader, "read", no_room)
+    with pytest.raises(InputError, match="smaller window"):
+        pn.features(image + 2e-6, network)
+
+
 # Where networks come from.
 
 

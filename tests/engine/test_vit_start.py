@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import napari_papernets as pn
-from napari_papernets.core.model import ModelRef
+from napari_papernets.core.annotation import View
+from napari_papernets.core.events import Preview, Version
+from napari_papernets.core.image import ImageBlock
+from napari_papernets.core.model import ModelRef, class_infos
+from napari_papernets.engine.live import live
 from napari_papernets.engine.vit_models import load_vit
 from napari_papernets.engine.weights import save_weights
 from napari_papernets.networks import VisionTransformer
@@ -75,3 +80,22 @@ def test_a_tuned_transformer_goes_on_and_takes_other_classes(start: ModelRef, tm
     again = pn.finetune(image, more, tuned.model, settings, folder=tmp_path, name="two")
     assert len(again.model.spec.classes) == 3
     assert set(np.unique(pn.predict(image, again.model).labels)) <= {1, 2, 3}
+
+
+def test_it_learns_live(start: ModelRef, tmp_path: Path) -> None:
+    """The first strokes are answered on frozen tokens; a part that is trained afterwards stays small."""
+    image, truth, strokes = scene()
+    settings = pn.TuneSettings(train="head", steps=2, crop=32)
+    job = live(
+        [ImageBlock(image, "YX")], [strokes], start, settings, classes=class_infos(["ground", "disc"]),
+        folder=tmp_path, view=View(0, (), (0, 96, 0, 96)),
+    )  # fmt: skip
+    seen: list[Any] = []
+    while not any(isinstance(e, Version) for e in seen):
+        seen.append(next(job))
+    job.close()
+    previews = [e for e in seen if isinstance(e, Preview)]
+    assert previews[0].source == "quick"
+    assert (previews[0].labels == truth).mean() > 0.8
+    version = next(e for e in seen if isinstance(e, Version))
+    assert version.model.spec.architecture == "vit_segmenter"

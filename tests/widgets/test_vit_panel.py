@@ -82,7 +82,7 @@ def panel(viewer, refs, engine, qtbot):
 def read(panel, engine, qtbot, given, extent="plane"):
     """Press the button and let the engine answer."""
     before = len(engine.jobs)
-    panel.buttons[extent].click()
+    panel.bar.buttons[extent].click()
     qtbot.waitUntil(lambda: len(engine.jobs) > before)
     job = engine.jobs[-1]
     with qtbot.waitSignal(panel.shown):
@@ -196,7 +196,7 @@ def test_similarity_becomes_labels_of_pixels(panel, viewer, engine, qtbot):
 def test_random_weights_are_shown_beside(panel, viewer, engine, qtbot):
     panel.controls.control.setChecked(True)
     panel.controls.rollout.setChecked(True)
-    panel.buttons["plane"].click()
+    panel.bar.buttons["plane"].click()
     qtbot.waitUntil(lambda: len(engine.jobs) == 1)
     engine.jobs[0].give(maps(summaries=True))
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
@@ -223,7 +223,7 @@ def test_a_shared_basis_keeps_the_meaning_of_colours(panel, viewer, engine, qtbo
 
 
 def test_a_newer_wish_drops_the_older(panel, engine, qtbot):
-    panel.buttons["plane"].click()
+    panel.bar.buttons["plane"].click()
     qtbot.waitUntil(lambda: len(engine.jobs) == 1)
     panel.controls.block.setValue(1)
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
@@ -233,16 +233,16 @@ def test_a_newer_wish_drops_the_older(panel, engine, qtbot):
 
 def test_progress_cancel_and_failure(panel, engine, qtbot):
     panel.show()
-    panel.buttons["plane"].click()
+    panel.bar.buttons["plane"].click()
     qtbot.waitUntil(lambda: len(engine.jobs) == 1)
     engine.jobs[0].tell(Started(4, "tile"))
     engine.jobs[0].tell(Progress(1, 4))
-    qtbot.waitUntil(lambda: panel.bar.value() == 1)
-    assert panel.cancel.isVisible()
-    panel.cancel.click()
+    qtbot.waitUntil(lambda: panel.bar.bar.value() == 1)
+    assert panel.bar.cancel.isVisible()
+    panel.bar.cancel.click()
     assert engine.jobs[0].cancelled
-    assert not panel.cancel.isVisible()
-    panel.buttons["plane"].click()
+    assert not panel.bar.cancel.isVisible()
+    panel.bar.buttons["plane"].click()
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
     with qtbot.waitSignal(panel.failed):
         engine.jobs[1].fail(InputError("block", 9, "there are fewer"))
@@ -302,7 +302,7 @@ def test_weights_are_downloaded_opened_and_chosen(panel, refs, engine, qtbot):
     panel.show()
     engine.jobs[-1].tell(Started(90_000_000, "byte"))
     engine.jobs[-1].tell(Progress(45_000_000, 90_000_000))
-    qtbot.waitUntil(lambda: abs(panel.bar.value() / (panel.bar.maximum() or 1) - 0.5) < 0.01)
+    qtbot.waitUntil(lambda: abs(panel.bar.bar.value() / (panel.bar.bar.maximum() or 1) - 0.5) < 0.01)
     refs.append(vit_ref("dinov2-small"))
     engine.jobs[-1].give(refs[-1])
     qtbot.waitUntil(lambda: panel.model.model() == refs[-1])
