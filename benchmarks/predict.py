@@ -102,15 +102,9 @@ def make_table(folder: Path, timings: dict[str, list[float]], facts: dict[str, d
 class Worker:
     """One variant in a process of its own, asked through its standard input and output."""
 
-    def __init__(self, name: str, folder: Path, device: str) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "napari_papernets.benchmarks.predict",
-            name,
-            str(folder),
-            device,
-        ]
+    def __init__(self, name: str, folder: Path, device: str, script: str = "predict") -> None:
+        module = f"napari_papernets.benchmarks.{script}"
+        command = [sys.executable, "-m", module, name, str(folder), device]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -128,9 +122,8 @@ class Worker:
         return json.loads(line)
 
 
-def serve(name: str, folder: Path, device: str) -> None:
+def serve(name: str, folder: Path, call: Call) -> None:
     """The worker: warm up once, then run when asked."""
-    call = make_call(name, folder, device)
     watch = MemoryWatch()
     np.save(folder / f"{name}.npy", call())
     for line in sys.stdin:
@@ -231,4 +224,5 @@ def _tiled(image: Any, path: Path, device: str, precision: str) -> Call:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    asked = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+    serve(*asked[:2], make_call(*asked))

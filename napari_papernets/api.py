@@ -15,11 +15,14 @@ from torch import nn
 from .core.crf_settings import Backend, CRFSettings
 from .core.errors import InputError
 from .core.events import Event
+from .core.feature_settings import FeatureSettings
 from .core.image import ImageBlock, check_array
 from .core.model import ModelRef
-from .core.results import Prediction, Tuned
+from .core.results import FeatureMaps, Prediction, Tuned
 from .core.settings import PredictSettings, TuneSettings
+from .core.tiles import Region
 from .engine.device import keep_heap
+from .engine.features import features as run_features
 from .engine.finetune import finetune as run_finetune
 from .engine.models import describe_network
 from .engine.predict import predict as run_predict
@@ -198,6 +201,66 @@ def refine(
     show: Any = "nothing" if on_event is None else "labels"
     job = run_refine(given, block, settings, backend=backend, device=device, show=show)
     return drain(job, on_event).probabilities
+
+
+def features(
+    image: Any,
+    model: str | Path | ModelRef | nn.Module,
+    axes: str = "YX",
+    settings: FeatureSettings | None = None,
+    *,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+    region: Region | None = None,
+    planes: Sequence[tuple[int, ...]] | None = None,
+    random_weights: bool = False,
+) -> FeatureMaps:
+    """Read the patch tokens of an image by a Vision Transformer.
+
+    Parameters
+    ----------
+    image : array or ImageBlock
+        numpy, dask or zarr array of boolean, integer or real type.
+    model : str, Path, ModelRef or nn.Module
+        Name or file of a model; the file of a public checkpoint (``.safetensors`` or ``.pth``); or a
+        VisionTransformer.
+    axes : str
+        One letter of "TZCYX" for each axis of `image`, as in "YX", "CYX" or "YXC".
+    settings : FeatureSettings, optional
+        Which block, at what resolution, with attention or not.
+    device : {"auto", "cpu", "cuda", "mps"}
+        "auto" is cuda, else mps, else cpu.
+    on_event : callable, optional
+        Called with every event of the run.
+    region : (y0, y1, x0, x1), optional
+        Only the patches that touch these pixels.
+    planes : sequence of tuple of int, optional
+        Only these planes of a stack.
+    random_weights : bool
+        The control: the same network with freshly drawn weights.
+
+    Returns
+    -------
+    FeatureMaps
+        tokens (*stack, N, D) float32 on a grid of (gy, gx), with their attention, colours, and
+        similarities.
+
+    Raises
+    ------
+    InputError
+        If anything given cannot be used; the message names the field and the mend.
+    """
+    keep_heap()
+    job = run_features(
+        as_block(image, axes),
+        model,
+        settings or FeatureSettings(),
+        device=device,
+        region=region,
+        planes=planes,
+        random_weights=random_weights,
+    )
+    return drain(job, on_event)
 
 
 def load_model(name_or_path: str | Path) -> ModelRef:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ._version import __version__
+from .cli_features import features, weights
 from .cli_options import IntegerList, settings_options
 from .cli_refine import refine
 from .core.errors import InputError, PapernetsError
@@ -198,6 +199,24 @@ def bench_refine(rounds: int, large: bool, write: Path | None) -> None:
         run_benchmark(rounds, large, write)
 
 
+@bench.command("features")
+@click.option("--model", default="small", show_default=True, type=click.Choice(["tiny", "small"]),
+              help="Size of the network, patch 16, random weights.")  # fmt: skip
+@click.option("--rounds", default=5, show_default=True, help="Interleaved rounds.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
+def bench_features(model: str, rounds: int, device: str, write: Path | None) -> None:
+    """Tokens of a Vision Transformer beside timm's (install the `bench` extra for the peer)."""
+    with friendly_errors():
+        from .benchmarks.tokens import run_benchmark
+
+        run_benchmark(model, rounds, device, write)
+
+
+main.add_command(features)
+main.add_command(weights)
+
+
 @contextmanager
 def friendly_errors() -> Iterator[None]:
     """Turn what a person can mend into one line and exit code 2; other failures into exit code 1."""
@@ -235,11 +254,11 @@ def drain_with_bar(job: Any, title: str) -> Any:
 
 
 def _show(event: Event, bar: Progress, task: TaskID) -> None:
-    from .core.events import EpochDone, Notice, Refined, Started, Step, TileDone
+    from .core.events import EpochDone, Notice, Progress, Refined, Started, Step, TileDone
 
     if isinstance(event, Started):
         bar.update(task, total=event.total or None)
-    elif isinstance(event, TileDone):
+    elif isinstance(event, TileDone | Progress):
         bar.update(task, completed=event.done)
     elif isinstance(event, Refined):
         bar.update(task, completed=event.done, note=f"energy {event.energy:.0f}")

@@ -22,7 +22,7 @@ class Started:
     total : int
         Number of units to come; 0 where it is not known (training by the clock).
     unit : str
-        "tile" or "step".
+        "tile", "step" or "byte".
     message : str
         One line for the user.
     """
@@ -70,6 +70,14 @@ class PlaneDone:
 
     plane: tuple[int, ...]
     labels: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` units are done (windows of an image, bytes of a download)."""
+
+    done: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -237,6 +245,7 @@ Event = (
     Started
     | TileDone
     | PlaneDone
+    | Progress
     | Step
     | EpochDone
     | Checkpoint

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .feature_maps import EmbeddingView, FeatureMaps, ProbeScore
 from .model import ModelRef
+
+__all__ = [
+    "AugmentedCrop",
+    "EmbeddingView",
+    "FeatureMaps",
+    "LevelMaps",
+    "Prediction",
+    "ProbeScore",
+    "Tuned",
+]
 
 
 @dataclass(frozen=True, eq=False)

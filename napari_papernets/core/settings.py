@@ -149,7 +149,8 @@ class TuneSettings(Settings):
         described(
             "Train",
             "all: every weight; decoder: the expanding path and the head; head: only the last "
-            "1×1 convolution.",
+            "1×1 convolution. (Of a Vision Transformer, decoder: its convolutional head or last "
+            "block, and the head.)",
         ),
     ] = "all"
     width: Annotated[
@@ -175,6 +176,25 @@ class TuneSettings(Settings):
             "1-pixel ridge of background between touching objects (instances only).",
         ),
     ] = "border"
+    density: Annotated[
+        int,
+        described(
+            "Token resolution",
+            "Tokens for each patch along Y and X: 2 or 4 give sharper borders and take 4 or 16 times as "
+            "long (from a Vision Transformer).",
+            min=1,
+            max=4,
+            step=1,
+        ),
+    ] = 1
+    convolutions: Annotated[
+        bool,
+        described(
+            "Convolutional head",
+            "Put two 3×3 convolutions between tokens and last layer; they must be trained by steps "
+            "(from a Vision Transformer).",
+        ),
+    ] = False
     optimiser: Annotated[
         Literal["adamw", "sgd"],
         described("Optimiser", "sgd: the paper's, with momentum 0.99; adamw: learns faster."),
@@ -184,7 +204,7 @@ class TuneSettings(Settings):
         described(
             "Learning rate",
             "Largest step size. Automatic: 0.002 from scratch, 0.0005 for a model that has learnt "
-            "something already.",
+            "something already, 0.00003 for a Vision Transformer.",
             min=0.0,
             max=10.0,
             step=1e-4,

@@ -21,7 +21,6 @@ from ..core.model import ModelRef, ModelSpec
 from ..core.results import Tuned
 from ..core.settings import TuneSettings
 from ..model_files import SUFFIX, user_folder
-from ..networks import HypercolumnUNet
 from .annotated import Plane, hold_out
 from .checkpoints import check_resumable, checkpoint_path, fingerprint_of, read_state
 from .crops import pose_problem
@@ -31,7 +30,7 @@ from .listener import Listener, Request, chances_of
 from .metrics import estimate_diameter
 from .optimisation import with_rate
 from .provenance import versions
-from .quick import HeadFitter
+from .quick import HeadFitter, QuickNetwork
 from .starts import AUTO, Start, prepare
 from .training import Training
 from .weights import save_weights
@@ -123,7 +122,7 @@ def finetune(
     if listener.arrivals:
         facts |= dict(arrivals=listener.arrivals, repeats_exactly=False)
     spec = describe(request, start.spec, listener.planes, training, facts)
-    if isinstance(start.network, HypercolumnUNet):
+    if isinstance(start.network, QuickNetwork):
         spec = replace(spec, options=start.network.options)
     ref = save_weights(spec, start.network.state_dict(), request.folder / f"{name}{SUFFIX}")
     return Tuned(ref, tuple(training.history), spec.provenance)
@@ -143,7 +142,7 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         request.class_names,
         state,
     )
-    settings = with_rate(settings, start.fresh)
+    settings = with_rate(settings, start.fresh, start.network)
     chances = chances_of(planes, request.shares, len(request.images))
     fingerprint = fingerprint_of(planes, chances)
     if state is not None:
@@ -151,9 +150,9 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     planes = hold_out(planes, settings.held_out, settings.seed)
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device))
     fits = start.fits_head and state is None and settings.kind != "instances"
-    if fits and isinstance(start.network, HypercolumnUNet):
+    if fits and isinstance(start.network, QuickNetwork):
         HeadFitter(start.network.to(device), device, bf16).fit(planes)
-    if settings.kind == "strokes" and isinstance(start.network, HypercolumnUNet):
+    if settings.kind == "strokes" and isinstance(start.network, QuickNetwork):
         ForestGrower(start.network.to(device), device, settings.seed).grow(planes)
     training = Training(
         start.network,

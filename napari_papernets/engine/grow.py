@@ -12,10 +12,9 @@ from torch import Tensor
 
 from ..networks.filters import filter_count, filters
 from ..networks.forest import LEAF, PixelForest
-from ..networks.hypercolumn import HypercolumnUNet
 from .annotated import Plane
 from .pixels import PixelMemory, Places
-from .quick import to_device
+from .quick import QuickNetwork, to_device
 
 TREES = 100
 SMALLEST_LEAF = 4  # pixels
@@ -26,7 +25,7 @@ class ForestGrower:
 
     Parameters
     ----------
-    network : HypercolumnUNet
+    network : QuickNetwork
         Its `forest` is replaced.
     device : torch.device
         Where the network is.
@@ -34,7 +33,7 @@ class ForestGrower:
         Of the trees.
     """
 
-    def __init__(self, network: HypercolumnUNet, device: torch.device, seed: int = 0) -> None:
+    def __init__(self, network: QuickNetwork, device: torch.device, seed: int = 0) -> None:
         self._network, self._device, self._seed = network, device, seed
         self._memories: dict[int, PixelMemory] = {}  # by the channels that the filters see
 

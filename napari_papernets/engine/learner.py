@@ -73,7 +73,7 @@ class Learner:
         self.name, self.folder, self.patch = name, folder, patch
         self.device = pick_device(device)
         self.start = live_start(images, model, settings, name, classes)
-        self.settings = settings = with_rate(settings, self.start.fresh)
+        self.settings = settings = with_rate(settings, self.start.fresh, self.start.network)
         self.base_name = getattr(model, "name", str(model))
         self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
         wanted = settings.precision

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn, optim
 
 from ..core.settings import TuneSettings
+from ..networks import ViTSegmenter
 
 FRESH_RATE, TAUGHT_RATE = 2e-3, 5e-4
+TRANSFORMER_RATE = 3e-5  # larger ones wipe out what a pre-trained transformer knows
 MOMENTUM = 0.99  # the paper's, for its batch of one
 
 
@@ -25,11 +27,12 @@ def trained_parameters(network: nn.Module, settings: TuneSettings) -> list[nn.Pa
     return trained
 
 
-def with_rate(settings: TuneSettings, fresh: bool) -> TuneSettings:
-    """The settings with a learning rate in place of "automatic"."""
+def with_rate(settings: TuneSettings, fresh: bool, network: nn.Module) -> TuneSettings:
+    """The settings with a learning rate in place of "automatic", one that suits the network."""
     if settings.learning_rate is not None:
         return settings
-    return settings.replace(learning_rate=FRESH_RATE if fresh else TAUGHT_RATE)
+    taught = TRANSFORMER_RATE if isinstance(network, ViTSegmenter) else TAUGHT_RATE
+    return settings.replace(learning_rate=FRESH_RATE if fresh else taught)
 
 
 def warm() -> None:

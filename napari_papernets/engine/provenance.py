@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.command import command_line
 from ..core.crf_settings import CRFSettings
+from ..core.feature_settings import FeatureSettings
 from ..core.image import ImageBlock
 from ..core.settings import PredictSettings
 from .models import LoadedModel
@@ -104,6 +105,42 @@ def refinement_provenance(
         **facts,
         versions=versions() | _version_of("numba") | _version_of("pydensecrf2"),
         command=command_line("refine", inputs, options, settings),
+    )
+    return json.loads(json.dumps(account))
+
+
+def features_provenance(
+    name: str, sha256: str, image: ImageBlock, settings: FeatureSettings, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """JSON-able account of tokens that were read.
+
+    Parameters
+    ----------
+    name, sha256 : str
+        Of the model (its name, or its file) and of its weights.
+    image : ImageBlock
+        The image that was given.
+    settings : FeatureSettings
+        As asked for.
+    facts : mapping
+        region, planes, random_weights, device.
+    """
+    options = dict(
+        model=name,
+        axes=image.axes,
+        region=facts["region"],
+        plane=facts["planes"] if image.stack_axes else None,
+        random_weights=facts["random_weights"] or None,
+    )
+    account = dict(
+        verb="features",
+        model=name,
+        weights_sha256=sha256,
+        image=_described(image),
+        settings=settings.to_dict(),
+        **facts,
+        versions=versions(),
+        command=command_line("features", [_file_of(image)], options, settings),
     )
     return json.loads(json.dumps(account))
 

@@ -9,9 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..networks.hypercolumn import HypercolumnUNet, gather
+from ..networks import HypercolumnUNet, ViTSegmenter
+from ..networks.hypercolumn import gather
 from .annotated import Plane
 from .pixels import Lookup, PixelMemory, Places
+
+QuickNetwork = HypercolumnUNet | ViTSegmenter
+"""Networks whose last layer is linear in maps that they hand out; a forest may stand beside them."""
 
 PENALTY = 3e-3  # of the squared weights, beside a loss that is averaged over the pixels
 STEPS = 60
@@ -23,7 +27,7 @@ class HeadFitter:
 
     Parameters
     ----------
-    network : HypercolumnUNet
+    network : QuickNetwork
         On `device`; its last layer is changed in place.
     device : torch.device
         Where features are computed; the fit itself is small and runs on the CPU.
@@ -37,7 +41,7 @@ class HeadFitter:
 
     def __init__(
         self,
-        network: HypercolumnUNet,
+        network: QuickNetwork,
         device: torch.device,
         bf16: bool,
         keeps: bool = False,
@@ -71,7 +75,7 @@ class HeadFitter:
 
 
 @torch.no_grad()
-def read_maps(network: HypercolumnUNet, x: Tensor, bf16: bool) -> list[Tensor]:
+def read_maps(network: QuickNetwork, x: Tensor, bf16: bool) -> list[Tensor]:
     """The maps that the head reads, of a normalised window (1, C, y, x) of a valid size."""
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
         return network.read(x)

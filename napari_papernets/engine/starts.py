@@ -16,10 +16,12 @@ from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef, ModelSpec, Normalisation, class_infos
 from ..core.settings import TuneSettings
 from ..model_files import find_model
-from ..networks import HypercolumnUNet, UNet, build
+from ..networks import HypercolumnUNet, UNet, VisionTransformer, ViTSegmenter, build
 from ..networks.build import unet_spec, with_hypercolumns
+from ..networks.vit_segmenter import with_linear_head
 from .annotated import Plane, annotated_classes, read_planes
 from .checkpoints import State
+from .quick import QuickNetwork
 from .targets import BORDER_CLASSES, RIDGE_CLASSES
 from .weights import load_weights
 
@@ -99,12 +101,12 @@ def live_start(
     network = load_weights(base)
     names = [c.name for c in classes]
     same = [c.name for c in base.spec.classes] == names and base.spec.task == "semantic"
-    if same and isinstance(network, HypercolumnUNet):
+    if same and isinstance(network, QuickNetwork):
         network.set_forest(None)
         return Start(replace(base.spec, name=name, classes=tuple(classes)), network, False)
     start = _with_new_head(base, network, names, settings.replace(kind="strokes"), name)
     if not start.fits_head:
-        mend = "choose a padded U-Net (its size must not shrink), or start from scratch"
+        mend = "choose a padded U-Net (its size must not shrink) or a ViT, or start from scratch"
         raise ModelError("model", f"{base.name!r}, which is unpadded", mend)
     return replace(start, spec=replace(start.spec, classes=tuple(classes)))
 
@@ -127,8 +129,8 @@ def continue_from(
         If it is no U-Net.
     """
     network = load_weights(base)
-    if not isinstance(network, UNet):
-        mend = "fine-tuning takes a U-Net; choose one, or start from scratch"
+    if not isinstance(network, UNet | VisionTransformer | ViTSegmenter):
+        mend = "fine-tuning takes a U-Net or a Vision Transformer; choose one, or start from scratch"
         raise ModelError("model", f"architecture {base.spec.architecture!r}", mend)
     same_task = base.spec.task == ("instances" if settings.kind == "instances" else "semantic")
     spec = replace(base.spec, name=name)
@@ -146,15 +148,19 @@ def _with_new_head(
     """The body of a network under a freshly drawn last layer for other classes."""
     task, encoding = _task(settings)
     spec = replace(base.spec, name=name, classes=class_infos(names), task=task, encoding=encoding)
+    transformer = isinstance(network, VisionTransformer | ViTSegmenter)
     padded = spec.options.get("padding") == "same"
-    if isinstance(network, HypercolumnUNet) or (task == "semantic" and padded):
+    if transformer:
+        spec = with_linear_head(spec, settings.density, settings.convolutions)
+    elif isinstance(network, HypercolumnUNet) or (task == "semantic" and padded):
         spec = with_hypercolumns(spec)
     fresh = _draw(spec, settings.seed)
-    body = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
-    fresh.load_state_dict(body, strict=False)
+    encoder = network.vit if isinstance(network, ViTSegmenter) else network
+    body = {k: v for k, v in encoder.state_dict().items() if not k.startswith("head.")}
+    (fresh.vit if isinstance(fresh, ViTSegmenter) else fresh).load_state_dict(body, strict=False)
     if isinstance(network, HypercolumnUNet) and isinstance(fresh, HypercolumnUNet):
         fresh.head.scales.copy_(network.head.scales)
-    fits = isinstance(fresh, HypercolumnUNet)
+    fits = isinstance(fresh, QuickNetwork)
     if base.spec.task == "features":
         return Start(spec, fresh, False, fits_head=fits)
     message = (

@@ -16,6 +16,11 @@ VERBS: Mapping[str, str] = {
     "finetune": "napari_papernets.engine.finetune",
     "live": "napari_papernets.engine.live",
     "inspect": "napari_papernets.engine.inspect",
+    "features": "napari_papernets.engine.features",
+    "embedding": "napari_papernets.engine.embedding",
+    "probe": "napari_papernets.engine.probe",
+    "download": "napari_papernets.engine.downloads",
+    "adopt": "napari_papernets.engine.downloads",
     "preview": "napari_papernets.engine.preview",
     "refine": "napari_papernets.engine.refine",
 }

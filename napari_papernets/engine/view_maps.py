@@ -14,10 +14,10 @@ from ..core.annotation import View
 from ..core.image import ImageBlock
 from ..core.model import ModelSpec
 from ..core.tiles import Region, Tile, plan_tiles
-from ..networks.hypercolumn import HypercolumnUNet, gather
+from ..networks.hypercolumn import gather
 from .annotated import Plane
 from .pixels import inside
-from .quick import read_maps, to_device
+from .quick import QuickNetwork, read_maps, to_device
 from .tiling import open_source
 
 WINDOW = 1024**2  # pixels of one pass
@@ -43,7 +43,7 @@ class ViewMaps:
         As the job has them.
     spec : ModelSpec
         How they are fed.
-    network : HypercolumnUNet
+    network : QuickNetwork
         On its device.
     device : torch.device
         That device.
@@ -55,7 +55,7 @@ class ViewMaps:
         self,
         images: Sequence[ImageBlock],
         spec: ModelSpec,
-        network: HypercolumnUNet,
+        network: QuickNetwork,
         device: torch.device,
         bf16: bool,
     ) -> None:

@@ -6,6 +6,8 @@ from .densecrf import DenseCRF
 from .hypercolumn import HypercolumnUNet
 from .linear_head import ReadableNetwork
 from .unet import UNet
+from .vit import VisionTransformer
+from .vit_segmenter import ViTSegmenter
 
 __all__ = [
     "DeepLab",
@@ -14,5 +16,7 @@ __all__ = [
     "HypercolumnUNet",
     "ReadableNetwork",
     "UNet",
+    "ViTSegmenter",
+    "VisionTransformer",
     "build",
 ]

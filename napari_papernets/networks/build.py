@@ -16,6 +16,8 @@ from .bands import GreyBands
 from .deeplab import DeepLab
 from .hypercolumn import HypercolumnUNet
 from .unet import Norm, UNet, size_rule
+from .vit import VisionTransformer
+from .vit_segmenter import ViTSegmenter
 
 UNET_PAPER = (
     "Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation. "
@@ -40,6 +42,8 @@ ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "unet": UNet,
     "hypercolumn_unet": HypercolumnUNet,
     "deeplab": DeepLab,
+    "vit": VisionTransformer,
+    "vit_segmenter": ViTSegmenter,
 }
 
 

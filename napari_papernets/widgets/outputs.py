@@ -56,7 +56,7 @@ def put_output(
     ----------
     viewer : napari.viewer.Viewer
         Where to look and to add.
-    kind : {"labels", "image", "shapes"}
+    kind : {"labels", "image", "shapes", "points"}
         Type of the layer.
     key, name : str
         See `find_output`; the name of a new layer.
@@ -70,7 +70,8 @@ def put_output(
         Further attributes of the layer.
     """
     layer = find_output(viewer, key)
-    if layer is not None and (kind == "shapes" or layer.ndim != data.ndim):
+    redrawn = kind in ("shapes", "points")  # napari keeps what belongs to their former items
+    if layer is not None and (redrawn or layer.ndim != data.ndim):
         viewer.layers.remove(layer)
         layer = None
     if layer is None:
@@ -138,7 +139,8 @@ def _add(
         labels = make_labels(key, name, data, placement, **options)
         show_labels(viewer, labels)
         return labels
-    add = {"image": viewer.add_image, "shapes": viewer.add_shapes}[kind]
+    adders = {"image": viewer.add_image, "shapes": viewer.add_shapes, "points": viewer.add_points}
+    add = adders[kind]
     metadata = {OUTPUT: {"key": key, "name": name}}
     with undisturbed_selection(viewer):
         layer = add(data, name=name, metadata=metadata, **options, **placement.options())

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QIcon, QPixmap
-from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from ..core.fields import FieldInfo, Settings
@@ -57,7 +57,7 @@ class SettingsForm(QWidget, Generic[S]):
         self._base = kind()
         self._editors: dict[str, Editor] = {}
         self.basic_rows, self.advanced_rows = aligned_rows(), aligned_rows()
-        self.advanced = _folded(self.advanced_rows)
+        self.advanced = folded("Advanced", self.advanced_rows)
         for info in kind.fields():
             if info.name not in leave_out:
                 rows = self.basic_rows if info.name in basic else self.advanced_rows
@@ -132,21 +132,22 @@ def align_labels(panel: QWidget) -> None:
         label.setMinimumWidth(width)
 
 
-def _folded(rows: QFormLayout) -> QCollapsible:
+def folded(title: str, rows: QLayout) -> QCollapsible:
+    """Rows that are folded away under a title, in napari's colours."""
     # The icons of QCollapsible are drawn once in the colour of the palette, which napari's themes do not
     # set: an arrow in the text follows the theme.
     pixel = QPixmap(1, 1)  # PySide6 takes an empty icon for none at all
     pixel.fill(Qt.GlobalColor.transparent)
     nothing = QIcon(pixel)
-    folded = QCollapsible("▸ Advanced", None, nothing, nothing)
-    folded.setDuration(0)
-    button = folded.toggleButton()
+    fold = QCollapsible(f"▸ {title}", None, nothing, nothing)
+    fold.setDuration(0)
+    button = fold.toggleButton()
     button.setStyleSheet("text-align: left; background: transparent; padding: 3px 0px;")
-    folded.toggled.connect(lambda open_: folded.setText("▾ Advanced" if open_ else "▸ Advanced"))
+    fold.toggled.connect(lambda open_: fold.setText(f"{'▾' if open_ else '▸'} {title}"))
     content = QWidget()
     rows.setContentsMargins(0, 4, 0, 4)
     content.setLayout(rows)
-    folded.setContent(content)
-    folded.collapse(animate=False)
-    folded.layout().setContentsMargins(0, 0, 0, 0)
-    return folded
+    fold.setContent(content)
+    fold.collapse(animate=False)
+    fold.layout().setContentsMargins(0, 0, 0, 0)
+    return fold

@@ -1,0 +1,124 @@
+"""Tokens of a Vision Transformer beside timm's, on the same pixels with the same weights.
+
+Every variant runs in a process of its own (timm's is stock: no allocator settings of ours), and the
+variants take turns, so that a slow minute of the machine falls on all of them.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .predict import Call, Worker, serve
+from .report import machine, markdown_table, put_section
+
+CASES = {"224": (8, 224), "1024": (1, 1024)}  # images, side
+TITLES = {
+    "224": "8 images of 224×224",
+    "1024": "1 image of 1024×1024, 4096 tokens",
+}
+
+
+def run_benchmark(size: str, rounds: int, device: str, page: Path | None) -> None:
+    """Measure both, print the table, and put it into `page` where one is given.
+
+    Parameters
+    ----------
+    size : {"tiny", "small"}
+        Of the network; its patches have 16 pixels.
+    rounds : int
+        How often each is timed.
+    device : str
+        As everywhere.
+    page : Path, optional
+        Markdown.
+    """
+    who = [w for w in ("timm", "ours") if w != "timm" or find_spec("timm")]
+    names = [f"{size} {case} {w}" for case in CASES for w in who]
+    with tempfile.TemporaryDirectory() as folder:
+        workers = {n: Worker(n, Path(folder), device, "tokens") for n in names}
+        timings: dict[str, list[float]] = {n: [] for n in names}
+        for _ in range(rounds):
+            for name, worker in workers.items():
+                timings[name].append(worker.ask("run")["seconds"])
+                print(f"{name}: {timings[name][-1]:.2f} s", file=sys.stderr)
+        peaks = {n: w.ask("facts")["peak_mb"] for n, w in workers.items()}
+        rows = [row(Path(folder), n, timings, peaks) for n in names]
+    header = "case", "tokens by", "seconds (range)", "speed", "peak MB above model", "relative error"
+    packages = ("timm",) if find_spec("timm") else ()
+    text = (
+        f"## Tokens of ViT-{size.title()}/16 in float32, beside timm\n\n"
+        f"Medians of {rounds} interleaved rounds, one process each. {machine(*packages)}. The error is "
+        f"the largest difference over the largest token.\n\n{markdown_table(header, rows)}"
+    )
+    print(text)
+    if page:
+        put_section(page, "tokens", text)
+
+
+def row(
+    folder: Path, name: str, timings: dict[str, list[float]], peaks: dict[str, float]
+) -> tuple[str, ...]:
+    """One line of the table."""
+    _, case, who = name.split()
+    peer = name.replace(" ours", " timm")
+    seconds = timings[name]
+    speed = f"{median(timings[peer]) / median(seconds):.2f}×" if peer in timings else "–"
+    error = "–"
+    if who == "ours" and peer in timings:
+        theirs, ours = (np.load(folder / f"{n}.npy") for n in (peer, name))
+        error = f"{np.abs(ours - theirs).max() / np.abs(theirs).max():.1e}"
+    spread = f"{median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
+    return TITLES[case], who, spread, speed, f"{peaks[name]:.0f}", error
+
+
+def make_call(name: str, folder: Path, device: str) -> Call:
+    """What the variant does, as a function of nothing; `folder` is not needed."""
+    size, case, who = name.split()
+    if who == "ours":
+        from napari_papernets.engine.device import keep_heap
+
+        keep_heap()
+    from napari_papernets.engine.device import pick_device
+
+    count, side = CASES[case]
+    target = pick_device(device)
+    x = torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0)).to(target)
+    network = theirs(size, who, target)
+
+    @torch.inference_mode()
+    def call() -> NDArray[np.float32]:
+        answer = network.tokens(x) if who == "ours" else network.forward_features(x)
+        return answer.float().cpu().numpy()
+
+    return call
+
+
+def theirs(size: str, who: str, device: torch.device) -> torch.nn.Module:
+    """timm's network with weights drawn by a seed, or ours with the same weights."""
+    from napari_papernets.networks import VisionTransformer
+
+    torch.manual_seed(0)
+    if not find_spec("timm"):
+        from napari_papernets.networks.vit import SIZES
+
+        depth, dim, heads = SIZES[size]
+        return VisionTransformer(224, 16, dim, depth, heads).eval().to(device)
+    import timm
+
+    peer = timm.create_model(f"vit_{size}_patch16_224", dynamic_img_size=True).eval()
+    if who == "timm":
+        return peer.to(device)
+    return VisionTransformer.from_state_dict(peer.state_dict()).to(device)
+
+
+if __name__ == "__main__":
+    asked = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+    serve(*asked[:2], make_call(*asked))

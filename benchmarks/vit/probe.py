@@ -1,0 +1,156 @@
+"""Linear probe on frozen tokens from three strokes a class, beside random weights and a forest.
+
+    python -m napari_papernets.benchmarks.vit.probe WEIGHTS --write docs/benchmarks.md
+
+The strokes are those of `benchmarks/annotate`: three a class on two images; judged by the mean IoU over
+the classes on images without strokes. The probe is what `finetune` fits from a Vision Transformer before
+any step of training. With --boosted the forest that the program grows beside it votes too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import napari_papernets as pn
+from napari_papernets.core.model import ModelRef, class_infos
+from napari_papernets.engine.annotated import read_planes
+from napari_papernets.engine.device import keep_heap
+from napari_papernets.engine.grow import ForestGrower
+from napari_papernets.engine.quick import HeadFitter, QuickNetwork
+from napari_papernets.engine.starts import continue_from
+from napari_papernets.engine.vit_models import import_checkpoint, load_vit
+from napari_papernets.engine.weights import save_weights
+
+from ..annotate import forest
+from ..annotate.annotator import Annotator
+from ..annotate.run import score
+from ..annotate.tasks import Task, load_tasks
+from ..report import machine, markdown_table, put_section
+
+DEFAULT = ("phase contrast", "DIC", "histology", "EM membranes")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Mean IoU of one task and seed: by the probe, by the same with random weights, by a forest, and by
+    probe and forest together; and the seconds of learning."""
+
+    task: str
+    probe: float
+    random: float
+    forest: float
+    both: float
+    seconds: float
+
+
+def run_task(task: Task, seed: int, learnt: ModelRef, random: ModelRef, density: int) -> Row:
+    """One row."""
+    annotator = Annotator(task.truths[: task.annotated], seed)
+    annotator.begin()
+    filters = [forest.filters(image) for image in task.images]
+    trees = forest.fit(filters[: task.annotated], annotator.strokes)
+    theirs = score(task, [forest.classify(trees, f) for f in filters])
+    scores = {}
+    for name, ref in (("learnt", learnt), ("random", random)):
+        probe, both, seconds = probe_task(task, annotator.strokes, ref, density, name == "learnt")
+        scores[name] = probe, both, seconds
+    row = Row(task.name, scores["learnt"][0], scores["random"][0], theirs, *scores["learnt"][1:])
+    print(row, flush=True)
+    return row
+
+
+def probe_task(
+    task: Task, strokes: Sequence[np.ndarray], ref: ModelRef, density: int, boosted: bool
+) -> tuple[float, float, float]:
+    """Mean IoU of the probe, of probe and forest (0 where it is not wanted), and seconds of learning."""
+    settings = pn.TuneSettings(steps=0, density=density, held_out=0.0)
+    names = [info.name for info in class_infos([str(c) for c in range(1, task.classes + 1)])]
+    began, cpu = time.perf_counter(), torch.device("cpu")
+    start = continue_from(ref, names, settings, "probe")
+    network = start.network
+    assert isinstance(network, QuickNetwork)
+    planes = read_planes(task.images[: task.annotated], list(strokes), "strokes", start.spec)
+    HeadFitter(network, cpu, bf16=False).fit(planes)
+    seconds = time.perf_counter() - began
+    probe = judged(task, network, start.spec)
+    if not boosted:
+        return probe, 0.0, seconds
+    ForestGrower(network, cpu).grow(planes)
+    return probe, judged(task, network, start.spec), seconds
+
+
+def judged(task: Task, network: torch.nn.Module, spec: pn.ModelSpec) -> float:
+    """Mean IoU of a network on the images without strokes."""
+    from dataclasses import replace
+
+    described = replace(spec, options=network.options)
+    with tempfile.TemporaryDirectory() as folder:
+        ref = save_weights(described, network.state_dict(), Path(folder) / "probe")
+        blank = [np.ones(t.shape, np.uint8) for t in task.truths[: task.annotated]]
+        answers = [
+            pn.predict(i, ref, axes=i.axes, probabilities=False).labels
+            for i in task.images[task.annotated :]
+        ]
+    return score(task, [*blank, *answers])
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Means over the seeds by task, and over the tasks."""
+    header = ("task", "probe", "random weights", "gain", "forest", "probe − forest", "probe + forest")
+    lines = []
+    for name in [*dict.fromkeys(r.task for r in rows), "mean"]:
+        chosen = [r for r in rows if name in (r.task, "mean")]
+        probe, random, trees, both = (
+            float(np.mean([getattr(r, part) for r in chosen]))
+            for part in ("probe", "random", "forest", "both")
+        )
+        gains = f"{100 * (probe - random):+.1f}", f"{100 * (probe - trees):+.1f}"
+        lines.append(
+            (name, f"{probe:.3f}", f"{random:.3f}", gains[0], f"{trees:.3f}", gains[1], f"{both:.3f}")
+        )
+    return markdown_table(header, lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path, help="a checkpoint of a Vision Transformer")
+    parser.add_argument("--tasks", nargs="*", default=list(DEFAULT))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--density", type=int, default=1)
+    parser.add_argument("--antialias", action="store_true")
+    parser.add_argument("--write", type=Path, help="put the table into this Markdown page")
+    given = parser.parse_args()
+    keep_heap()
+    with tempfile.TemporaryDirectory() as folder:
+        learnt = import_checkpoint(given.weights, Path(folder), antialias=given.antialias)
+        control = load_vit(learnt, random_weights=True)
+        random = save_weights(control.spec, control.network.state_dict(), Path(folder) / "random")
+        rows = [
+            run_task(task, seed, learnt, random, given.density)
+            for task in load_tasks(given.tasks)
+            for seed in range(given.seeds)
+        ]
+    text = (
+        "## Linear probe on frozen tokens, from three strokes a class\n\n"
+        f"Mean IoU over the classes on images without strokes: `{given.weights.stem}`, {given.density}× "
+        f"tokens, {given.seeds} seed(s); gains in points. Probe: a linear layer on grey bands and the "
+        "tokens of a middle and of the last block, no step of training. Forest: ilastik's recipe on the "
+        f"same strokes. Made by `benchmarks/vit/probe.py`.\n\n{table(rows)}\n\n"
+        f"Mean time of learning {np.mean([r.seconds for r in rows]):.1f} s. "
+        f"{machine('scikit-image', 'scikit-learn')}"
+    )
+    print(text)
+    if given.write:
+        put_section(given.write, "vit", text)
+
+
+if __name__ == "__main__":
+    main()

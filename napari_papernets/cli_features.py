@@ -1,0 +1,125 @@
+"""``papernets features`` and ``papernets weights``: tokens of files, and public checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from .cli_options import IntegerList, settings_options
+from .core.errors import InputError
+from .core.feature_settings import FeatureSettings
+from .core.settings import Device
+
+if TYPE_CHECKING:
+    from .core.feature_maps import FeatureMaps
+
+FORMATS = ("npz", "zarr")
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", "-m", required=True,
+              help="Name or file of a Vision Transformer, or of a public checkpoint.")  # fmt: skip
+@click.option("--axes", help="Axes of the image, as in YX, CYX, ZYX or YXC. Default: from the file.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("."), show_default=True,
+              help="Folder for the results.")  # fmt: skip
+@click.option("--device", type=click.Choice(get_args(Device)), default="auto", show_default=True,
+              help="Where to compute.")  # fmt: skip
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="npz", show_default=True,
+              help="What the tokens are written as.")  # fmt: skip
+@click.option("--clusters", type=click.IntRange(1, 255), help="Write groups of tokens as labels.")
+@click.option("--region", type=IntegerList(), help="Only these pixels: y0,y1,x0,x1.")
+@click.option("--plane", "planes", type=IntegerList(), multiple=True,
+              help="Only this plane of a stack, as in 3 or (time, z) 0,3; may be repeated.")  # fmt: skip
+@click.option("--random-weights", is_flag=True, help="The control: the same with random weights.")
+@settings_options(FeatureSettings)
+def features(
+    images: tuple[Path, ...],
+    model: str,
+    axes: str | None,
+    out: Path,
+    device: str,
+    kind: str,
+    clusters: int | None,
+    region: tuple[int, int, int, int] | None,
+    planes: tuple[tuple[int, ...], ...],
+    random_weights: bool,
+    **options: Any,
+) -> None:
+    """Read the patch tokens of IMAGES and write NAME_tokens and a picture of them for each."""
+    from .cli import _expand, _given, drain_with_bar, friendly_errors
+
+    with friendly_errors():
+        from .engine.device import keep_heap
+        from .engine.features import features as run
+        from .files import read_image
+
+        settings = FeatureSettings.from_dict(_given(options))
+        keep_heap()
+        for path in _expand(images):
+            job = run(
+                read_image(path, axes), model, settings, device=device, region=region,
+                planes=planes or None, random_weights=random_weights,
+            )  # fmt: skip
+            for written in _write(drain_with_bar(job, path.name), out, path, kind, clusters):
+                click.echo(written)
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--file", "file", type=click.Path(path_type=Path),
+              help="Keep this file (.safetensors or .pth) as a model instead.")  # fmt: skip
+@click.option("--heads", type=click.IntRange(1), help="Of the file: number of heads. Default: D / 64.")
+@click.option("--antialias/--no-antialias", default=True, show_default=True,
+              help="Of the file: position embeddings as timm, or as DINO and MAE.")  # fmt: skip
+def weights(name: str | None, file: Path | None, heads: int | None, antialias: bool) -> None:
+    """List public checkpoints, download the one called NAME, or keep a file that you have."""
+    from .cli import drain_with_bar, friendly_errors
+
+    with friendly_errors():
+        from .core.checkpoints import CHECKPOINTS
+        from .engine.downloads import adopt, download
+
+        if file is not None:
+            job = adopt(file, name=name or "", heads=heads, antialias=antialias)
+            click.echo(drain_with_bar(job, file.name).path)
+        elif name is not None:
+            click.echo(drain_with_bar(download(name), name).path)
+        else:
+            for c in CHECKPOINTS:
+                click.echo(f"{c.name:<24}{c.megabytes:>4} MB  {c.licence:<14}{c.about}")
+
+
+def _write(maps: FeatureMaps, out: Path, path: Path, kind: str, clusters: int | None) -> Iterator[Path]:
+    """Tokens, a picture of their principal components, and what else was asked for."""
+    import numpy as np
+
+    from .feature_files import write_tokens
+    from .files import write_image, write_json, write_labels
+
+    stem = path.name.split(".")[0]
+    axes = {0: "", 1: "Z", 2: "TZ"}.get(len(maps.stack_shape))
+    if axes is None:
+        raise InputError("planes", maps.stack_shape, "give an image with one or two stack axes")
+    yield write_tokens(out / f"{stem}_tokens.{kind}", maps)
+    scale = (1.0,) * len(axes) + (maps.cell, maps.cell)
+    colours = (maps.pca_rgb() * 255).round().astype(np.uint8)
+    target = out / f"{stem}_pca.tif"
+    write_image(target, np.moveaxis(colours, -1, 0), f"C{axes}YX", (1.0, *scale))
+    yield target
+    if clusters:
+        target = out / f"{stem}_clusters.tif"
+        labels = maps.clusters(clusters).astype(np.uint8)
+        write_labels(target, labels, axes=f"{axes}YX", scale=scale)
+        yield target
+    if maps.rollout is not None:
+        target = out / f"{stem}_rollout.tif"
+        coarse = (1.0,) * len(axes) + (float(maps.patch),) * 2
+        write_image(target, maps.rollout, f"{axes}YX", coarse)
+        yield target
+    target = out / f"{stem}_provenance.json"
+    write_json(target, maps.provenance)
+    yield target

@@ -1,0 +1,195 @@
+"""A Vision Transformer under a linear last layer, so that strokes can be learnt from in seconds.
+
+The last layer reads patch tokens of two blocks, brought to full size by bilinear interpolation, and the
+grey values themselves (`bands`): tokens say what a place is, grey values where it ends. A finer grid of
+tokens is read by looking again with the image shifted by parts of a patch (Amir et al. 2021, arXiv
+2112.05814, shorten the stride for the same purpose), so that the network meets as many patches at once
+as it was trained with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.model import ModelSpec
+from ..core.tiles import SizeRule
+from .bands import GreyBands
+from .forested import Forested
+from .hypercolumn import HypercolumnHead
+from .vit import VisionTransformer
+
+VIT_PAPER = (
+    "Dosovitskiy et al.: An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale. "
+    "ICLR 2021, arXiv 2010.11929"
+)
+
+CONTEXT = 4  # patches around what a window answers for: attention is global, so more is never exact
+# Numbers held at the peak of a block for each channel of a token: the residual, its norm, what is added
+# to it, and twice the MLP's hidden layer, before and after the GELU.
+VALUES_OF_TOKEN = 3 + 2 * 4
+
+
+class ViTSegmenter(Forested):
+    """A Vision Transformer that gives classes of pixels.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image.
+    classes : int
+        K.
+    density : int
+        Tokens for each patch along Y and X: 1, 2 or 4.
+    conv : bool
+        Put two 3×3 convolutions between tokens and last layer, to be trained by steps: the small
+        convolutional head.
+    forest : (trees, nodes, channels)
+        As for `HypercolumnUNet`.
+    **options
+        Of `VisionTransformer`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        classes: int = 2,
+        density: int = 1,
+        conv: bool = False,
+        forest: Iterable[int] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.classes, self.density = in_channels, classes, density
+        self.vit = VisionTransformer(in_channels=in_channels, **options)
+        sizes = list(forest)
+        self.options = dict(self.vit.options, density=density, conv=conv, forest=sizes)
+        self.make_forest(sizes, classes)
+        self.size_rule = vit_rule(self.vit.patch_size)
+        self.blocks = middle_and_last(self.vit.depth)
+        self.bands = GreyBands(in_channels)
+        dim = self.vit.dim
+        self.conv = ConvolutionalNeck(dim) if conv else None
+        maps = [dim] * len(self.blocks) + ([ConvolutionalNeck.WIDTH] if conv else [])
+        self.head = HypercolumnHead([self.bands.channels, *maps], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of grey values about 0…1, (B, in_channels, H, W), of whole patches."""
+        return self.head(self.read(x))
+
+    def read(self, x: Tensor) -> list[Tensor]:
+        """The maps that the last layer reads: grey bands (B, C, H, W), then tokens of a middle and of
+        the last block (B, D, density · H/P, density · W/P)."""
+        maps = [self.bands(x), *self._tokens(x)]
+        if self.conv is not None:
+            maps.append(self.conv(maps[-1]))
+        return maps
+
+    def part(self, name: Literal["all", "decoder", "head"]) -> Iterable[nn.Module]:
+        """What to train: everything; the convolutions, or the last block, and the head; the head."""
+        last: nn.Module = self.conv if self.conv is not None else self.vit.blocks[-1]
+        parts: dict[str, list[nn.Module]] = {
+            "all": [self], "decoder": [last, self.vit.norm, self.head], "head": [self.head],
+        }  # fmt: skip
+        return parts[name]
+
+    def _tokens(self, x: Tensor) -> list[Tensor]:
+        """For each of the blocks, (B, D, gy, gx), of about unit length."""
+        patch, density = self.vit.patch_size, self.density
+        scaled = self.vit.normalise(x.float().clamp(0, 1))
+        if density == 1:
+            return self._pass(scaled)
+        padded = F.pad(scaled, (patch,) * 4, mode="reflect")
+        height, width = x.shape[-2:]
+        shape = len(x), self.vit.dim, height // patch * density, width // patch * density
+        found = [x.new_empty(shape, dtype=torch.float32) for _ in self.blocks]
+        for i, dy in enumerate(shifts(patch, density)):
+            for j, dx in enumerate(shifts(patch, density)):
+                top, left = patch + dy, patch + dx
+                window = padded[..., top : top + height, left : left + width]
+                for whole, part in zip(found, self._pass(window), strict=True):
+                    whole[..., i::density, j::density] = part
+        return found
+
+    def _pass(self, x: Tensor) -> list[Tensor]:
+        inside = self.vit.read(x, tokens=self.blocks)
+        maps = []
+        for block in self.blocks:
+            z = self.vit.norm(inside.tokens[block][:, inside.prefix :])  # (B, N, D)
+            maps.append(z.transpose(1, 2).unflatten(2, inside.grid))
+        return maps
+
+
+class ConvolutionalNeck(nn.Module):
+    """Two 3×3 convolutions on the tokens, which may tell a place by its neighbours."""
+
+    WIDTH = 64
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(dim, self.WIDTH, 3, padding=1), nn.GELU(),
+            nn.Conv2d(self.WIDTH, self.WIDTH, 3, padding=1), nn.GELU(),
+        )  # fmt: skip
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, D, gy, gx) to (B, 64, gy, gx)."""
+        return self.layers(tokens)
+
+
+def shifts(patch: int, density: int) -> list[int]:
+    """Pixels by which the windows of a finer grid are shifted: token n of every group of `density` has
+    its middle, to half a pixel, in the middle of the n-th part of a patch.
+
+    >>> shifts(16, 2), shifts(14, 4)
+    ([-4, 4], [-5, -2, 2, 5])
+    """
+    return [round((n + 0.5) * patch / density - patch / 2) for n in range(density)]
+
+
+def middle_and_last(depth: int) -> tuple[int, ...]:
+    """Blocks that a last layer reads."""
+    return tuple(sorted({-(-depth // 2), depth}))
+
+
+def vit_rule(patch: int) -> SizeRule:
+    """Windows of whole patches; what lies further away than the context is not seen by a tile."""
+    return SizeRule("same", step=patch, context=CONTEXT * patch, minimum=patch)
+
+
+def vit_spec(name: str, network: VisionTransformer, **about: Any) -> ModelSpec:
+    """Description of an encoder, which has no classes yet; `about` holds further fields of ModelSpec."""
+    return ModelSpec(
+        name=name,
+        architecture="vit",
+        options=network.options,
+        in_channels=network.in_channels,
+        classes=(),
+        size_rule=vit_rule(network.patch_size),
+        task="features",
+        values_per_pixel=token_values(network.options) + network.in_channels,
+        exact_tiles=False,
+        **{"paper": VIT_PAPER, **about},
+    )
+
+
+def token_values(options: Mapping[str, Any]) -> float:
+    """Numbers that a block holds at its peak for each pixel."""
+    return VALUES_OF_TOKEN * options["dim"] / options["patch_size"] ** 2
+
+
+def with_linear_head(spec: ModelSpec, density: int = 1, conv: bool = False) -> ModelSpec:
+    """Description of a segmenter, for the classes of `spec`, on the encoder that it describes."""
+    bands = GreyBands(spec.in_channels).channels
+    own = {k: v for k, v in spec.options.items() if k not in ("density", "conv", "forest")}
+    return replace(
+        spec,
+        architecture="vit_segmenter",
+        options={**own, "density": density, "conv": conv},
+        values_per_pixel=token_values(own) + 2 * bands + 3 * len(spec.classes),
+    )

@@ -1,0 +1,135 @@
+"""What the ViT panel does beside reading: weights, the embedding, the score, labels."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject
+
+from ..core.errors import InputError, PapernetsError
+from ..core.feature_maps import EmbeddingView, ProbeScore
+from ..core.model import ModelRef
+from ..core.results import Prediction, Tuned
+from ..core.settings import TuneSettings
+from .vit_pictures import filters_picture, positions_picture
+from .vit_plan import FeaturePlan
+from .vit_reader import SideJob
+
+if TYPE_CHECKING:
+    from .vit_panel import ViTPanel
+
+NAME = "ViT on strokes"
+
+
+class VitActions(QObject):
+    """Runs the verbs that the panel's other buttons ask for, one at a time.
+
+    Parameters
+    ----------
+    panel : ViTPanel
+        Whose parts ask, and show what comes.
+    side : SideJob
+        Runs the verbs.
+    """
+
+    def __init__(self, panel: ViTPanel, side: SideJob) -> None:
+        super().__init__(panel)
+        self._panel, self._side = panel, side
+        panel.model.downloadRequested.connect(self.download)
+        panel.model.openRequested.connect(self.adopt)
+        panel.extras.embeddingRequested.connect(functools.partial(self._guard, self.look))
+        panel.strokes.scoreRequested.connect(functools.partial(self._guard, self.score))
+        panel.strokes.learnRequested.connect(functools.partial(self._guard, self.learn))
+        panel.threshold.requested.connect(self._on_threshold)
+
+    def download(self, name: str) -> None:
+        """Fetch public weights and choose them."""
+        self._panel.message.tell(f"Downloading {name}…")
+        self._start("download", self._on_model, name=name)
+
+    def adopt(self, path: Path) -> None:
+        """Keep weights that the person has, and choose them."""
+        self._start("adopt", self._on_model, path=path)
+
+    def look(self) -> None:
+        """Filters and position embeddings of the network, or of the same with random weights."""
+        random = self._panel.controls.control.isChecked()
+        model = self._panel.model.model()
+        self._start("embedding", self._on_embedding, model=model, random_weights=random)
+
+    def score(self) -> None:
+        """Judge the tokens on the person's strokes, then the control's."""
+        plan = self._panel.plan()
+        strokes = self._panel.strokes.strokes(plan.image)
+        self._panel.message.tell("Scoring on held-out strokes…")
+        arguments = dict(
+            image=plan.image, strokes=strokes, model=plan.model, device=plan.device,
+            settings=plan.settings.replace(attention=False, summaries=False),
+        )  # fmt: skip
+
+        def both(learnt: ProbeScore, random: ProbeScore) -> None:
+            self._panel.strokes.show_score(learnt, random)
+            self._panel.message.tell("")
+
+        def first(learnt: ProbeScore) -> None:
+            self._panel.strokes.show_score(learnt, None)
+            self._start("probe", functools.partial(both, learnt), random_weights=True, **arguments)
+
+        self._start("probe", first, **arguments)
+
+    def learn(self) -> None:
+        """Fit a linear layer to the strokes on the frozen tokens, and label the plane in view."""
+        plan = self._panel.plan()
+        if not isinstance(plan.model, ModelRef):
+            mend = "download or open weights first: random ones have learnt nothing to build on"
+            raise InputError("network", "random weights", mend)
+        strokes = self._panel.strokes.strokes(plan.image)
+        settings = TuneSettings(
+            kind="strokes", steps=0, train="head", held_out=0.0, density=plan.settings.density
+        )
+        self._panel.message.tell("Learning from strokes…")
+        self._start(
+            "finetune", functools.partial(self._on_tuned, plan), images=[plan.image],
+            annotations=[strokes], model=plan.model, settings=settings, device=plan.device, name=NAME,
+        )  # fmt: skip
+
+    def _start(self, verb: str, done: Any, **arguments: Any) -> None:
+        self._side.start(verb, done, **arguments)
+        self._panel.show_busy()
+
+    def _guard(self, action: Any) -> None:
+        try:
+            action()
+        except PapernetsError as error:
+            self._panel.complain(error)
+
+    def _on_model(self, ref: ModelRef) -> None:
+        self._panel.model.choose(ref)
+        self._panel.message.tell(f"{ref.name} is there: {ref.path}")
+
+    def _on_embedding(self, view: EmbeddingView) -> None:
+        self._panel.extras.show_picture("filters", filters_picture(view))
+        self._panel.extras.show_picture("positions", positions_picture(view))
+        share = (
+            f"{len(view.filters)} components hold {view.explained.sum():.0%} of the filters' variance"
+        )
+        random = ", random weights" if view.provenance["random_weights"] else ""
+        self._panel.message.tell(f"{share}{random}")
+
+    def _on_tuned(self, plan: FeaturePlan, tuned: Tuned) -> None:
+        self._start(
+            "predict", functools.partial(self._on_labels, plan), image=plan.image, model=tuned.model,
+            planes=(plan.plane,) if plan.image.stack_axes else None, probabilities=False,
+            device=plan.device,
+        )  # fmt: skip
+
+    def _on_labels(self, plan: FeaturePlan, result: Prediction) -> None:
+        labels = result.labels.reshape(plan.image.plane_shape)
+        provenance = dict(result.provenance)
+        self._panel.board.layers.show_labels(plan, "labels from strokes", labels, provenance)
+        self._panel.message.tell(f"Kept as model {NAME!r}: fine-tune it in “Annotate & fine-tune”")
+
+    def _on_threshold(self, value: float) -> None:
+        self._guard(functools.partial(self._panel.board.threshold, value))

@@ -1,0 +1,153 @@
+"""Draws what was read: keeps the newest tokens, the clicked places, and their layers up to date."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.errors import InputError
+from ..core.feature_maps import Patch
+from .vit_controls import VitControls
+from .vit_extras import VitExtras
+from .vit_layers import VitLayers
+from .vit_pictures import Looks, attention_picture, heads_picture, similarity_picture
+from .vit_plan import FeaturePlan
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+SIMILAR = "similarity"
+
+
+class VitBoard:
+    """What is shown of the last reading.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where layers go.
+    controls : VitControls
+        What is to be shown.
+    extras : VitExtras
+        Where pictures go that do not lie on the image.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, controls: VitControls, extras: VitExtras) -> None:
+        self._layers, self._controls, self._extras = VitLayers(viewer), controls, extras
+        self._read: dict[bool, tuple[FeaturePlan, Looks]] = {}
+        self._pixels: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+
+    @property
+    def plan(self) -> FeaturePlan | None:
+        """Of the last reading."""
+        return self._read[False][0] if False in self._read else None
+
+    def take(self, plan: FeaturePlan, looks: Looks, random: bool) -> None:
+        """Show a new reading."""
+        if not random:
+            self._read = {}
+        self._read[random] = plan, looks
+        self._draw(random)
+        self._extras.show_distances(looks.maps, random)
+
+    def click(self, y: float, x: float, negative: bool) -> None:
+        """Remember a pixel of the plane, and draw what depends on it.
+
+        Raises
+        ------
+        InputError
+            If nothing was read yet, or the pixel lies outside of it.
+        """
+        if False not in self._read:
+            raise InputError("click", "no tokens yet", "press Read the view or Read the plane first")
+        self._read[False][1].maps.patch_at(y, x)
+        self._pixels[negative].append((y, x))
+        self._draw_clicked()
+
+    def clear(self) -> None:
+        """Drop all clicked places."""
+        for pixels in self._pixels.values():
+            pixels.clear()
+        self._draw_clicked()
+
+    def redraw(self) -> None:
+        """Draw everything again, as is now wanted."""
+        for random in list(self._read):
+            self._draw(random)
+
+    def threshold(self, value: float) -> FeaturePlan:
+        """Similarity above a threshold as labels.
+
+        Raises
+        ------
+        InputError
+            If no place was clicked.
+        """
+        positive, negative = self._patches(False)
+        if not positive:
+            raise InputError("clicks", "none", "click a place that the labels shall be like")
+        plan, looks = self._read[False]
+        similar = similarity_picture(looks.maps, positive, negative)
+        y0, x0 = looks.maps.origin
+        rows, columns = (np.arange(n) for n in plan.image.plane_shape)
+        cells = [((r - o) // looks.maps.cell).astype(int) for r, o in ((rows, y0), (columns, x0))]
+        inside = [(c >= 0) & (c < n) for c, n in zip(cells, looks.maps.grid, strict=True)]
+        labels = np.zeros(plan.image.plane_shape, np.uint8)
+        found = similar[np.ix_(cells[0][inside[0]], cells[1][inside[1]])] > value
+        labels[np.ix_(inside[0], inside[1])] = found
+        provenance = {**looks.maps.provenance, "threshold": value, "clicks": dict(
+            positive=positive, negative=negative)}  # fmt: skip
+        self._layers.show_labels(plan, "similar places", labels, provenance)
+        return plan
+
+    @property
+    def layers(self) -> VitLayers:
+        """Where pictures become layers."""
+        return self._layers
+
+    def _patches(self, random: bool) -> tuple[list[Patch], list[Patch]]:
+        """Tokens of the clicked pixels that this reading has, positive and negative."""
+        found: tuple[list[Patch], list[Patch]] = ([], [])
+        if random not in self._read:
+            return found
+        maps = self._read[random][1].maps
+        for patches, negative in zip(found, (False, True), strict=True):
+            for pixel in self._pixels[negative]:
+                try:
+                    patches.append(maps.patch_at(*pixel))
+                except InputError:
+                    continue  # clicked where another part was in view
+        return found
+
+    def _draw(self, random: bool) -> None:
+        plan, looks = self._read[random]
+        if self._controls.colours.isChecked():
+            self._layers.show_colours(plan, looks, random)
+        if self._controls.clusters.isChecked():
+            self._layers.show_clusters(plan, looks, random)
+        if looks.maps.rollout is not None:
+            rollout = looks.maps.rollout.reshape(looks.maps.patch_grid)
+            self._layers.show_map(plan, looks.maps, "attention rollout", rollout, random)
+        self._draw_places(random)
+
+    def _draw_clicked(self) -> None:
+        for random in list(self._read):
+            self._draw_places(random)
+
+    def _draw_places(self, random: bool) -> None:
+        plan, looks = self._read[random]
+        positive, negative = self._patches(random)
+        maps = looks.maps
+        if positive and self._controls.similarity.isChecked():
+            similar = similarity_picture(maps, positive, negative)
+            limits = (-1.0, 1.0) if similar.min() < 0 else (0.0, 1.0)
+            self._layers.show_map(plan, maps, SIMILAR, similar, random, limits)
+        if maps.windows:
+            place = positive[-1] if positive else None
+            head = self._controls.chosen_head()
+            self._layers.show_map(plan, maps, "attention", attention_picture(maps, place, head), random)
+            if not random:
+                self._extras.show_picture("heads", heads_picture(maps, place))
+        if not random:
+            self._layers.show_clicks(plan, maps, positive, negative)

@@ -1,0 +1,122 @@
+"""The layers of the ViT panel: every picture of tokens overlays the image exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.feature_maps import FeatureMaps, Patch
+from .outputs import PROVENANCE, find_output, put_output
+from .placement import lay_out
+from .vit_pictures import Looks
+from .vit_plan import FeaturePlan
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+GREEN, RED = "#009E73", "#D55E00"
+OPACITY = 0.7
+
+
+class VitLayers:
+    """Shows pictures of one reading as layers.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where they are shown.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+
+    def show_colours(self, plan: FeaturePlan, looks: Looks, random: bool = False) -> None:
+        """Tokens as colours."""
+        data, placement = plan.place_colours(looks.colours, looks.maps, looks.maps.cell)
+        self._put(plan, looks.maps, "image", "tokens as colour", random, data, placement, rgb=True)
+
+    def show_clusters(self, plan: FeaturePlan, looks: Looks, random: bool = False) -> None:
+        """Groups of tokens."""
+        data, placement = plan.place(looks.clusters.astype(np.uint8), looks.maps, looks.maps.cell)
+        self._put(plan, looks.maps, "labels", "token clusters", random, data, placement)
+
+    def show_map(
+        self,
+        plan: FeaturePlan,
+        maps: FeatureMaps,
+        role: str,
+        values: NDArray[np.float32],
+        random: bool = False,
+        limits: tuple[float, float] | None = None,
+    ) -> None:
+        """A map on the grid of the tokens, or of the whole patches."""
+        cell = maps.patch * maps.patch_grid[0] / values.shape[0]
+        data, placement = plan.place(np.ascontiguousarray(values), maps, cell)
+        low, high = limits or (float(values.min()), float(values.max()))
+        self._put(
+            plan, maps, "image", role, random, data, placement, colormap="viridis",
+            contrast_limits=(low, high if high > low else low + 1e-6), interpolation2d="nearest",
+        )  # fmt: skip
+
+    def show_clicks(
+        self, plan: FeaturePlan, maps: FeatureMaps, positive: Sequence[Patch], negative: Sequence[Patch]
+    ) -> None:
+        """What was clicked: green is wanted, red is not."""
+        clicks = [*positive, *negative]
+        if not clicks:
+            layer = find_output(self._viewer, plan.key("clicks"))
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+            return
+        blank = np.zeros(maps.grid, np.uint8)
+        _, placement = plan.place(blank, maps, maps.cell)
+        lead = [0] * (placement.ndim - 2)
+        points = np.array([[*lead, *click] for click in clicks], float)
+        colours = [GREEN] * len(positive) + [RED] * len(negative)
+        put_output(
+            self._viewer, "points", plan.key("clicks"), f"{plan.image.name} clicks", points, placement,
+            size=0.8, face_color=colours, border_color="white",
+        )  # fmt: skip
+
+    def show_labels(
+        self, plan: FeaturePlan, role: str, labels: NDArray[Any], provenance: dict[str, Any]
+    ) -> napari.layers.Layer:
+        """Classes of the pixels of a whole plane, shape (Y, X)."""
+        axes = plan.image.stack_axes + "YX"
+        single = (1,) * len(plan.image.stack_axes)
+        sizes = {axis: plan.image.size(axis) for axis in plan.like}
+        laid, dims = lay_out(labels.reshape(*single, *labels.shape), axes, plan.like, sizes)
+        origin = dict(zip(axes, (*plan.plane, 0, 0), strict=True))
+        placement = plan.placement.keep(dims).part([origin.get(plan.like[d], 0) for d in dims])
+        return put_output(
+            self._viewer, "labels", plan.key(role), f"{plan.image.name} {role}", laid, placement,
+            metadata={PROVENANCE: provenance},
+        )  # fmt: skip
+
+    def _put(
+        self,
+        plan: FeaturePlan,
+        maps: FeatureMaps,
+        kind: str,
+        role: str,
+        random: bool,
+        data: NDArray[Any],
+        placement: Any,
+        **options: Any,
+    ) -> None:
+        role = f"{role}, random weights" if random else role
+        known = find_output(self._viewer, plan.key(role))
+        if known is None:
+            options |= dict(opacity=OPACITY)
+        elif "rgb" in options:  # made anew: napari cannot give colours new axes
+            options |= dict(opacity=known.opacity, visible=known.visible)
+        else:  # what a person changed afterwards stays
+            options = {k: v for k, v in options.items() if k == "contrast_limits"}
+        put_output(
+            self._viewer, kind, plan.key(role), f"{plan.image.name} {role}", data, placement,
+            metadata={PROVENANCE: {**maps.provenance, "picture": role}}, **options,
+        )  # fmt: skip

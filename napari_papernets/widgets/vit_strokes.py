@@ -1,0 +1,127 @@
+"""Strokes in the ViT panel: a score of the tokens, and labels from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ..core.errors import InputError
+from ..core.feature_maps import ProbeScore
+from ..core.image import ImageBlock
+from .editors import CalmComboBox
+from .outputs import is_output
+from .settings_form import add_row, aligned_rows
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+STROKES_HELP = (
+    "A Labels layer with strokes on this image: 1, 2 … are classes, 0 is not annotated. Two strokes of "
+    "each class at least."
+)
+SCORE_HELP = (
+    "How well the tokens tell your classes apart on strokes that were held out, beside the same with "
+    "random weights: mean IoU of a linear probe and of the 5 nearest tokens."
+)
+LEARN_HELP = (
+    "Fit a linear layer to the strokes on the frozen tokens, and label the plane. The model is kept: "
+    "“Annotate & fine-tune” and “U-Net” can use it too."
+)
+
+
+class VitStrokes(QWidget):
+    """Edits the choice of a layer of strokes.
+
+    Attributes
+    ----------
+    scoreRequested, learnRequested : Signal()
+        What was pressed.
+    """
+
+    scoreRequested = Signal()
+    learnRequested = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layers: list[napari.layers.Labels] = []
+        self.combo = CalmComboBox()
+        self.combo.setPlaceholderText("no Labels layer")
+        self.score, self.learn = QPushButton("Score"), QPushButton("Labels from strokes")
+        self.score.setToolTip(f"<p>{SCORE_HELP}</p>")
+        self.learn.setToolTip(f"<p>{LEARN_HELP}</p>")
+        self.table = QLabel()
+        self.table.setWordWrap(True)
+        self.score.clicked.connect(self.scoreRequested)
+        self.learn.clicked.connect(self.learnRequested)
+        rows = aligned_rows()
+        add_row(rows, "Strokes", self.combo, STROKES_HELP)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.score, 1)
+        buttons.addWidget(self.learn, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(rows)
+        layout.addLayout(buttons)
+        layout.addWidget(self.table)
+        for happening in ("inserted", "removed"):
+            getattr(viewer.layers.events, happening).connect(self._refill)
+        self._refill()
+
+    def strokes(self, image: ImageBlock) -> NDArray[Any]:
+        """The strokes on an image, shape (*stack, Y, X).
+
+        Raises
+        ------
+        InputError
+            If there is no layer, or it has another size.
+        """
+        index = self.combo.currentIndex()
+        if not 0 <= index < len(self._layers):
+            raise InputError("strokes", "no Labels layer", "add one, and paint strokes of two classes")
+        found = np.asarray(self._layers[index].data)
+        wanted = (*image.stack_shape, *image.plane_shape)
+        if found.shape != wanted:
+            mend = f"choose the Labels layer of this image, of shape {wanted}"
+            raise InputError("strokes", f"shape {found.shape}", mend)
+        return found
+
+    def show_score(self, learnt: ProbeScore, random: ProbeScore | None) -> None:
+        """The scores, beside those of random weights once they are there."""
+        rows = [("linear probe", learnt.linear, random.linear if random else None)]
+        rows += [("5 nearest", learnt.nearest, random.nearest if random else None)]
+        lines = [
+            f"<tr><td>{name}&nbsp;</td><td><b>{one:.3f}</b>&nbsp;</td><td>"
+            f"{'…' if two is None else f'{two:.3f}'}</td></tr>"
+            for name, one, two in rows
+        ]
+        strokes = " + ".join(map(str, learnt.strokes))
+        self.table.setText(
+            f"<table><tr><td></td><td>{'random' if learnt.random else 'learnt'}&nbsp;</td>"
+            f"<td>random weights</td></tr>{''.join(lines)}</table>"
+            f"Mean IoU on held-out strokes ({strokes} strokes, {learnt.folds} groups)."
+        )
+
+    def close_events(self) -> None:
+        """Let go of the viewer."""
+        for happening in ("inserted", "removed"):
+            getattr(self._viewer.layers.events, happening).disconnect(self._refill)
+
+    def _refill(self, event: object = None) -> None:
+        from napari.layers import Labels
+
+        before = self._current()
+        self._layers = [la for la in self._viewer.layers if isinstance(la, Labels) and not is_output(la)]
+        self.combo.clear()
+        self.combo.addItems([str(layer.name) for layer in self._layers])
+        ids = [layer.unique_id for layer in self._layers]
+        self.combo.setCurrentIndex(ids.index(before) if before in ids else len(ids) - 1)
+
+    def _current(self) -> Any:
+        index = self.combo.currentIndex()
+        return self._layers[index].unique_id if 0 <= index < len(self._layers) else None

@@ -1,0 +1,73 @@
+"""`papernets features` and `papernets weights` on files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import zarr
+from click.testing import CliRunner
+
+import napari_papernets as pn
+from napari_papernets.cli import main
+from napari_papernets.engine import features as module
+from napari_papernets.engine.token_cache import TokenCache
+from napari_papernets.networks import VisionTransformer
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(module, "CACHE", TokenCache(tmp_path / "cache"))
+    torch.manual_seed(0)
+    torch.save(VisionTransformer(32, 8, 64, 2, 1).state_dict(), tmp_path / "vit.pth")
+    image = np.random.default_rng(0).integers(0, 255, (2, 32, 40), np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", image)
+    return tmp_path
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(main, [str(w) for w in words])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_features_are_those_of_the_api(files: Path) -> None:
+    out = files / "out"
+    given = ["features", files / "stack.tif", "-m", files / "vit.pth", "--axes", "ZYX", "-o", out]
+    run(*given, "--block", 1, "--summaries", "--clusters", 3)
+    expected = pn.features(
+        tifffile.imread(files / "stack.tif"), files / "vit.pth", "ZYX", pn.FeatureSettings(block=1)
+    )
+    with np.load(out / "stack_tokens.npz") as found:
+        np.testing.assert_array_equal(found["tokens"], expected.tokens)
+        about = json.loads(str(found["about"]))
+        assert found["rollout"].shape == (2, 4, 5)
+    assert about["grid"] == [4, 5]
+    assert "--block 1" in about["provenance"]["command"]
+    assert tifffile.imread(out / "stack_pca.tif").shape[-2:] == (4, 5)
+    assert set(np.unique(tifffile.imread(out / "stack_clusters.tif"))) == {1, 2, 3}
+    run(*given, "--format", "zarr", "--plane", 1)
+    group = zarr.open_group(out / "stack_tokens.zarr", mode="r")
+    assert group["tokens"].shape == (1, 20, 64)
+    assert group.attrs["patch"] == 8
+
+
+def test_bad_input_ends_with_two(files: Path) -> None:
+    for words in (
+        ["features", files / "stack.tif", "-m", "nuclei"],
+        ["features", files / "stack.tif", "-m", files / "vit.pth", "--block", "9"],
+        ["weights", "nothing-of-that-name"],
+        ["weights", "--file", files / "none.pth"],
+    ):
+        result = CliRunner().invoke(main, [str(w) for w in words])
+        assert result.exit_code == 2, result.output
+
+
+def test_checkpoints_are_listed_with_their_terms() -> None:
+    listed = run("weights")
+    assert "dinov2-small" in listed
+    assert "CC-BY-NC-4.0" in listed

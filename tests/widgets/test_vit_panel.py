@@ -1,0 +1,356 @@
+"""The ViT panel: what it asks for, and that what comes lies where it belongs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FakeEngine
+from napari.components import ViewerModel
+
+from napari_papernets.core.checkpoints import CHECKPOINTS
+from napari_papernets.core.errors import InputError
+from napari_papernets.core.events import Progress, Started
+from napari_papernets.core.feature_maps import (
+    EmbeddingView,
+    FeatureMaps,
+    ProbeScore,
+    WindowAttention,
+)
+from napari_papernets.core.model import ModelRef, ModelSpec, class_infos
+from napari_papernets.core.results import Prediction, Tuned
+from napari_papernets.core.tiles import SizeRule
+from napari_papernets.widgets import vit_picker, vit_reader
+from napari_papernets.widgets.outputs import PROVENANCE
+from napari_papernets.widgets.vit_clicks import pixel_at
+from napari_papernets.widgets.vit_panel import ViTPanel
+
+pytestmark = pytest.mark.gui
+
+PATCH = 8
+
+
+def vit_ref(name: str = "toy-vit") -> ModelRef:
+    options = dict(depth=4, heads=2, dim=16, patch_size=PATCH, image_size=32)
+    spec = ModelSpec(name, "vit", options, 3, (), SizeRule("same", PATCH, 32, PATCH), task="features")
+    return ModelRef(spec, Path(f"/models/{name}.safetensors"))
+
+
+def maps(grid=(5, 6), density=1, origin=(0, 0), stack=(), attention=False, summaries=False):
+    """Tokens that point elsewhere in every quarter of the image."""
+    rng = np.random.default_rng(0)
+    fine = grid[0] * density, grid[1] * density
+    y, x = np.mgrid[: fine[0], : fine[1]]
+    quarter = (y >= fine[0] // 2) * 2 + (x >= fine[1] // 2)
+    tokens = np.eye(16, dtype=np.float32)[quarter] + rng.normal(0, 0.01, (*fine, 16))
+    count = 1 + grid[0] * grid[1]
+    q, k = (rng.normal(size=(2, count, 8)).astype(np.float32) for _ in range(2))
+    window = WindowAttention(q, k, (0, grid[0]), (0, grid[1]), ((0, grid[0]), (0, grid[1])), 1)
+    return FeatureMaps(
+        tokens.astype(np.float32).reshape(*stack, -1, 16), np.zeros((*stack, 16), np.float32), fine,
+        PATCH, density, origin, 4, 4, 2, ((window,),) if attention else (),
+        np.full((*stack, *grid), 0.1, np.float32) if summaries else None,
+        np.arange(8, dtype=np.float32).reshape(4, 2) if summaries else None, {"verb": "features"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def refs(monkeypatch) -> list[ModelRef]:
+    found = [vit_ref()]
+    monkeypatch.setattr(vit_picker, "list_models", lambda: tuple(found))
+    monkeypatch.setattr(vit_reader, "PAUSE", 0)
+    return found
+
+
+@pytest.fixture
+def viewer(qapp):
+    viewer = ViewerModel()
+    image = np.random.default_rng(0).random((40, 48))
+    viewer.add_image(image, name="image", scale=(0.5, 0.5), translate=(3, 4))
+    return viewer
+
+
+@pytest.fixture
+def panel(viewer, refs, engine, qtbot):
+    panel = ViTPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    yield panel
+    panel.shut_down()
+
+
+def read(panel, engine, qtbot, given, extent="plane"):
+    """Press the button and let the engine answer."""
+    before = len(engine.jobs)
+    panel.bar.buttons[extent].click()
+    qtbot.waitUntil(lambda: len(engine.jobs) > before)
+    job = engine.jobs[-1]
+    with qtbot.waitSignal(panel.shown):
+        job.give(given)
+    return job
+
+
+def shown(viewer, role, image="image"):
+    return viewer.layers[f"{image} {role}"]
+
+
+def test_a_reading_asks_for_what_is_chosen(panel, engine, qtbot):
+    panel.controls.block.setValue(2)
+    panel.controls.density.setCurrentIndex(1)
+    panel.controls.attention.setChecked(True)
+    panel.device.setCurrentText("cpu")
+    job = read(panel, engine, qtbot, maps(density=2))
+    assert job.verb == "features"
+    settings = job.arguments["settings"]
+    assert (settings.block, settings.density, settings.attention) == (2, 2, True)
+    assert job.arguments["model"].name == "toy-vit"
+    assert job.arguments["device"] == "cpu"
+    assert job.arguments["region"] is None
+    assert job.arguments["planes"] is None
+    assert "10×12 tokens of 4 px" in panel.message.text()
+
+
+@pytest.mark.parametrize(("density", "origin"), [(1, (0, 0)), (2, (0, 0)), (1, (16, 8))])
+def test_tokens_overlay_their_pixels(panel, viewer, engine, qtbot, density, origin):
+    """The upper left corner of token (i, j) is that of pixel origin + (i, j) · cell, in the world."""
+    panel.controls.clusters.setChecked(True)
+    given = maps(density=density, origin=origin)
+    read(panel, engine, qtbot, given)
+    image = viewer.layers["image"]
+    for role in ("tokens as colour", "token clusters"):
+        layer = shown(viewer, role)
+        assert layer.data.shape[:2] == given.grid
+        for token in ((0, 0), (3, 2)):
+            corner = np.array(layer.data_to_world(np.array(token) - 0.5))
+            pixel = np.array(origin) + np.array(token) * given.cell
+            np.testing.assert_allclose(corner, image.data_to_world(pixel - 0.5), atol=1e-9)
+        assert layer.metadata[PROVENANCE]["verb"] == "features"
+
+
+def test_stacks_are_read_in_the_slice_in_view_and_followed(refs, engine, qtbot, qapp):
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random((7, 40, 48)), name="image", scale=(2, 0.5, 0.5))
+    panel = ViTPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    viewer.dims.set_current_step(0, 4)
+    job = read(panel, engine, qtbot, maps(stack=(1,)))
+    assert job.arguments["planes"] == ((4,),)
+    layer = shown(viewer, "tokens as colour")
+    np.testing.assert_allclose(layer.data_to_world((0, -0.5, -0.5))[0], 4 * 2)
+    viewer.dims.set_current_step(0, 5)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[-1].arguments["planes"] == ((5,),)
+    panel.controls.follow.setChecked(False)
+    engine.jobs[-1].give(maps(stack=(1,)))
+    viewer.dims.set_current_step(0, 1)
+    qtbot.wait(400)
+    assert len(engine.jobs) == 2
+    panel.shut_down()
+
+
+def test_clicks_show_similarity_and_attention(panel, viewer, engine, qtbot):
+    panel.controls.similarity.setChecked(True)
+    panel.controls.attention.setChecked(True)
+    given = maps(attention=True)
+    read(panel, engine, qtbot, given)
+    np.testing.assert_allclose(  # before any click: of the class token
+        shown(viewer, "attention").data, given.attention().mean(0), atol=1e-6
+    )
+    panel.clicks.clicked.emit((3 + 0.5 * 36, 4 + 0.5 * 43), False)  # the last quarter
+    np.testing.assert_allclose(shown(viewer, "similarity").data, given.similarity(4, 5), atol=1e-6)
+    expected = given.attention(4, 5).mean(0)
+    np.testing.assert_allclose(shown(viewer, "attention").data, expected, atol=1e-6)
+    panel.controls.head.setCurrentIndex(2)
+    np.testing.assert_allclose(shown(viewer, "attention").data, given.attention(4, 5, head=1), atol=1e-6)
+    panel.clicks.clicked.emit((3.1, 4.1), True)
+    expected = given.similarity_to([(4, 5)], [(0, 0)])
+    np.testing.assert_allclose(shown(viewer, "similarity").data, expected, atol=1e-6)
+    assert len(shown(viewer, "clicks").data) == 2
+    assert "heads" in panel.extras.pictures
+    panel.controls.clear.click()
+    assert "image clicks" not in viewer.layers
+    panel.clicks.clicked.emit((0.0, 0.0), False)  # beside the image
+    assert "grid of 5×6" in panel.message.text()
+
+
+def test_a_click_needs_tokens(panel, engine):
+    panel.clicks.clicked.emit((3.1, 4.1), False)
+    assert "Read the plane first" in panel.message.text()
+
+
+def test_similarity_becomes_labels_of_pixels(panel, viewer, engine, qtbot):
+    read(panel, engine, qtbot, maps(grid=(5, 6)))
+    panel.threshold.button.click()
+    assert panel.message.is_error  # nothing was clicked
+    panel.clicks.clicked.emit((3.1, 4.1), False)
+    panel.threshold.value.setValue(0.8)
+    panel.threshold.button.click()
+    labels = shown(viewer, "similar places")
+    expected = np.zeros((40, 48))
+    expected[:16, :24] = 1  # two of five rows and three of six columns of 8 pixels
+    np.testing.assert_array_equal(labels.data, expected)
+    np.testing.assert_array_equal(labels.scale, (0.5, 0.5))
+    assert labels.metadata[PROVENANCE]["threshold"] == 0.8
+
+
+def test_random_weights_are_shown_beside(panel, viewer, engine, qtbot):
+    panel.controls.control.setChecked(True)
+    panel.controls.rollout.setChecked(True)
+    panel.bar.buttons["plane"].click()
+    qtbot.waitUntil(lambda: len(engine.jobs) == 1)
+    engine.jobs[0].give(maps(summaries=True))
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert [j.arguments["random_weights"] for j in engine.jobs] == [False, True]
+    with qtbot.waitSignal(panel.shown):
+        engine.jobs[1].give(maps(summaries=True))
+    for role in ("tokens as colour", "attention rollout"):
+        assert shown(viewer, role).data.shape[:2] == (5, 6)
+        assert shown(viewer, f"{role}, random weights").data.shape[:2] == (5, 6)
+    assert panel.extras.distances is not None
+    assert set(panel.extras.distances.points) == {True, False}
+
+
+def test_a_shared_basis_keeps_the_meaning_of_colours(panel, viewer, engine, qtbot):
+    panel.controls.shared.setChecked(True)
+    first = maps()
+    read(panel, engine, qtbot, first)
+    basis = first.fit_basis()
+    other = maps(grid=(3, 4))
+    read(panel, engine, qtbot, other)
+    expected = basis.colours(other.tokens).reshape(3, 4, 3)
+    np.testing.assert_allclose(shown(viewer, "tokens as colour").data, expected, atol=1e-6)
+    assert "shared basis" in panel.message.text()
+
+
+def test_a_newer_wish_drops_the_older(panel, engine, qtbot):
+    panel.bar.buttons["plane"].click()
+    qtbot.waitUntil(lambda: len(engine.jobs) == 1)
+    panel.controls.block.setValue(1)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[0].cancelled
+    assert engine.jobs[1].arguments["settings"].block == 1
+
+
+def test_progress_cancel_and_failure(panel, engine, qtbot):
+    panel.show()
+    panel.bar.buttons["plane"].click()
+    qtbot.waitUntil(lambda: len(engine.jobs) == 1)
+    engine.jobs[0].tell(Started(4, "tile"))
+    engine.jobs[0].tell(Progress(1, 4))
+    qtbot.waitUntil(lambda: panel.bar.bar.value() == 1)
+    assert panel.bar.cancel.isVisible()
+    panel.bar.cancel.click()
+    assert engine.jobs[0].cancelled
+    assert not panel.bar.cancel.isVisible()
+    panel.bar.buttons["plane"].click()
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    with qtbot.waitSignal(panel.failed):
+        engine.jobs[1].fail(InputError("block", 9, "there are fewer"))
+    assert "there are fewer" in panel.message.text()
+
+
+def test_the_embedding_is_shown_and_saved(panel, engine, qtbot, tmp_path):
+    panel.extras.embedding.click()
+    assert engine.jobs[-1].verb == "embedding"
+    rng = np.random.default_rng(0)
+    filters = rng.normal(size=(9, 8, 8, 3)).astype(np.float32)
+    positions = rng.uniform(-1, 1, (4, 4, 4, 4)).astype(np.float32)
+    engine.jobs[-1].give(
+        EmbeddingView(filters, np.full(9, 0.1, np.float32), positions, dict(random_weights=False))
+    )
+    qtbot.waitUntil(lambda: "positions" in panel.extras.pictures)
+    assert "90%" in panel.message.text()
+    assert panel.extras.pictures["positions"].shape == (4 * 5 - 1, 4 * 5 - 1, 3)
+    panel.extras.save("filters", tmp_path / "filters.png")
+    assert (tmp_path / "filters.png").stat().st_size > 100
+
+
+def test_a_score_stands_beside_that_of_random_weights(panel, viewer, engine, qtbot):
+    panel.strokes.score.click()
+    assert "no Labels layer" in panel.message.text()
+    strokes = np.zeros((40, 48), np.uint8)
+    strokes[:3, :9], strokes[9:12, :9] = 1, 2
+    viewer.add_labels(strokes, name="strokes")
+    panel.strokes.score.click()
+    assert engine.jobs[-1].verb == "probe"
+    np.testing.assert_array_equal(engine.jobs[-1].arguments["strokes"], strokes)
+    engine.jobs[-1].give(ProbeScore(0.9, 0.8, (2, 2), 2, False))
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[-1].arguments["random_weights"]
+    engine.jobs[-1].give(ProbeScore(0.5, 0.4, (2, 2), 2, True))
+    qtbot.waitUntil(lambda: "0.500" in panel.strokes.table.text())
+    assert "0.900" in panel.strokes.table.text()
+
+
+def test_strokes_become_labels_through_training_and_prediction(panel, viewer, refs, engine, qtbot):
+    viewer.add_labels(np.ones((40, 48), np.uint8), name="strokes")
+    panel.strokes.learn.click()
+    job = engine.jobs[-1]
+    assert job.verb == "finetune"
+    assert (job.arguments["settings"].steps, job.arguments["settings"].train) == (0, "head")
+    spec = ModelSpec("x", "vit_segmenter", {}, 3, class_infos(["a", "b"]), refs[0].spec.size_rule)
+    job.give(Tuned(ModelRef(spec, Path("/models/x.safetensors")), (), {}))
+    qtbot.waitUntil(lambda: engine.jobs[-1].verb == "predict")
+    engine.jobs[-1].give(Prediction(np.full((40, 48), 2, np.uint8), None, {"verb": "predict"}))
+    qtbot.waitUntil(lambda: "image labels from strokes" in viewer.layers)
+    assert (shown(viewer, "labels from strokes").data == 2).all()
+
+
+def test_weights_are_downloaded_opened_and_chosen(panel, refs, engine, qtbot):
+    panel.model.downloadRequested.emit("dinov2-small")
+    assert (engine.jobs[-1].verb, engine.jobs[-1].arguments) == ("download", {"name": "dinov2-small"})
+    panel.show()
+    engine.jobs[-1].tell(Started(90_000_000, "byte"))
+    engine.jobs[-1].tell(Progress(45_000_000, 90_000_000))
+    qtbot.waitUntil(lambda: abs(panel.bar.bar.value() / (panel.bar.bar.maximum() or 1) - 0.5) < 0.01)
+    refs.append(vit_ref("dinov2-small"))
+    engine.jobs[-1].give(refs[-1])
+    qtbot.waitUntil(lambda: panel.model.model() == refs[-1])
+    panel.model.openRequested.emit(Path("/tmp/mine.pth"))
+    assert engine.jobs[-1].arguments == {"path": Path("/tmp/mine.pth")}
+    mine = vit_ref("mine")
+    engine.jobs[-1].give(mine)
+    qtbot.waitUntil(lambda: panel.model.model() == mine)
+
+
+def test_every_public_checkpoint_is_offered_with_its_terms(panel, refs):
+    refs.append(vit_ref(CHECKPOINTS[0].name))
+    panel.model.refresh()
+    panel.model._ask_which()
+    actions = panel.model.menu.actions()
+    panel.model.menu.hide()
+    assert len(actions) == len(CHECKPOINTS)
+    assert not actions[0].isEnabled()  # it is there already
+    for action, checkpoint in zip(actions, CHECKPOINTS, strict=True):
+        assert checkpoint.licence in action.toolTip()
+
+
+def test_without_weights_the_panel_says_that_nothing_was_learnt(panel, refs, engine, qtbot):
+    refs.clear()
+    panel.model.refresh()
+    assert panel.model.model() == "random-small"
+    assert "learnt nothing" in panel.model.about.text()
+    job = read(panel, engine, qtbot, maps())
+    assert job.arguments["model"] == "random-small"
+    assert "nothing learnt" in panel.message.text()
+    panel._viewer.add_labels(np.ones((40, 48), np.uint8), name="strokes")
+    panel.strokes.learn.click()
+    assert "download or open weights" in panel.message.text()
+
+
+def test_a_pixel_of_a_click_counts_from_its_edge(viewer):
+    layer = viewer.layers["image"]
+    world = layer.data_to_world((7, 9))  # the middle of a pixel
+    assert pixel_at(layer, world, "YX") == (7.5, 9.5)
+    assert pixel_at(layer, (99, *world), "YX") == (7.5, 9.5)
+
+
+def test_the_panel_leaves_nothing_behind(viewer, refs, qtbot):
+    engine = FakeEngine()
+    panel = ViTPanel(viewer, engine=engine)
+    before = list(viewer.mouse_drag_callbacks)
+    panel.controls.click.setChecked(True)
+    assert len(viewer.mouse_drag_callbacks) == len(before) + 1
+    panel.shut_down()
+    assert list(viewer.mouse_drag_callbacks) == before
+    panel.deleteLater()
