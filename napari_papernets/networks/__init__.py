@@ -2,6 +2,7 @@
 
 from .build import build
 from .hypercolumn import HypercolumnUNet
+from .moco import MoCo
 from .unet import UNet
 
-__all__ = ["HypercolumnUNet", "UNet", "build"]
+__all__ = ["HypercolumnUNet", "MoCo", "UNet", "build"]

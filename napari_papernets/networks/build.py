@@ -12,12 +12,19 @@ from ..core.errors import ModelError
 from ..core.model import ClassInfo, ModelSpec
 from ..core.tiles import Padding
 from .bands import GreyBands
+from .encoder_network import EncoderNetwork, encoder_rule
+from .encoders import EncoderName
 from .hypercolumn import HypercolumnUNet
 from .unet import Norm, UNet, size_rule
 
 UNET_PAPER = (
     "Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation. "
     "MICCAI 2015, arXiv 1505.04597"
+)
+
+MOCO_PAPER = (
+    "He, Fan, Wu, Xie, Girshick: Momentum Contrast for Unsupervised Visual Representation Learning. "
+    "CVPR 2020, arXiv 1911.05722"
 )
 
 # Maps of the first level that a fused forward pass holds at a time: 2.5 to 2.65 measured on a CPU in
@@ -28,6 +35,7 @@ VALUES_PER_WIDTH = 2.5
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "unet": UNet,
     "hypercolumn_unet": HypercolumnUNet,
+    "encoder": EncoderNetwork,
 }
 
 
@@ -87,4 +95,28 @@ def with_hypercolumns(spec: ModelSpec) -> ModelSpec:
         options=options,
         values_per_pixel=2 * (VALUES_PER_WIDTH * options["width"] + bands),
         paper=f"{UNET_PAPER}; hypercolumns: Hariharan et al., CVPR 2015, arXiv 1411.5752",
+    )
+
+
+def encoder_spec(
+    name: str,
+    in_channels: int,
+    classes: Sequence[ClassInfo],
+    encoder: EncoderName,
+    width: int = 16,
+    depth: int = 4,
+    **about: Any,
+) -> ModelSpec:
+    """Description of an encoder under a linear layer; `about` holds further fields of ModelSpec."""
+    held = width if encoder in ("unet", "contracting") else 64
+    return ModelSpec(
+        name=name,
+        architecture="encoder",
+        options={"encoder": encoder, "width": width, "depth": depth},
+        in_channels=in_channels,
+        classes=tuple(classes),
+        size_rule=encoder_rule(encoder, depth),
+        values_per_pixel=2 * VALUES_PER_WIDTH * held + in_channels + 3 * len(classes),
+        paper=MOCO_PAPER,
+        **about,
     )
