@@ -16,11 +16,13 @@ from ._version import __version__
 _HOMES = {
     "predict": "api",
     "finetune": "api",
+    "pretrain": "api_pretrain",
     "load_model": "api",
     "save_model": "api",
     "list_models": "model_files",
     "PredictSettings": "core.settings",
     "TuneSettings": "core.settings",
+    "MoCoSettings": "core.moco_settings",
     "ImageBlock": "core.image",
     "ModelRef": "core.model",
     "ModelSpec": "core.model",

@@ -13,6 +13,7 @@ import click
 
 from ._version import __version__
 from .cli_options import IntegerList, settings_options
+from .cli_pretrain import bench_pretrain, pretrain
 from .core.errors import InputError, PapernetsError
 from .core.settings import Device, PredictSettings, TuneSettings
 
@@ -180,6 +181,10 @@ def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> No
         from .benchmarks.predict import run_benchmark
 
         run_benchmark(size, rounds, device, write)
+
+
+main.add_command(pretrain)
+bench.add_command(bench_pretrain)
 
 
 @contextmanager

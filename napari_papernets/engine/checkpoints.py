@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, optim
 
 from ..core.errors import InputError
-from ..core.settings import TuneSettings
+from ..core.fields import Settings
 from .annotated import Plane
 from .weights import write_atomically
 
@@ -81,7 +81,7 @@ def read_state(path: Path) -> State:
     return State(facts, tensors)
 
 
-def check_resumable(state: State, settings: TuneSettings, fingerprint: str) -> None:
+def check_resumable(state: State, settings: Settings, fingerprint: str) -> None:
     """Refuse to go on with other settings or other data: the result could not be told apart.
 
     Raises

@@ -16,6 +16,8 @@ VERBS: Mapping[str, str] = {
     "live": "napari_papernets.engine.live",
     "inspect": "napari_papernets.engine.inspect",
     "preview": "napari_papernets.engine.preview",
+    "pretrain": "napari_papernets.engine.pretrain",
+    "patches": "napari_papernets.engine.patches",
 }
 
 Verb = Callable[..., Generator[Any, Any, Any]]
