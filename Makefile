@@ -34,7 +34,7 @@ gui: $(STAMPS)/test $(STAMPS)/system
 $(STAMPS)/base: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=python3.11"; exit 1; }
-	$(BIN)/python -m pip install --quiet torch
+	$(BIN)/python -m pip install --quiet torch torchvision
 	$(BIN)/python -m pip install --quiet --editable .
 	mkdir -p $(STAMPS) && touch $@
 

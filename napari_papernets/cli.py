@@ -14,6 +14,7 @@ import click
 from ._version import __version__
 from .cli_features import features, weights
 from .cli_options import IntegerList, settings_options
+from .cli_pretrain import bench_pretrain, pretrain
 from .cli_refine import refine
 from .core.errors import InputError, PapernetsError
 from .core.settings import Device, PredictSettings, TuneSettings
@@ -215,6 +216,8 @@ def bench_features(model: str, rounds: int, device: str, write: Path | None) -> 
 
 main.add_command(features)
 main.add_command(weights)
+main.add_command(pretrain)
+bench.add_command(bench_pretrain)
 
 
 @contextmanager

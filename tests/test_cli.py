@@ -160,3 +160,13 @@ def test_every_verb_has_help(verb):
     result = run(f"{verb} --help")
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def test_pretrain_writes_an_encoder(folder):
+    small = "--steps 1 --encoder contracting --width 2 --depth 1 --K 8 --crop 16 --batch 4 --places 2"
+    result = run(f"pretrain cells.tif -o out --name mine {small}")
+    assert result.exit_code == 0, result.output
+    assert (folder / "out" / "mine.safetensors").exists()
+    bad = run(f"pretrain cells.tif {small} --batch 3")
+    assert bad.exit_code == 2
+    assert "multiple of 2" in bad.output

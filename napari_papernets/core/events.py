@@ -231,6 +231,53 @@ class Resting:
     lacks: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class LookUps:
+    """How a contrastive training looks its queries up in the dictionary.
+
+    Attributes
+    ----------
+    step : int
+        Steps so far.
+    accuracy : float
+        Share of the queries whose positive key was the most similar of all K + 1 keys, lately.
+    positives, negatives : ndarray of int64, shape (bins,)
+        Histograms of the similarities (cosines) of queries to their positive key and to the others, in
+        equal bins from −1 to 1.
+    queue_age : float
+        Steps since the oldest key of the queue was made; the random keys of the start count from 0.
+    fresh : float
+        Share of the queue that holds keys rather than random numbers, 0…1.
+    """
+
+    step: int
+    accuracy: float
+    positives: NDArray[np.int64]
+    negatives: NDArray[np.int64]
+    queue_age: float
+    fresh: float
+
+
+@dataclass(frozen=True)
+class StrokeProbe:
+    """Whether an encoder in training helps: a linear layer on its frozen maps, judged on strokes.
+
+    Attributes
+    ----------
+    step : int
+        Steps so far.
+    score : float
+        Mean IoU over the classes on strokes that the linear layer did not learn from.
+    start, random : float
+        The same for the encoder before training, and for weights drawn at random.
+    """
+
+    step: int
+    score: float
+    start: float
+    random: float
+
+
 @dataclass(frozen=True)
 class Idle:
     """The generator has nothing to do: who drives it may wait so many seconds for something to send.
@@ -254,6 +301,8 @@ Event = (
     | Version
     | Refined
     | Resting
+    | LookUps
+    | StrokeProbe
     | Idle
 )
 

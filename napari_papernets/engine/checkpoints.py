@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, optim
 
 from ..core.errors import InputError
-from ..core.settings import TuneSettings
+from ..core.fields import Settings
 from .annotated import Plane
 from .weights import write_atomically
 
@@ -81,7 +81,7 @@ def read_state(path: Path) -> State:
     return State(facts, tensors)
 
 
-def check_resumable(state: State, settings: TuneSettings, fingerprint: str) -> None:
+def check_resumable(state: State, settings: Settings, fingerprint: str) -> None:
     """Refuse to go on with other settings or other data: the result could not be told apart.
 
     Raises
@@ -89,7 +89,7 @@ def check_resumable(state: State, settings: TuneSettings, fingerprint: str) -> N
     InputError
         Naming the setting that differs.
     """
-    before, now = TuneSettings().to_dict() | state.facts["settings"], settings.to_dict()
+    before, now = type(settings)().to_dict() | state.facts["settings"], settings.to_dict()
     for name in now:
         if name not in MAY_CHANGE and before.get(name) != now[name]:
             mend = f"the checkpoint was made with {before.get(name)!r}; keep it, or resume=False"

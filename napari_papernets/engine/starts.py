@@ -13,17 +13,20 @@ from torch import nn
 from ..core.errors import InputError, ModelError
 from ..core.events import Notice
 from ..core.image import ImageBlock
-from ..core.model import ClassInfo, ModelRef, ModelSpec, Normalisation, class_infos
+from ..core.model import ClassInfo, ModelRef, ModelSpec, class_infos
 from ..core.settings import TuneSettings
 from ..model_files import find_model
 from ..networks import HypercolumnUNet, UNet, VisionTransformer, ViTSegmenter, build
 from ..networks.build import unet_spec, with_hypercolumns
+from ..networks.encoder_network import EncoderNetwork
 from ..networks.vit_segmenter import with_linear_head
 from .annotated import Plane, annotated_classes, read_planes
 from .checkpoints import State
+from .encoder_starts import unet_of_encoder
 from .quick import QuickNetwork
 from .targets import BORDER_CLASSES, RIDGE_CLASSES
 from .weights import load_weights
+from .windows import channels_of
 
 AUTO, SCRATCH, TAUGHT = "auto", "scratch", "strokes"
 DROPOUT = 0.5  # the paper's; with batch normalisation there is none
@@ -99,6 +102,10 @@ def live_start(
     for image in images:
         base.spec.pick_channels(image)
     network = load_weights(base)
+    if isinstance(network, EncoderNetwork):
+        plain = settings.replace(kind="strokes", train="all")
+        start = start_from_encoder(base, network, [c.name for c in classes], plain, name)
+        return replace(start, spec=replace(start.spec, classes=tuple(classes)))
     names = [c.name for c in classes]
     same = [c.name for c in base.spec.classes] == names and base.spec.task == "semantic"
     if same and isinstance(network, QuickNetwork):
@@ -129,6 +136,8 @@ def continue_from(
         If it is no U-Net.
     """
     network = load_weights(base)
+    if isinstance(network, EncoderNetwork):
+        return start_from_encoder(base, network, names, settings, name)
     if not isinstance(network, UNet | VisionTransformer | ViTSegmenter):
         mend = "fine-tuning takes a U-Net or a Vision Transformer; choose one, or start from scratch"
         raise ModelError("model", f"architecture {base.spec.architecture!r}", mend)
@@ -168,6 +177,33 @@ def _with_new_head(
         f"last layer is replaced by a new one for {len(names)}"
     )
     return Start(spec, fresh, False, (Notice(message, dict(new_head=len(names))),), fits_head=fits)
+
+
+def start_from_encoder(
+    base: ModelRef,
+    network: EncoderNetwork,
+    names: Sequence[str] | None,
+    settings: TuneSettings,
+    name: str,
+) -> Start:
+    """A U-Net that begins with a pre-trained encoder, or a linear layer on the encoder ("head").
+
+    Raises
+    ------
+    ModelError
+        If the encoder is no part of a U-Net and more than a linear layer is to be trained.
+    """
+    names = names or object_classes(settings.encoding)
+    if settings.train != "head":
+        spec, unet, whole = unet_of_encoder(base, network)
+        start = _with_new_head(replace(base, spec=spec), unet, names, settings, name)
+        return replace(start, fresh=not whole)
+    task, encoding = _task(settings)
+    spec = replace(base.spec, name=name, classes=class_infos(names), task=task, encoding=encoding)
+    fresh = _draw(spec, settings.seed)
+    body = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
+    fresh.load_state_dict(body, strict=False)
+    return Start(spec, fresh, False)
 
 
 def _draw(spec: ModelSpec, seed: int) -> nn.Module:
@@ -229,8 +265,7 @@ def scratch_spec(
     images: Sequence[ImageBlock], settings: TuneSettings, name: str, classes: Sequence[str]
 ) -> ModelSpec:
     """A network from scratch for these images; their classes may not be known yet."""
-    colour = any(i.axes[-1] == "C" and i.channels in (3, 4) for i in images)
-    channels = 3 if colour else max(i.channels for i in images)
+    channels, normalisation = channels_of(images)
     task, encoding = _task(settings)
     spec = unet_spec(
         name,
@@ -241,7 +276,7 @@ def scratch_spec(
         padding=settings.padding,
         norm=settings.norm,
         dropout=DROPOUT if settings.norm == "none" else 0.0,
-        normalisation=Normalisation(joint=colour or channels == 1),
+        normalisation=normalisation,
         task=task,
         encoding=encoding,
     )

@@ -23,6 +23,8 @@ VERBS: Mapping[str, str] = {
     "adopt": "napari_papernets.engine.downloads",
     "preview": "napari_papernets.engine.preview",
     "refine": "napari_papernets.engine.refine",
+    "pretrain": "napari_papernets.engine.pretrain",
+    "patches": "napari_papernets.engine.patches",
 }
 
 Verb = Callable[..., Generator[Any, Any, Any]]

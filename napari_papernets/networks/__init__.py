@@ -5,6 +5,7 @@ from .deeplab import DeepLab, DeepLabLargeFOV
 from .densecrf import DenseCRF
 from .hypercolumn import HypercolumnUNet
 from .linear_head import ReadableNetwork
+from .moco import MoCo
 from .unet import UNet
 from .vit import VisionTransformer
 from .vit_segmenter import ViTSegmenter
@@ -14,6 +15,7 @@ __all__ = [
     "DeepLabLargeFOV",
     "DenseCRF",
     "HypercolumnUNet",
+    "MoCo",
     "ReadableNetwork",
     "UNet",
     "ViTSegmenter",

@@ -14,6 +14,8 @@ from ..core.tiles import Padding
 from . import deeplab
 from .bands import GreyBands
 from .deeplab import DeepLab
+from .encoder_network import EncoderNetwork, encoder_rule
+from .encoders import EncoderName
 from .hypercolumn import HypercolumnUNet
 from .unet import Norm, UNet, size_rule
 from .vit import VisionTransformer
@@ -27,6 +29,11 @@ UNET_PAPER = (
 DEEPLAB_PAPER = (
     "Chen, Papandreou, Kokkinos, Murphy, Yuille: Semantic Image Segmentation with Deep Convolutional "
     "Nets and Fully Connected CRFs. ICLR 2015, arXiv 1412.7062"
+)
+
+MOCO_PAPER = (
+    "He, Fan, Wu, Xie, Girshick: Momentum Contrast for Unsupervised Visual Representation Learning. "
+    "CVPR 2020, arXiv 1911.05722"
 )
 
 # Maps of the first level that a fused forward pass holds at a time: 2.5 to 2.65 measured on a CPU in
@@ -44,6 +51,7 @@ ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "deeplab": DeepLab,
     "vit": VisionTransformer,
     "vit_segmenter": ViTSegmenter,
+    "encoder": EncoderNetwork,
 }
 
 
@@ -131,5 +139,29 @@ def deeplab_spec(
         size_rule=deeplab.size_rule(**rule),
         values_per_pixel=DEEPLAB_VALUES * width + 2 * in_channels + 2 * len(classes),
         paper=DEEPLAB_PAPER,
+        **about,
+    )
+
+
+def encoder_spec(
+    name: str,
+    in_channels: int,
+    classes: Sequence[ClassInfo],
+    encoder: EncoderName,
+    width: int = 16,
+    depth: int = 4,
+    **about: Any,
+) -> ModelSpec:
+    """Description of an encoder under a linear layer; `about` holds further fields of ModelSpec."""
+    held = width if encoder in ("unet", "contracting") else 64
+    return ModelSpec(
+        name=name,
+        architecture="encoder",
+        options={"encoder": encoder, "width": width, "depth": depth},
+        in_channels=in_channels,
+        classes=tuple(classes),
+        size_rule=encoder_rule(encoder, depth),
+        values_per_pixel=2 * VALUES_PER_WIDTH * held + in_channels + 3 * len(classes),
+        paper=MOCO_PAPER,
         **about,
     )

@@ -119,20 +119,23 @@ class UNet(nn.Module):
 
     def decode(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
         """What the last layer reads, (B, width, H', W'); parameters as for `forward`."""
-        self._check(x)
-        skips: list[Tensor] = []
-        last = len(self.contract) - 1
-        for level, block in enumerate(self.contract):
-            x = block(self.pool(x) if level else x)  # (B, width·2^level, H/2^level, W/2^level)
-            if level < last:
-                skips.append(x)
-            if maps is not None:
-                maps[f"contract {level}" if level < last else "bottom"] = x
+        *skips, x = self.encode(x, maps)
         for up, block in zip(self.up, self.expand, strict=True):
             x = block(skips, up, x)
             if maps is not None:
                 maps[f"expand {len(skips)}"] = x
         return x
+
+    def encode(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> list[Tensor]:
+        """The maps of the contracting path, (B, width·2^l, H/2^l, W/2^l); the last is the bottom's."""
+        self._check(x)
+        levels: list[Tensor] = []
+        for level, block in enumerate(self.contract):
+            x = block(self.pool(x) if level else x)
+            levels.append(x)
+            if maps is not None:
+                maps[f"contract {level}" if level < len(self.contract) - 1 else "bottom"] = x
+        return levels
 
     def part(self, name: Literal["all", "decoder", "head"]) -> Iterable[nn.Module]:
         """The modules to train: everything, the expanding path with the head, or the head."""

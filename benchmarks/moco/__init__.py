@@ -1,0 +1,1 @@
+"""Does momentum contrast help on microscopy, and what do its parts do?"""

@@ -1,0 +1,79 @@
+"""``papernets pretrain`` and its benchmark."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from .cli_options import settings_options
+from .core.moco_settings import Encoder, MoCoSettings
+from .core.settings import Device
+
+DEVICES = click.Choice(get_args(Device))
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", default="scratch", show_default=True,
+              help="Where to start: scratch, a model name or file, or a public MoCo checkpoint of a "
+                   "ResNet (.pth, .pth.tar).")  # fmt: skip
+@click.option("--name", default="moco", show_default=True, help="Name of the new model.")
+@click.option("--out", "-o", type=click.Path(path_type=Path),
+              help="Folder for the model and its checkpoints. Default: your models.")  # fmt: skip
+@click.option("--axes", help="Axes of the images. Default: from the files.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
+@settings_options(MoCoSettings)
+def pretrain(
+    images: tuple[Path, ...],
+    model: str,
+    name: str,
+    out: Path | None,
+    axes: str | None,
+    device: str,
+    resume: bool,
+    **options: Any,
+) -> None:
+    """Train an encoder on IMAGES (files, folders, OME-Zarr) without annotation: MoCo.
+
+    On several GPUs: torchrun --nproc-per-node N -m napari_papernets.cli pretrain …
+    """
+    from .cli import _expand, _given, drain_with_bar, friendly_errors
+
+    with friendly_errors():
+        from .api import drain
+        from .engine.device import keep_heap
+        from .engine.pretrain import pretrain as run
+        from .files import read_image
+
+        settings = MoCoSettings.from_dict(_given(options))
+        keep_heap()
+        blocks = [read_image(path, axes) for path in _expand(images)]
+        job = run(blocks, model, settings, device=device, name=name, folder=out, resume=resume)
+        first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
+        tuned = drain_with_bar(job, name) if first else drain(job)
+        if first:
+            click.echo(tuned.model.path)
+
+
+@click.command("pretrain")
+@click.option("--encoder", type=click.Choice(get_args(Encoder)), default="contracting",
+              show_default=True, help="What is trained.")  # fmt: skip
+@click.option("--batch", default=16, show_default=True, help="Crops in each step.")
+@click.option("--crop", default=64, show_default=True, help="Side of a crop in pixels.")
+@click.option("--rounds", default=4, show_default=True, help="Interleaved rounds of 10 steps.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
+def bench_pretrain(
+    encoder: str, batch: int, crop: int, rounds: int, device: str, write: Path | None
+) -> None:
+    """A step of pre-training beside its bare cost: the encoders' passes alone, without data."""
+    from .cli import friendly_errors
+
+    with friendly_errors():
+        from .benchmarks.pretrain import run_benchmark
+
+        run_benchmark(encoder, batch, crop, rounds, device, write)

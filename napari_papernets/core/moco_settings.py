@@ -1,0 +1,210 @@
+"""The settings of `pretrain`: MoCo (He et al. 2020) on the user's own images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from .fields import Settings, described
+from .settings import Precision
+
+Encoder = Literal["unet", "contracting", "resnet18", "resnet50"]
+Contrast = Literal["dense", "image"]
+
+
+@dataclass(frozen=True, repr=False)
+class MoCoSettings(Settings):
+    """How to pre-train; the defaults are what measured best on microscopy (`docs/moco.md`)."""
+
+    seconds: Annotated[
+        float | None,
+        described(
+            "Seconds",
+            "Stop after this time. Leave it out to train for a number of steps, which can be "
+            "repeated exactly.",
+            min=0.0,
+            max=1e7,
+            step=60.0,
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        described(
+            "Steps",
+            "Stop after this many steps. Without seconds and steps: 2000.",
+            min=0,
+            max=10_000_000,
+            step=500,
+        ),
+    ] = None
+    encoder: Annotated[
+        Encoder,
+        described(
+            "Encoder",
+            "unet: a whole U-Net; contracting: its contracting path; resnet18, resnet50: residual "
+            "networks. The first two can start a U-Net.",
+        ),
+    ] = "unet"
+    contrast: Annotated[
+        Contrast,
+        described(
+            "Contrast",
+            "image: a crop is one entry of the dictionary, as in the paper; dense: every place of a "
+            "crop is one, which teaches features at fine resolution.",
+        ),
+    ] = "dense"
+    width: Annotated[
+        int,
+        described("Width", "Channels at the U-Net's first level.", min=1, max=256, step=8),
+    ] = 16
+    depth: Annotated[
+        int, described("Depth", "Number of the U-Net's poolings.", min=1, max=6, step=1)
+    ] = 4
+    K: Annotated[
+        int,
+        described(
+            "Queue K",
+            "Keys in the dictionary (paper: 65536). With few images a smaller one learns as well.",
+            min=1,
+            max=2**20,
+            step=1024,
+        ),
+    ] = 16384
+    m: Annotated[
+        float,
+        described(
+            "Momentum m",
+            "How slowly the key encoder follows (paper: 0.999; 0 fails). For short runs 0.99.",
+            min=0.0,
+            max=1.0,
+            step=0.001,
+        ),
+    ] = 0.99
+    T: Annotated[
+        float,
+        described(
+            "Temperature τ",
+            "Of the softmax (paper: 0.07; version 2: 0.2).",
+            min=0.001,
+            max=10,
+            step=0.01,
+        ),
+    ] = 0.2
+    dim: Annotated[
+        int, described("Dimension C", "Of queries and keys (paper: 128).", min=2, max=4096, step=32)
+    ] = 128
+    mlp: Annotated[
+        bool, described("Two-layer head", "Version 2's head (thrown away after training).")
+    ] = True
+    bn_groups: Annotated[
+        int,
+        described(
+            "BN groups",
+            "Statistics of batch normalisation are taken over so many shuffled parts of a batch, as on "
+            "so many devices, so that they cannot leak the answer (1: off).",
+            min=1,
+            max=256,
+            step=1,
+        ),
+    ] = 2
+    near: Annotated[
+        bool,
+        described("Near negatives", "Other places of the same crop are negatives too (dense only)."),
+    ] = True
+    places: Annotated[
+        int,
+        described("Places", "Looked up in each crop (dense only).", min=1, max=4096, step=16),
+    ] = 64
+    batch: Annotated[int, described("Batch", "Crops in each step.", min=1, max=4096, step=4)] = 16
+    crop: Annotated[int, described("Crop", "Side of a crop in pixels.", min=16, max=4096, step=16)] = 96
+    optimiser: Annotated[
+        Literal["adamw", "sgd"],
+        described("Optimiser", "sgd: the paper's, with momentum 0.9; adamw: learns faster."),
+    ] = "adamw"
+    learning_rate: Annotated[
+        float | None,
+        described(
+            "Learning rate",
+            "Largest step size. Automatic: 0.002 for adamw; 0.03 · batch/256 for sgd, the paper's.",
+            min=0.0,
+            max=10.0,
+            step=1e-4,
+        ),
+    ] = None
+    schedule: Annotated[
+        Literal["constant", "cosine"],
+        described("Schedule", "cosine: the learning rate falls to 0 over the run (version 2)."),
+    ] = "cosine"
+    weight_decay: Annotated[
+        float, described("Weight decay", "Paper: 0.0001.", min=0.0, max=1.0, step=1e-4)
+    ] = 1e-4
+    rotate: Annotated[bool, described("Rotate and flip", "Any angle, and mirror images.")] = True
+    zoom_range: Annotated[
+        float,
+        described(
+            "Zoom range",
+            "Each view is resized by a random factor from 1/range to range (1: off).",
+            min=1.0,
+            max=4.0,
+            step=0.1,
+        ),
+    ] = 1.4
+    shift: Annotated[
+        float,
+        described(
+            "Shift",
+            "How far the two views of a place lie apart at most, as a share of the crop.",
+            min=0.0,
+            max=1.0,
+            step=0.05,
+        ),
+    ] = 0.25
+    elastic: Annotated[
+        float,
+        described(
+            "Elastic σ",
+            "Standard deviation in pixels of the displacements on a 3×3 grid (0: off).",
+            min=0.0,
+            max=100.0,
+            step=1.0,
+        ),
+    ] = 3.0
+    grey: Annotated[
+        float,
+        described(
+            "Grey values",
+            "Strength of random brightness, contrast and gamma, for each channel of its own "
+            "(0: off). Grey images stay grey.",
+            min=0.0,
+            max=4.0,
+            step=0.1,
+        ),
+    ] = 1.0
+    blur: Annotated[
+        float,
+        described("Blur σ", "Largest blur of a view, in pixels (0: off).", min=0.0, max=20.0, step=0.5),
+    ] = 1.5
+    noise: Annotated[
+        float,
+        described(
+            "Noise",
+            "Largest standard deviation of added noise, where 1 is the range of the grey values.",
+            min=0.0,
+            max=1.0,
+            step=0.01,
+        ),
+    ] = 0.05
+    queue_device: Annotated[
+        Literal["same", "cpu"],
+        described("Queue on", "same: beside the network; cpu: in main memory, where there is more."),
+    ] = "same"
+    checkpoint_every: Annotated[
+        int, described("Checkpoint every", "Steps between checkpoints.", min=1, max=10**6, step=50)
+    ] = 200
+    precision: Annotated[
+        Precision, described("Precision", "bfloat16 is faster where the processor supports it.")
+    ] = "auto"
+    seed: Annotated[
+        int,
+        described("Seed", "The same seed gives the same weights.", min=0, max=2**31 - 1, step=1),
+    ] = 0

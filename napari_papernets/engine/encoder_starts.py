@@ -1,0 +1,146 @@
+"""Encoders as starts: of a pre-training, and of a network that learns from annotation."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.errors import ModelError
+from ..core.moco_settings import MoCoSettings
+from ..core.model import ModelRef, ModelSpec, Normalisation
+from ..model_files import find_model
+from ..networks import MoCo, UNet
+from ..networks.build import unet_spec
+from ..networks.encoder_network import EncoderNetwork
+from ..networks.public_moco import public_encoder
+from .weights import load_weights
+
+SCRATCH = "scratch"
+PICKLED = (".pth", ".pt", ".tar")
+UNETS = ("unet", "contracting")
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderStart:
+    """What a pre-training takes from the model that it starts from; nothing from scratch.
+
+    Attributes
+    ----------
+    weights : mapping of str to Tensor, or None
+        Of the encoder, without its last layer.
+    in_channels : int or None
+        Channels that they take.
+    normalisation : Normalisation or None
+        The model's.
+    adopted : mapping
+        Settings that the weights determine.
+    """
+
+    weights: Mapping[str, Tensor] | None = None
+    in_channels: int | None = None
+    normalisation: Normalisation | None = None
+    adopted: Mapping[str, Any] | None = None
+
+    def adopt(self, settings: MoCoSettings) -> MoCoSettings:
+        """The settings with those that the weights determine."""
+        return settings.replace(**(self.adopted or {}))
+
+
+def spec_of_start(model: str | Path | ModelRef) -> EncoderStart:
+    """The encoder in a model of this program or a public checkpoint.
+
+    Raises
+    ------
+    ModelError
+        If there is none in it.
+    """
+    if model == SCRATCH:
+        return EncoderStart()
+    if not isinstance(model, ModelRef) and Path(model).suffix in PICKLED:
+        encoder = public_encoder(read_public(Path(model)))
+        layers = 50 if len(encoder.layer3) == 6 else 18
+        return EncoderStart(
+            _body(encoder), encoder.conv1.in_channels, None, dict(encoder=f"resnet{layers}")
+        )
+    ref = find_model(model)
+    network = load_weights(ref)
+    if isinstance(network, EncoderNetwork):
+        weights, adopted = _body(network.encoder), dict(network.options)
+    elif isinstance(network, UNet) and ref.spec.options.get("norm") == "batch":
+        weights = {f"unet.{k}": v for k, v in _body(network, "head.", "forest.").items()}
+        adopted = dict(encoder="unet", **{k: ref.spec.options[k] for k in ("width", "depth")})
+    else:
+        mend = "give an encoder, a padded U-Net with batch normalisation, or a MoCo checkpoint"
+        raise ModelError("model", f"{ref.name!r}, architecture {ref.spec.architecture!r}", mend)
+    return EncoderStart(weights, ref.spec.in_channels, ref.spec.normalisation, adopted)
+
+
+def read_public(path: Path) -> Mapping[str, Tensor]:
+    """The ``state_dict`` of a public checkpoint; nothing but tensors and plain values is unpickled.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read so, or holds no state dict.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        mend = f"give a checkpoint of tensors ({str(error).splitlines()[0]})"
+        raise ModelError("model", path.name, mend) from error
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not state:
+        raise ModelError("model", f"{path.name} without a state_dict", "give a MoCo checkpoint")
+    return state
+
+
+def take_over(model: MoCo, weights: Mapping[str, Tensor]) -> None:
+    """Put weights into both encoders; their last layers stay as drawn."""
+    missing, unknown = model.encoder_q.load_state_dict(weights, strict=False)
+    lacking = [name for name in missing if not name.startswith("fc.")]
+    if unknown or lacking:
+        mend = "choose the encoder that the model holds"
+        raise ModelError("model", f"tensor {[*unknown, *lacking][0]} does not fit", mend)
+    model.encoder_k.load_state_dict(model.encoder_q.state_dict())
+
+
+def unet_of_encoder(base: ModelRef, network: EncoderNetwork) -> tuple[ModelSpec, UNet, bool]:
+    """A padded U-Net that begins with the encoder's weights.
+
+    Returns
+    -------
+    spec : ModelSpec
+        Of the U-Net; its classes are those of `base`.
+    network : UNet
+        What the encoder lacks (the expanding path, the last layer) is freshly drawn.
+    whole : bool
+        Nothing but the last layer is fresh.
+
+    Raises
+    ------
+    ModelError
+        If the encoder is no part of a U-Net.
+    """
+    options = network.options
+    if options["encoder"] not in UNETS:
+        mend = "a U-Net starts from the encoders unet and contracting; train='head' takes any"
+        raise ModelError("model", f"{base.name!r}, a {options['encoder']} encoder", mend)
+    sizes = int(options["width"]), int(options["depth"])
+    kept = {k: getattr(base.spec, k) for k in ("normalisation", "task", "description", "licence")}
+    spec = unet_spec(
+        base.name, base.spec.in_channels, base.spec.classes, *sizes, "same", "batch", 0.0, **kept
+    )
+    unet = UNet(spec.in_channels, len(spec.classes), **spec.options)
+    unet.load_state_dict(network.encoder.unet.state_dict(), strict=False)
+    return spec, unet, options["encoder"] == "unet"
+
+
+def _body(network: nn.Module, *without: str) -> dict[str, Tensor]:
+    left = ("fc.", *without)
+    return {k: v for k, v in network.state_dict().items() if not k.startswith(left)}

@@ -1,0 +1,260 @@
+"""The verb `pretrain`: MoCo learns from images without annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..core.errors import InputError
+from ..core.events import Event, Notice, Started, Step
+from ..core.image import ImageBlock
+from ..core.moco_settings import MoCoSettings
+from ..core.model import ModelRef, ModelSpec, class_infos
+from ..core.results import Tuned
+from ..files import list_images, read_image
+from ..model_files import SUFFIX, user_folder
+from ..networks import MoCo
+from ..networks.build import encoder_spec
+from ..networks.encoders import encoder_factory
+from ..networks.moco import world_and_rank
+from .checkpoints import check_resumable, checkpoint_path, read_state
+from .device import fast_bf16
+from .encoder_starts import SCRATCH, spec_of_start, take_over
+from .finetune import check_name
+from .pretrain_account import Request, describe, fingerprint_of
+from .pretraining import Pretraining, with_rate
+from .processes import joined
+from .stroke_probe import ProbedStrokes, Prober
+from .views import window_side
+from .weights import save_weights
+from .windows import WindowSource, channels_of
+
+NO_CLASSES = ("background", "object")  # of the last layer that a later training replaces
+
+
+def pretrain(
+    images: Sequence[ImageBlock],
+    model: str | Path | ModelRef = SCRATCH,
+    settings: MoCoSettings | None = None,
+    *,
+    device: str = "auto",
+    name: str = "moco",
+    folder: Path | None = None,
+    resume: bool = False,
+    shares: Sequence[float] | None = None,
+    about: Mapping[str, Any] | None = None,
+    strokes: Sequence[Any] | None = None,
+    folder_of_images: str | None = None,
+) -> Generator[Event, Any, Tuned]:
+    """Train an encoder by momentum contrast.
+
+    Under ``torchrun`` the processes share every batch; each runs this verb.
+
+    Parameters
+    ----------
+    images : sequence of ImageBlock
+        Any number, of any sizes, grey among colour; read window by window, so they may be larger than
+        memory.
+    model : str, Path or ModelRef
+        Where to start: "scratch"; a model of an encoder or a U-Net, by name, file or reference; or a
+        public MoCo checkpoint of a ResNet (``.pth``, ``.pth.tar``, ``.pt``).
+    settings : MoCoSettings, optional
+        How to train. Encoder, width and depth are those of `model` if there is one.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to train.
+    name : str
+        Name of the new model.
+    folder : Path, optional
+        Where the model and its checkpoint go; the user's model folder by default.
+    resume : bool
+        Go on from the checkpoint of that name: the result is that of an uninterrupted training.
+    shares : sequence of float, optional
+        How often each image is drawn, relative to the others; all alike by default.
+    about : mapping, optional
+        `description`, `licence`, and further provenance for the new model.
+    strokes : sequence of array or None, optional
+        For each image strokes (0 not annotated, 1…K classes) or None. Nothing is learnt from them: they
+        judge, now and then, whether the encoder got better.
+    folder_of_images : str, optional
+        A folder of further images, which are read here.
+
+    Yields
+    ------
+    Event
+        `Started`, then `Step` after every step, `LookUps` twice a second at most, `StrokeProbe` where
+        there are strokes, `Checkpoint` when the state was written, `Notice` for what to know.
+        ``send("stop")`` ends the training and keeps the model; ``close()`` cancels it (the last
+        checkpoint stays).
+
+    Returns
+    -------
+    Tuned
+        The saved encoder ("features", no classes: a start for training), history and provenance.
+
+    Raises
+    ------
+    InputError
+        If the images, the model and the settings do not fit each other.
+    """
+    check_name(name)
+    if folder_of_images is not None:
+        further = [read_image(path) for path in list_images(folder_of_images)]
+        strokes = None if strokes is None else [*strokes, *([None] * len(further))]
+        images = [*images, *further]
+    request = Request(
+        images,
+        model,
+        settings or MoCoSettings(),
+        name,
+        folder or user_folder(),
+        shares,
+        about or {},
+        strokes,
+    )
+    with joined(device) as here:
+        spec, training, prober = open_pretraining(request, here, resume)
+        notices: list[str] = []
+        with closing(training):
+            yield from run(training, request, prober, notices)
+            training.keep()
+        spec = describe(request, spec, training, notices)
+        path = request.folder / f"{name}{SUFFIX}"
+        ref = ModelRef(spec, path)
+        if world_and_rank()[1] == 0:
+            ref = save_weights(spec, weights_of(training.model, spec), path)
+    return Tuned(ref, tuple(training.history), spec.provenance)
+
+
+def open_pretraining(
+    request: Request, device: torch.device, resume: bool
+) -> tuple[ModelSpec, Pretraining, Prober | None]:
+    """Check everything, and make ready for the first step."""
+    path = checkpoint_path(request.folder, request.name)
+    state = read_state(path) if resume else None
+    channels, normalisation = channels_of(request.images)
+    start = spec_of_start(request.model)
+    settings = with_rate(start.adopt(request.settings))
+    spec = encoder_spec(
+        request.name,
+        channels if start.in_channels is None else start.in_channels,
+        class_infos(NO_CLASSES),
+        settings.encoder,
+        settings.width,
+        settings.depth,
+        normalisation=start.normalisation or normalisation,
+        task="features",
+    )
+    check_batch(settings, spec)
+    source = WindowSource(
+        request.images, spec, window_side(settings), settings.crop, settings.seed, request.shares
+    )
+    fingerprint = fingerprint_of(request)
+    if state is not None:
+        check_resumable(state, settings, fingerprint)
+    model = draw_moco(settings, spec.in_channels)
+    if start.weights is not None:
+        take_over(model, start.weights)
+    bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device))
+    identity = dict(fingerprint=fingerprint, spec=spec.to_dict())
+    training = Pretraining(model, source, settings, device, bf16, path, identity)
+    prober = make_prober(request, spec, training)
+    if state is not None:
+        training.restore(state)
+    return spec, training, prober
+
+
+def make_prober(request: Request, spec: ModelSpec, training: Pretraining) -> Prober | None:
+    """What judges by strokes, before the first step; None without strokes, or in a further process."""
+    pairs = list(zip(request.images, request.strokes or (), strict=request.strokes is not None))
+    given = [(image, strokes) for image, strokes in pairs if strokes is not None]
+    if not given or world_and_rank()[1]:
+        return None
+    probed = ProbedStrokes([i for i, _ in given], [s for _, s in given], spec)
+    settings = training.settings
+    drawn = draw_moco(settings.replace(seed=(settings.seed + 1) % 2**31, K=1), spec.in_channels)
+    random = drawn.encoder_q.to(training.device, memory_format=torch.channels_last)
+    return Prober(probed, training.model.encoder_q, random, training.device, training.bf16)
+
+
+def draw_moco(settings: MoCoSettings, in_channels: int) -> MoCo:
+    """MoCo with weights drawn by the seed; torch's own generator stays as it was."""
+    s, dense = settings, settings.contrast == "dense"
+    encoder = encoder_factory(s.encoder, in_channels, s.width, s.depth, dense)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(s.seed)
+        return MoCo(
+            encoder,
+            s.dim,
+            s.K,
+            s.m,
+            s.T,
+            s.mlp,
+            bn_groups=max(1, s.bn_groups // world_and_rank()[0]),
+            near=s.near,
+            queue_device="cpu" if s.queue_device == "cpu" else None,
+        )
+
+
+def check_batch(settings: MoCoSettings, spec: ModelSpec) -> None:
+    """Refuse a batch that processes or groups cannot share, or a crop that the network cannot take.
+
+    Raises
+    ------
+    InputError
+        Naming the setting.
+    """
+    world, _ = world_and_rank()
+    shared = max(world, settings.bn_groups)
+    if shared % world:
+        mend = f"give a multiple of the {world} processes"
+        raise InputError("bn_groups", settings.bn_groups, mend)
+    if settings.batch % shared or settings.batch // shared < 2:
+        mend = f"give a multiple of {shared}, at least {2 * shared} (BN groups, processes)"
+        raise InputError("batch", settings.batch, mend)
+    valid = spec.size_rule.round_up(settings.crop)
+    if valid != settings.crop or valid < 2 * spec.size_rule.step:
+        mend = f"give a multiple of {spec.size_rule.step}, at least {2 * spec.size_rule.step}"
+        raise InputError("crop", settings.crop, mend)
+
+
+def run(
+    training: Pretraining, request: Request, prober: Prober | None, notices: list[str]
+) -> Generator[Event, Any, None]:
+    """Advance a training to its end."""
+    planes = sum(sum(1 for _ in image.planes()) for image in request.images)
+    total = training.total_steps if training.settings.seconds is None else 0
+    message = f"{len(request.images)} images, {planes} planes, {training.settings.encoder} encoder"
+    if (yield Started(total or 0, "step", message)) == "stop":
+        training.stop("asked to stop")
+    for event in training.run():
+        if isinstance(event, Notice):
+            notices.append(event.message)
+        if (yield event) == "stop":
+            training.stop("asked to stop")
+        if prober is not None and isinstance(event, Step) and prober.is_due:
+            yield prober.score(training.step)
+    if prober is not None:
+        yield prober.score(training.step)
+    if "finite" not in training.stopped:
+        yield training.save()
+
+
+def weights_of(model: MoCo, spec: ModelSpec) -> dict[str, torch.Tensor]:
+    """The query encoder's weights as those of the network that `spec` describes."""
+    body = {f"encoder.{k}": v for k, v in model.encoder_q.state_dict().items()}
+    head = draw_head(spec)
+    return {k: v for k, v in body.items() if not k.startswith("encoder.fc.")} | head
+
+
+def draw_head(spec: ModelSpec) -> dict[str, torch.Tensor]:
+    """A last layer, to be replaced by a training."""
+    from ..networks import build
+
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        network = build(spec)
+    return {k: v for k, v in network.state_dict().items() if k.startswith("head.")}

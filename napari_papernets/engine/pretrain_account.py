@@ -1,0 +1,91 @@
+"""What a pre-training was asked, and the account of what it did."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..core.command import command_line
+from ..core.image import ImageBlock
+from ..core.moco_settings import MoCoSettings
+from ..core.model import ModelRef, ModelSpec
+from ..networks.moco import world_and_rank
+from .encoder_starts import SCRATCH
+from .pretraining import Pretraining
+from .provenance import versions
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What a pre-training was asked."""
+
+    images: Sequence[ImageBlock]
+    model: str | Path | ModelRef
+    settings: MoCoSettings
+    name: str
+    folder: Path
+    shares: Sequence[float] | None
+    about: Mapping[str, Any]
+    strokes: Sequence[Any] | None = None
+
+
+def describe(
+    request: Request, spec: ModelSpec, training: Pretraining, notices: Sequence[str]
+) -> ModelSpec:
+    """The description of the trained encoder, with its provenance."""
+    about = request.about
+    settings = training.settings
+    last = training.history[-100:]
+    provenance = dict(
+        verb="pretrain",
+        base=str(getattr(request.model, "name", request.model)),
+        settings=settings.to_dict(),
+        images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in request.images],
+        steps_done=training.step,
+        seconds=round(training.seconds, 1),
+        stopped=training.stopped,
+        loss=sum(r["loss"] for r in last) / len(last) if last else None,
+        accuracy=sum(r["accuracy"] for r in last) / len(last) if last else None,
+        device=str(training.device),
+        processes=world_and_rank()[0],
+        precision="bfloat16" if training.bf16 else "float32",
+        threads=torch.get_num_threads(),
+        versions=versions(),
+        command=repeating_command(request, training.step),
+        repeats_exactly=settings.seconds is None or settings.schedule == "constant",
+        notices=list(notices),
+    )
+    provenance |= {k: v for k, v in about.items() if k not in ("description", "licence")}
+    return replace(
+        spec,
+        description=about.get("description", "An encoder that learnt from images without annotation."),
+        licence=about.get("licence", ""),
+        provenance=json.loads(json.dumps(provenance)),
+    )
+
+
+def repeating_command(request: Request, steps: int) -> str:
+    """The command line that trains again, by steps where this run went by the clock."""
+    base = request.model.path if isinstance(request.model, ModelRef) else request.model
+    inputs = [image.source or f"{image.name}.tif" for image in request.images[:20]]
+    options = dict(model=None if base == SCRATCH else str(base), name=request.name)
+    return command_line("pretrain", inputs, options, request.settings.replace(steps=steps, seconds=None))
+
+
+def fingerprint_of(request: Request) -> str:
+    """Checksum of what the images are and how often each is drawn; pixels are not read.
+
+    The corner of the first plane of each image stands for them.
+    """
+    checksum = zlib.crc32(repr(request.shares).encode())
+    for image in request.images:
+        corner = image.read((0,) * len(image.stack_axes), (0, 32), (0, 32))
+        facts = f"{image.axes} {image.shape} {image.dtype}".encode()
+        checksum = zlib.crc32(facts + corner.tobytes(), checksum)
+    return f"{checksum:08x}"

@@ -1,0 +1,151 @@
+"""Windows of images, stacks and lazy arrays, for training without annotation; none is loaded whole."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from threading import Lock
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import InputError
+from ..core.image import ImageBlock
+from ..core.model import ModelSpec, Normalisation
+from .augment import keyed_generator
+from .normalise import normalisation_range, normalise, percentile_range
+
+PURPOSE_WINDOW, PURPOSE_RANGE = 12, 13
+WHOLE = 2**22  # pixels of a plane up to which all of it is looked at for its grey values
+LOOKS, LOOK_SIDE = 16, 256  # windows that are looked at otherwise
+REMEMBERED = 4096  # planes whose grey values are known
+BLANK, TRIES = 0.02, 4  # standard deviation of a window with nothing in it; how often another is drawn
+
+GreyRange: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+class WindowSource:
+    """Draws square windows from images.
+
+    Parameters
+    ----------
+    images : sequence of ImageBlock
+        Of any size and type; read window by window.
+    spec : ModelSpec
+        Tells the channels and the normalisation.
+    side : int
+        Of a window, in pixels.
+    inner : int
+        Side of its middle that is to lie within the image where that is large enough.
+    seed : int
+        With step and item it determines a window.
+    shares : sequence of float, optional
+        How often each image is drawn, relative to the others; all alike by default.
+
+    Raises
+    ------
+    InputError
+        If there is no image, the shares do not fit, or an image cannot be fed to the network.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[ImageBlock],
+        spec: ModelSpec,
+        side: int,
+        inner: int,
+        seed: int = 0,
+        shares: Sequence[float] | None = None,
+    ) -> None:
+        if not images:
+            raise InputError("images", "none", "give at least one image")
+        given = np.ones(len(images)) if shares is None else np.asarray(shares, np.float64)
+        if given.shape != (len(images),) or given.min(initial=0) < 0 or not given.sum() > 0:
+            mend = f"give {len(images)} numbers of at least 0, not all of them 0"
+            raise InputError("shares", shares, mend)
+        self.images, self.spec, self.side, self.inner, self.seed = images, spec, side, inner, seed
+        self._upto = np.cumsum(given) / given.sum()
+        self._channels = [spec.pick_channels(image) for image in images]
+        self._ranges: OrderedDict[tuple[int, tuple[int, ...]], GreyRange] = OrderedDict()
+        self._lock = Lock()
+
+    def draw(self, step: int, item: int) -> tuple[NDArray[np.float32], bool]:
+        """The window number `item` of a step.
+
+        Returns
+        -------
+        window : ndarray, shape (C, side, side), float32
+            Normalised grey values.
+        grey : bool
+            Its channels are copies of one.
+        """
+        rng = keyed_generator(self.seed, PURPOSE_WINDOW, step, item)
+        for _ in range(TRIES):
+            number = int(np.searchsorted(self._upto, rng.random(), side="right"))
+            image = self.images[number]
+            plane = tuple(int(rng.integers(n)) for n in image.stack_shape)
+            y, x = (self._start(rng, n) for n in image.plane_shape)
+            window, grey = self.read(number, plane, y, x)
+            if window.std() > BLANK:
+                break
+        return window, grey
+
+    def read(
+        self, number: int, plane: tuple[int, ...], y: int, x: int
+    ) -> tuple[NDArray[np.float32], bool]:
+        """The window of a plane of an image whose first row and column are y and x; as `draw`."""
+        image, channels = self.images[number], self._channels[number]
+        distinct = sorted(set(channels))
+        low, high = self.grey_range(number, plane)
+        raw = image.read(plane, (y, y + self.side), (x, x + self.side), distinct)
+        window = normalise(raw, low, high)[[distinct.index(c) for c in channels]]
+        return window, len(distinct) == 1
+
+    def _start(self, rng: np.random.Generator, length: int) -> int:
+        """First row or column of a window."""
+        low, high = self.inner / 2, length - self.inner / 2
+        centre = rng.uniform(low, high) if low < high else length / 2
+        return round(centre - self.side / 2)
+
+    def grey_range(self, number: int, plane: tuple[int, ...]) -> GreyRange:
+        """Grey values of the distinct channels of a plane that become 0 and 1; remembered."""
+        key = number, plane
+        with self._lock:
+            if key not in self._ranges:
+                self._ranges[key] = self._look(number, plane)
+                while len(self._ranges) > REMEMBERED:
+                    self._ranges.popitem(last=False)
+            return self._ranges[key]
+
+    def _look(self, number: int, plane: tuple[int, ...]) -> GreyRange:
+        image, distinct = self.images[number], sorted(set(self._channels[number]))
+        how = self.spec.normalisation
+        if int(np.prod(image.plane_shape)) <= WHOLE:
+            return normalisation_range(image, plane, distinct, how)
+        blocks = list(self._looks(image, number, plane, distinct))
+        together = np.concatenate(blocks, axis=1)  # (C, pixels)
+        ranges = [percentile_range(v, how, image.name) for v in ([together] if how.joint else together)]
+        pairs = np.array(ranges * (len(distinct) if how.joint else 1), np.float64)
+        return pairs[:, 0], pairs[:, 1]
+
+    def _looks(
+        self, image: ImageBlock, number: int, plane: tuple[int, ...], distinct: list[int]
+    ) -> Iterator[NDArray[Any]]:
+        rng = keyed_generator(self.seed, PURPOSE_RANGE, number, sum(plane))
+        for _ in range(LOOKS):
+            y, x = (int(rng.integers(max(1, n - LOOK_SIDE))) for n in image.plane_shape)
+            window = image.read(plane, (y, y + LOOK_SIDE), (x, x + LOOK_SIDE), distinct)
+            yield window.reshape(len(distinct), -1)
+
+
+def channels_of(images: Sequence[ImageBlock]) -> tuple[int, Normalisation]:
+    """Channels of a network that takes all of these images, and how they are normalised.
+
+    3 where one is RGB, otherwise as many as the image with most.
+    """
+    if not images:
+        raise InputError("images", "none", "give at least one image")
+    colour = any(i.axes[-1] == "C" and i.channels in (3, 4) for i in images)
+    channels = 3 if colour else max(i.channels for i in images)
+    return channels, Normalisation(joint=colour or channels == 1)

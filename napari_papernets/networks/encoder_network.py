@@ -1,0 +1,68 @@
+"""A pre-trained encoder as a network of its own: a linear layer on all its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.errors import InputError
+from ..core.tiles import SizeRule
+from .encoders import EncoderName, encoder_factory
+from .hypercolumn import HypercolumnHead
+from .unet import size_rule
+
+RESNET_RULE = SizeRule("same", 32, context=256, minimum=32)
+
+
+class EncoderNetwork(nn.Module):
+    """An encoder under a linear layer that reads all its maps at every pixel.
+
+    Parameters
+    ----------
+    in_channels, classes : int
+        Channels of the input; K, channels of the output.
+    encoder : {"unet", "contracting", "resnet18", "resnet50"}
+        What is under it.
+    width, depth : int
+        Of a U-Net.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        classes: int = 2,
+        encoder: EncoderName = "contracting",
+        width: int = 16,
+        depth: int = 4,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.classes = in_channels, classes
+        self.options = dict(encoder=encoder, width=width, depth=depth)
+        self.encoder = encoder_factory(encoder, in_channels, width, depth)(num_classes=1)
+        del self.encoder.fc
+        self.size_rule = encoder_rule(encoder, depth)
+        self.head = HypercolumnHead(list(self.encoder.channels), classes)
+
+    def forward(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
+        """Logits (B, K, H, W) of images (B, in_channels, H, W); `maps` is filled with the encoder's."""
+        if x.shape[1] != self.in_channels:
+            raise InputError("image", f"{x.shape[1]} channels", f"this network takes {self.in_channels}")
+        found = self.encoder.maps(x)
+        if maps is not None:
+            maps.update({f"map {number}": m for number, m in enumerate(found)})
+        logits = self.head(found)
+        if logits.shape[-2:] == x.shape[-2:]:
+            return logits
+        return F.interpolate(logits, x.shape[-2:], mode="bilinear", align_corners=False)
+
+    def part(self, name: Literal["all", "decoder", "head"]) -> Iterable[nn.Module]:
+        """The modules to train: everything, or the linear layer (which is all there is of a decoder)."""
+        return [self] if name == "all" else [self.head]
+
+
+def encoder_rule(encoder: str, depth: int) -> SizeRule:
+    """Valid input sizes; those of a U-Net also suit its contracting path."""
+    return RESNET_RULE if encoder.startswith("resnet") else size_rule(depth, "same")

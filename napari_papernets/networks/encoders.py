@@ -1,0 +1,158 @@
+"""What MoCo can train: a U-Net or its contracting path, and residual networks.
+
+Every encoder ends in a linear layer ``fc``, which is thrown away afterwards. Called with images it
+answers (B, dim), from the average of its deepest map (He et al. 2020, section 3.3); called with places
+too it answers (B·P, dim), from all its maps at each place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from ..core.errors import InputError
+from .unet import UNet
+
+EncoderName = Literal["unet", "contracting", "resnet18", "resnet50"]
+RESNETS: Mapping[int, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
+    18: (BasicBlock, [2, 2, 2, 2]),
+    50: (Bottleneck, [3, 4, 6, 3]),
+}
+
+
+class UNetEncoder(nn.Module):
+    """A padded U-Net with batch normalisation, or only its contracting path, under a linear layer.
+
+    Parameters
+    ----------
+    num_classes : int
+        Dimension of the answer.
+    in_channels, width, depth : int
+        As for `UNet`.
+    whole : bool
+        With the expanding path.
+    dense : bool
+        It will be asked for places: `fc` reads all maps, not the deepest only.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 1,
+        width: int = 16,
+        depth: int = 4,
+        whole: bool = False,
+        dense: bool = False,
+    ) -> None:
+        super().__init__()
+        self.unet = UNet(in_channels, 1, width, depth, "same", "batch", dropout=0.0)
+        del self.unet.head
+        if not whole:
+            del self.unet.up, self.unet.expand
+        self.whole, self.dense = whole, dense
+        levels = [width * 2**level for level in range(depth + 1)]
+        self.channels = levels + (levels[-2::-1] if whole else [])
+        inputs = sum(self.channels) if dense else levels[-1]
+        self.fc = nn.Linear(inputs, num_classes)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """All maps, (B, C_l, h_l, w_l): contracting path, bottom, and expanding path if there is one."""
+        if not self.whole:
+            return self.unet.encode(x)
+        maps: dict[str, Tensor] = {}
+        self.unet.decode(x, maps)
+        return list(maps.values())
+
+    def forward(self, x: Tensor, places: Tensor | None = None) -> Tensor:
+        """Answers (B, dim) to images (B, C, H, W), or (B·P, dim) to places (B, P, 2) of them."""
+        if places is None:
+            return self.fc(self.unet.encode(x)[-1].mean((2, 3)))
+        return self.fc(at_places(self.maps(x), places))
+
+
+class ResNetEncoder(ResNet):
+    """torchvision's ResNet-18 or -50, which answers at places too; the tensors' names are the same.
+
+    Parameters
+    ----------
+    layers : {18, 50}
+        Which.
+    num_classes : int
+        Dimension of the answer.
+    in_channels : int
+        Channels of the input (the public checkpoints take 3 or 1).
+    dense : bool
+        As for `UNetEncoder`.
+    """
+
+    def __init__(self, layers: int, num_classes: int, in_channels: int = 3, dense: bool = False) -> None:
+        block, counts = RESNETS[layers]
+        super().__init__(block, counts, num_classes=num_classes)
+        self.dense = dense
+        if in_channels != 3:
+            self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+            nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.channels = [64, *(64 * block.expansion * 2**n for n in range(4))]
+        if dense:
+            self.fc = nn.Linear(sum(self.channels), num_classes)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Maps of the stem (stride 2) and of the four stages (4 to 32)."""
+        x = self.relu(self.bn1(self.conv1(x)))
+        found = [x]
+        x = self.maxpool(x)
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            found.append(x)
+        return found
+
+    def forward(self, x: Tensor, places: Tensor | None = None) -> Tensor:
+        """As for `UNetEncoder`."""
+        if places is None:
+            return self.fc(self.maps(x)[-1].mean((2, 3)))
+        return self.fc(at_places(self.maps(x), places))
+
+
+def at_places(maps: Sequence[Tensor], places: Tensor) -> Tensor:
+    """All maps at places, bilinear, side by side.
+
+    Parameters
+    ----------
+    maps : sequence of Tensor, shape (B, C_l, h_l, w_l)
+        Of any sizes; all cover the same image.
+    places : Tensor, shape (B, P, 2)
+        (x, y), −1…1 from edge to edge of the image.
+
+    Returns
+    -------
+    Tensor, shape (B·P, ΣC_l), float32
+    """
+    grid = places[:, :, None].float()  # (B, P, 1, 2)
+    columns = [
+        F.grid_sample(m.float(), grid, padding_mode="border", align_corners=False)[..., 0] for m in maps
+    ]
+    return torch.cat(columns, dim=1).transpose(1, 2).flatten(0, 1)
+
+
+def encoder_factory(
+    name: EncoderName, in_channels: int, width: int = 16, depth: int = 4, dense: bool = False
+) -> Callable[..., nn.Module]:
+    """The `base_encoder` of that name, as `MoCo` calls it.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown.
+    """
+    if name in ("unet", "contracting"):
+        whole = name == "unet"
+        return lambda num_classes: UNetEncoder(num_classes, in_channels, width, depth, whole, dense)
+    if name in ("resnet18", "resnet50"):
+        layers = int(name.removeprefix("resnet"))
+        return lambda num_classes: ResNetEncoder(layers, num_classes, in_channels, dense)
+    raise InputError("encoder", repr(name), "choose unet, contracting, resnet18 or resnet50")

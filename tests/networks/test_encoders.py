@@ -1,0 +1,103 @@
+"""Encoders: torchvision's numbers, public checkpoints, places, and weights that fit a U-Net."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+from napari_papernets.core.errors import InputError, ModelError
+from napari_papernets.networks import MoCo, UNet
+from napari_papernets.networks.encoder_network import EncoderNetwork
+from napari_papernets.networks.encoders import ResNetEncoder, UNetEncoder, at_places, encoder_factory
+from napari_papernets.networks.public_moco import load_public, public_encoder, public_state
+
+
+@pytest.mark.parametrize("layers", [18, 50])
+def test_residual_networks_are_torchvisions(layers: int) -> None:
+    torch.manual_seed(0)
+    theirs = getattr(torchvision.models, f"resnet{layers}")(num_classes=7).eval()
+    ours = ResNetEncoder(layers, 7).eval()
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(ours(x), theirs(x), atol=1e-5)
+        assert [m.shape[1] for m in ours.maps(x)] == ours.channels
+        assert [64 // m.shape[-1] for m in ours.maps(x)] == [2, 4, 8, 16, 32]
+
+
+@pytest.mark.parametrize(("name", "channels", "mlp"), [("resnet50", 3, True), ("resnet18", 1, False)])
+def test_public_checkpoints_open_as_they_are(
+    tmp_path: Path, name: str, channels: int, mlp: bool
+) -> None:
+    """The layout of facebookresearch/moco (ResNet-50, version 2) and of CEM500K (one channel)."""
+    torch.manual_seed(0)
+    model = MoCo(encoder_factory(name, channels), dim=12, K=6, mlp=mlp).eval()
+    path = tmp_path / "public.pth.tar"
+    torch.save({"epoch": 200, "arch": name, "state_dict": public_state(model)}, path)
+    state = torch.load(path, weights_only=True)["state_dict"]
+    expected = {"module.encoder_q.conv1.weight", "module.encoder_k.layer4.1.bn2.running_var"}
+    expected |= {"module.queue", "module.queue_ptr"}
+    expected |= {"module.encoder_q.fc.2.weight" if mlp else "module.encoder_q.fc.weight"}
+    assert expected <= set(state)
+    encoder, x = public_encoder(state).eval(), torch.randn(1, channels, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(encoder(x), model.encoder_q(x))
+    again = MoCo(encoder_factory(name, channels), dim=12, K=6, mlp=mlp)
+    load_public(again, state)
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
+
+
+def test_other_files_are_refused_by_name() -> None:
+    model = MoCo(encoder_factory("resnet18", 3), dim=4, K=6)
+    state = public_state(model)
+    with pytest.raises(ModelError, match="conv1"):
+        public_encoder({"backbone.weight": torch.zeros(1)})
+    with pytest.raises(ModelError, match=r"layer3\.0\.bn1\.bias"):
+        public_encoder({k: v for k, v in state.items() if k != "module.encoder_q.layer3.0.bn1.bias"})
+    with pytest.raises(ModelError, match=r"module\.queue: \(4, 6\)"):
+        load_public(MoCo(encoder_factory("resnet18", 3), dim=4, K=7), state)
+
+
+def test_an_unknown_encoder_is_refused() -> None:
+    with pytest.raises(InputError, match="contracting"):
+        encoder_factory("vgg", 3)  # type: ignore[arg-type]
+
+
+def test_places_read_the_maps_where_they_are() -> None:
+    """At the centre of a pixel its own value, whatever the size of the map."""
+    maps = [torch.arange(16.0).view(1, 1, 4, 4), torch.arange(4.0).view(1, 1, 2, 2)]
+    places = torch.tensor([[[-0.75, -0.75], [0.25, 0.75], [0.5, -0.5]]])  # (x, y)
+    found = at_places(maps, places)
+    assert found[:2, 0].tolist() == [0.0, 14.0]
+    assert found[2].tolist() == [4.5, 1.0]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_tensors_of_the_unet_encoder_are_a_unets(whole: bool) -> None:
+    encoder = UNetEncoder(5, in_channels=2, width=4, depth=2, whole=whole)
+    unet = UNet(2, 3, width=4, depth=2, padding="same", norm="batch", dropout=0.0)
+    missing, unknown = unet.load_state_dict(encoder.unet.state_dict(), strict=False)
+    assert unknown == []
+    parts = {name.split(".")[0] for name in missing}
+    assert parts == ({"head"} if whole else {"up", "expand", "head"})
+    x, encoder, unet = torch.randn(1, 2, 16, 16), encoder.eval(), unet.eval()
+    named: dict[str, torch.Tensor] = {}
+    with torch.no_grad():
+        unet.decode(x, named)
+        ours = encoder.maps(x)
+    assert [m.shape[1] for m in ours] == encoder.channels
+    assert all(torch.equal(a, b) for a, b in zip(ours, named.values(), strict=False))
+
+
+@pytest.mark.parametrize("encoder", ["contracting", "resnet18"])
+def test_a_linear_layer_on_an_encoder_answers_every_pixel(encoder: str) -> None:
+    network = EncoderNetwork(3, 4, encoder, width=4, depth=2).eval()
+    maps: dict[str, torch.Tensor] = {}
+    assert network(torch.randn(2, 3, 64, 32), maps).shape == (2, 4, 64, 32)
+    assert [m.shape[1] for m in maps.values()] == network.encoder.channels
+    assert network.part("head") == [network.head]
+    with pytest.raises(InputError, match="takes 3"):
+        network(torch.randn(1, 1, 32, 32))
