@@ -44,6 +44,7 @@ $(STAMPS)/demo-$(QT): $(STAMPS)/base
 
 $(STAMPS)/test: $(STAMPS)/base
 	$(BIN)/python -m pip install --quiet --editable ".[pyqt5,pyqt6,test]"
+	$(BIN)/python -m pip install --quiet "pydensecrf2>=1.1" || echo "No C++ compiler: the tests beside pydensecrf are skipped."
 	touch $@
 
 $(STAMPS)/system: | $(STAMPS)/base
