@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 LEFT_OUT = ("kind", "encoding", "padding", "w0", "sigma", "checkpoint_every", "schedule")
-STARTS = {"seconds": 30.0, "steps": 200, "learning_rate": 5e-4}
+STARTS = {"seconds": 30.0, "steps": 200, "learning_rate": 5e-4, "weight_decay": 1e-4, "crop": 128}
 
 
 class AnnotateParts(QObject):
@@ -76,9 +76,7 @@ class AnnotateParts(QObject):
         self.keeper = VersionKeeper(self.painting, self.store, self.versions, self.comparison, self)
         self.curves = Curves(engine)
         self.augmentation = AugmentationView(viewer, engine, self.example)
-        self.apply = ApplyActions(
-            viewer, self.painting, engine, self.model_of, self.device.currentText
-        )
+        self.apply = ApplyActions(viewer, self.painting, engine, self.model_of, self.device.currentText)
         self.control = LiveControl(engine, self.plan, self)
         self.layers = LiveLayers(viewer, lambda number: self.painting.images.pair(number), self)
         self.follower = ViewFollower(viewer, lambda: self.painting.images.view(), self)
