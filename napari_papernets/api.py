@@ -52,7 +52,7 @@ def predict(
     image : array or ImageBlock
         numpy, dask or zarr array of boolean, integer or real type.
     model : str, Path, ModelRef or nn.Module
-        Name of a model, its file, its reference, or a bare U-Net.
+        Name of a model, its file, its reference, or a bare U-Net or DeepLab.
     axes : str
         One letter of "TZCYX" for each axis of `image`, as in "YX", "CYX" or "YXC".
     tile : int, optional
@@ -109,8 +109,9 @@ def finetune(
         One for each image, of its shape without the channel axis; `settings.kind` tells what the
         numbers mean.
     model : str, Path or ModelRef
-        Where to start: a model; "scratch"; or "auto": for strokes the bundled start that was taught to
-        learn from them, else from scratch.
+        Where to start: a model; "scratch"; a file of VGG-16's weights with torchvision's names, for a
+        DeepLab; or "auto": for strokes the bundled start that was taught to learn from them, else from
+        scratch.
     settings : TuneSettings, optional
         How to train.
     axes : str
@@ -273,7 +274,7 @@ def save_model(model: ModelRef | nn.Module, path: str | Path) -> ModelRef:
 
     Parameters
     ----------
-    model : ModelRef or UNet
+    model : ModelRef, UNet or DeepLabLargeFOV
         A model on disk, or a network built in code.
     path : str or Path
         Ends in ``.safetensors``, or that is appended; an existing file is not overwritten.

@@ -91,8 +91,8 @@ def predict(
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("annotations", type=click.Path(path_type=Path))
 @click.option("--model", "-m", default="auto", show_default=True,
-              help="Where to start: scratch, a model name or a file; auto: the start taught for "
-                   "strokes, else scratch.")  # fmt: skip
+              help="Where to start: scratch, a model name or a file (of VGG-16's weights for a DeepLab "
+                   "too); auto: the start taught for strokes, else scratch.")  # fmt: skip
 @click.option("--classes", help="Names of the classes 1 to K, separated by commas.")
 @click.option("--name", default="tuned", show_default=True, help="Name of the new model.")
 @click.option("--out", "-o", type=click.Path(path_type=Path),

@@ -18,6 +18,7 @@ from .core.errors import ModelError
 from .core.model import ModelRef, ModelSpec
 
 SUFFIX = ".safetensors"
+TORCH_SUFFIXES = (".pth", ".pt")
 HEADER_KEY = "papernets"
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
 
@@ -52,6 +53,21 @@ def find_model(name_or_path: str | Path | ModelRef) -> ModelRef:
         known = ", ".join(models) or "none yet"
         raise ModelError("model", repr(str(name_or_path)), f"give a file or one of: {known}")
     return models[str(name_or_path)]
+
+
+def holds_vgg16(path: Path) -> bool:
+    """Whether a file may hold VGG-16's weights, from which a DeepLab can start.
+
+    Of a safetensors file the header tells; torch's own files are opened in the engine only, which
+    refuses what they should not hold.
+    """
+    if path.suffix in TORCH_SUFFIXES:
+        return path.is_file()
+    if path.suffix != SUFFIX or not path.is_file():
+        return False
+    header = read_header(path)
+    described = HEADER_KEY in (header.get("__metadata__") or {})
+    return not described and "features.0.weight" in header and "features.28.weight" in header
 
 
 def read_spec(path: Path) -> ModelSpec:

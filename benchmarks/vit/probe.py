@@ -24,10 +24,11 @@ from napari_papernets.core.model import ModelRef, class_infos
 from napari_papernets.engine.annotated import read_planes
 from napari_papernets.engine.device import keep_heap
 from napari_papernets.engine.grow import ForestGrower
-from napari_papernets.engine.quick import HeadFitter, QuickNetwork
+from napari_papernets.engine.quick import HeadFitter
 from napari_papernets.engine.starts import continue_from
 from napari_papernets.engine.vit_models import import_checkpoint, load_vit
 from napari_papernets.engine.weights import save_weights
+from napari_papernets.networks.linear_head import ReadableNetwork
 
 from ..annotate import forest
 from ..annotate.annotator import Annotator
@@ -76,7 +77,7 @@ def probe_task(
     began, cpu = time.perf_counter(), torch.device("cpu")
     start = continue_from(ref, names, settings, "probe")
     network = start.network
-    assert isinstance(network, QuickNetwork)
+    assert isinstance(network, ReadableNetwork)
     planes = read_planes(task.images[: task.annotated], list(strokes), "strokes", start.spec)
     HeadFitter(network, cpu, bf16=False).fit(planes)
     seconds = time.perf_counter() - began

@@ -153,20 +153,34 @@ class TuneSettings(Settings):
             "block, and the head.)",
         ),
     ] = "all"
+    architecture: Annotated[
+        Literal["unet", "deeplab"],
+        described(
+            "Network",
+            "unet: sharp borders; deeplab: maps eight times coarser that see about 400 pixels around, "
+            "for the fully connected CRF to sharpen (from scratch).",
+        ),
+    ] = "unet"
     width: Annotated[
         int,
-        described("Width", "Channels at the first level (from scratch).", min=1, max=256, step=8),
+        described(
+            "Width",
+            "Channels at the first level (from scratch); the papers' networks have 64.",
+            min=1,
+            max=256,
+            step=8,
+        ),
     ] = 16
     depth: Annotated[
-        int, described("Depth", "Number of poolings (from scratch).", min=1, max=6, step=1)
+        int, described("Depth", "Number of poolings (U-Net from scratch).", min=1, max=6, step=1)
     ] = 4
     padding: Annotated[
         Literal["same", "valid"],
-        described("Padding", "valid: the paper's unpadded convolutions (from scratch)."),
+        described("Padding", "valid: the paper's unpadded convolutions (U-Net from scratch)."),
     ] = "same"
     norm: Annotated[
         Literal["batch", "none"],
-        described("Normalisation", "none: as in the paper; batch: learns faster (from scratch)."),
+        described("Normalisation", "none: as in the paper; batch: learns faster (U-Net from scratch)."),
     ] = "batch"
     encoding: Annotated[
         Encoding,
@@ -197,26 +211,42 @@ class TuneSettings(Settings):
     ] = False
     optimiser: Annotated[
         Literal["adamw", "sgd"],
-        described("Optimiser", "sgd: the paper's, with momentum 0.99; adamw: learns faster."),
+        described(
+            "Optimiser",
+            "sgd: the papers', with momentum 0.99 (DeepLab: 0.9); adamw: learns faster.",
+        ),
     ] = "adamw"
     learning_rate: Annotated[
         float | None,
         described(
             "Learning rate",
-            "Largest step size. Automatic: 0.002 from scratch, 0.0005 for a model that has learnt "
-            "something already, 0.00003 for a Vision Transformer.",
+            "Largest step size; DeepLab's last layer takes ten times as large ones. Automatic: for a "
+            "U-Net 0.002 from scratch and 0.0005 for a model that has learnt something already; for "
+            "DeepLab 0.0003 and 0.00005, with sgd the paper's 0.001; for a Vision Transformer 0.00003.",
             min=0.0,
             max=10.0,
             step=1e-4,
         ),
     ] = None
     schedule: Annotated[
-        Literal["constant", "cosine"],
-        described("Schedule", "cosine: the learning rate falls to 0 over the run."),
+        Literal["constant", "cosine", "poly", "step"],
+        described(
+            "Schedule",
+            "How the learning rate falls over the run. cosine: to 0; poly: to 0 as (1 − progress)^0.9; "
+            "step: to a tenth after each third, as DeepLab's over 6000 steps.",
+        ),
     ] = "constant"
     weight_decay: Annotated[
-        float, described("Weight decay", "Of AdamW.", min=0.0, max=1.0, step=1e-4)
-    ] = 1e-4
+        float | None,
+        described(
+            "Weight decay",
+            "Pull of the weights towards 0. Automatic: 0.0001 with adamw; with sgd, as in the papers, "
+            "0.0005 for DeepLab and none for a U-Net.",
+            min=0.0,
+            max=1.0,
+            step=1e-4,
+        ),
+    ] = None
     average: Annotated[
         float,
         described(
@@ -232,9 +262,16 @@ class TuneSettings(Settings):
         int, described("Batch", "Crops in each step (the paper uses 1).", min=1, max=256, step=1)
     ] = 2
     crop: Annotated[
-        int,
-        described("Crop", "Side of a training crop in pixels.", min=16, max=4096, step=16),
-    ] = 128
+        int | None,
+        described(
+            "Crop",
+            "Side of a training crop in pixels. Automatic: 128; for DeepLab, which sees further, 257 "
+            "(the paper's: 321).",
+            min=16,
+            max=4096,
+            step=16,
+        ),
+    ] = None
     w0: Annotated[
         float,
         described(

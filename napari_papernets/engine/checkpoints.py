@@ -89,10 +89,10 @@ def check_resumable(state: State, settings: Settings, fingerprint: str) -> None:
     InputError
         Naming the setting that differs.
     """
-    before, now = type(settings)().to_dict() | state.facts["settings"], settings.to_dict()
-    for name in now:
-        if name not in MAY_CHANGE and before.get(name) != now[name]:
-            mend = f"the checkpoint was made with {before.get(name)!r}; keep it, or resume=False"
+    before, now = state.facts["settings"], settings.to_dict()
+    for name in before.keys() & now.keys():  # what was no setting then is now as it was
+        if name not in MAY_CHANGE and before[name] != now[name]:
+            mend = f"the checkpoint was made with {before[name]!r}; keep it, or resume=False"
             raise InputError(name, repr(now[name]), mend)
     if state.facts["fingerprint"] != fingerprint:
         mend = "it was made from other images, annotations or shares; start anew with resume=False"

@@ -24,6 +24,7 @@ from .augment import (
     sample_image,
     sample_nearest,
 )
+from .recipes import recipe_of
 from .targets import IGNORE, balanced_weights, encode_instances, weight_map
 
 PURPOSE_CROP, PURPOSE_JUDGE = 3, 4
@@ -84,7 +85,8 @@ def pose_problem(planes: Sequence[Plane], spec: ModelSpec, settings: TuneSetting
     weights = np.ones(len(spec.classes), np.float32)
     if settings.balance:
         weights = balanced_weights(count_pixels(planes, encoding, len(weights)))
-    side, target = crop_sides(spec.size_rule, settings.crop)
+    crop = settings.crop or recipe_of(spec.architecture).crop
+    side, target = crop_sides(spec.size_rule, crop)
     return Problem(settings.kind, encoding, weights, settings, side, target)
 
 

@@ -1,4 +1,4 @@
-"""The verb `finetune`: a U-Net learns from annotations, dense or sparse."""
+"""The verb `finetune`: a U-Net or a DeepLab learns from annotations, dense or sparse."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from ..core.model import ModelRef, ModelSpec
 from ..core.results import Tuned
 from ..core.settings import TuneSettings
 from ..model_files import SUFFIX, user_folder
+from ..networks.forested import Forested
+from ..networks.linear_head import ReadableNetwork
 from .annotated import Plane, hold_out
 from .checkpoints import check_resumable, checkpoint_path, fingerprint_of, read_state
 from .crops import pose_problem
@@ -28,9 +30,10 @@ from .device import fast_bf16, pick_device
 from .grow import ForestGrower
 from .listener import Listener, Request, chances_of
 from .metrics import estimate_diameter
-from .optimisation import with_rate
+from .optimisation import with_rates
 from .provenance import versions
-from .quick import HeadFitter, QuickNetwork
+from .quick import HeadFitter
+from .recipes import recipe_of
 from .starts import AUTO, Start, prepare
 from .training import Training
 from .weights import save_weights
@@ -61,7 +64,8 @@ def finetune(
         mean. Planes of a stack without annotation are left out.
     model : str, Path or ModelRef
         A model to start from, by name, file or reference; "scratch"; or "auto": for strokes the bundled
-        start that was taught to learn from them, else from scratch.
+        start that was taught to learn from them, else from scratch. A file of VGG-16's weights with
+        torchvision's names (.safetensors, .pth) starts a DeepLab on them, and is kept as a model.
     settings : TuneSettings, optional
         How to train.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -122,7 +126,7 @@ def finetune(
     if listener.arrivals:
         facts |= dict(arrivals=listener.arrivals, repeats_exactly=False)
     spec = describe(request, start.spec, listener.planes, training, facts)
-    if isinstance(start.network, QuickNetwork):
+    if isinstance(start.network, Forested):
         spec = replace(spec, options=start.network.options)
     ref = save_weights(spec, start.network.state_dict(), request.folder / f"{name}{SUFFIX}")
     return Tuned(ref, tuple(training.history), spec.provenance)
@@ -142,7 +146,7 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         request.class_names,
         state,
     )
-    settings = with_rate(settings, start.fresh, start.network)
+    settings = with_rates(settings, recipe_of(start.spec.architecture), start.fresh)
     chances = chances_of(planes, request.shares, len(request.images))
     fingerprint = fingerprint_of(planes, chances)
     if state is not None:
@@ -150,9 +154,9 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     planes = hold_out(planes, settings.held_out, settings.seed)
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device))
     fits = start.fits_head and state is None and settings.kind != "instances"
-    if fits and isinstance(start.network, QuickNetwork):
+    if fits and isinstance(start.network, ReadableNetwork):
         HeadFitter(start.network.to(device), device, bf16).fit(planes)
-    if settings.kind == "strokes" and isinstance(start.network, QuickNetwork):
+    if settings.kind == "strokes" and isinstance(start.network, Forested):
         ForestGrower(start.network.to(device), device, settings.seed).grow(planes)
     training = Training(
         start.network,

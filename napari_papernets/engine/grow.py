@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..networks.filters import filter_count, filters
 from ..networks.forest import LEAF, PixelForest
+from ..networks.forested import Forested
 from .annotated import Plane
 from .pixels import PixelMemory, Places
-from .quick import QuickNetwork, to_device
+from .quick import to_device
 
 TREES = 100
 SMALLEST_LEAF = 4  # pixels
@@ -25,7 +26,7 @@ class ForestGrower:
 
     Parameters
     ----------
-    network : QuickNetwork
+    network : Forested
         Its `forest` is replaced.
     device : torch.device
         Where the network is.
@@ -33,7 +34,7 @@ class ForestGrower:
         Of the trees.
     """
 
-    def __init__(self, network: QuickNetwork, device: torch.device, seed: int = 0) -> None:
+    def __init__(self, network: Forested, device: torch.device, seed: int = 0) -> None:
         self._network, self._device, self._seed = network, device, seed
         self._memories: dict[int, PixelMemory] = {}  # by the channels that the filters see
 

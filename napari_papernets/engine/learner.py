@@ -20,16 +20,18 @@ from ..core.model import ClassInfo, ModelRef, ModelSpec
 from ..core.results import Tuned
 from ..core.settings import TuneSettings
 from ..model_files import SUFFIX
+from ..networks.forested import Forested
 from .annotated import Plane
 from .checkpoints import checkpoint_path, read_state
 from .crops import Problem, pose_problem
 from .device import fast_bf16, pick_device
 from .finetune import check_name
 from .grow import ForestGrower
-from .optimisation import with_rate
+from .optimisation import with_rates
 from .plateau import Plateau
 from .provenance import versions
 from .quick import HeadFitter
+from .recipes import recipe_of
 from .scene import Scene
 from .starts import live_start
 from .training import Training
@@ -73,7 +75,8 @@ class Learner:
         self.name, self.folder, self.patch = name, folder, patch
         self.device = pick_device(device)
         self.start = live_start(images, model, settings, name, classes)
-        self.settings = settings = with_rate(settings, self.start.fresh, self.start.network)
+        recipe = recipe_of(self.start.spec.architecture)
+        self.settings = settings = with_rates(settings, recipe, self.start.fresh)
         self.base_name = getattr(model, "name", str(model))
         self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
         wanted = settings.precision
@@ -83,7 +86,9 @@ class Learner:
         self._fitter = HeadFitter(
             self.network, self.device, self.bf16, not self.start.fits_head, self._maps.features
         )
-        self._grower = ForestGrower(self.network, self.device, settings.seed)
+        self._grower: ForestGrower | None = None
+        if isinstance(self.network, Forested):
+            self._grower = ForestGrower(self.network, self.device, settings.seed)
         self._training: Training | None = None
         self._lessons_are_due = False
         self._plateau, self._round_start = Plateau(), 0
@@ -148,20 +153,22 @@ class Learner:
     def fit_quickly(self) -> None:
         """Fit the head to all strokes on the features of the network as it is.
 
-        The forest, which knows the former strokes only, is left out until `grow`.
+        A forest, which knows the former strokes only, is left out until `grow`.
         """
-        self.network.set_forest(None)
+        if isinstance(self.network, Forested):
+            self.network.set_forest(None)
         if self.step:
             self._maps.read()
         self._fitter.fit(self.scene.planes)
-        self.forest_is_due = True
+        self.forest_is_due = self._grower is not None
         self.unsaved = self.unsaved or self.start.fits_head
 
     def grow(self) -> None:
-        """Grow the forest for the strokes there are."""
+        """Grow the forest for the strokes there are, where the network takes one."""
         self.forest_is_due = False
-        self._grower.grow(self.scene.planes)
-        self._maps.forest_changed()
+        if self._grower is not None:
+            self._grower.grow(self.scene.planes)
+            self._maps.forest_changed()
 
     def read_view(self) -> None:
         """Make ready for the first strokes in view."""

@@ -15,10 +15,10 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.model import ModelRef, ModelSpec
 from ..core.settings import TuneSettings
+from ..networks.forested import Forested
 from .annotated import Plane
 from .crops import pose_problem
 from .grow import ForestGrower
-from .quick import QuickNetwork
 from .scene import Scene
 from .training import Training
 
@@ -75,7 +75,7 @@ class Listener:
     def finish(self) -> None:
         """Grow the forest anew where strokes were added."""
         network, training = self._training.network, self._training
-        if self.arrivals and isinstance(network, QuickNetwork):
+        if self.arrivals and isinstance(network, Forested):
             ForestGrower(network, training.device, training.settings.seed).grow(self.planes)
 
     def _learn(self, patch: Patch) -> None:

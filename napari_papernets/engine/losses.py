@@ -1,9 +1,40 @@
-"""The loss of the U-Net paper: pixel-wise softmax and weighted cross-entropy."""
+"""The loss of the papers: pixel-wise softmax and weighted cross-entropy, and where it is taken."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from ..networks import DeepLab
+from ..networks.deeplab import STRIDE
+
+
+def answer_to_learn_from(network: nn.Module, images: Tensor, kind: str) -> tuple[Tensor, int]:
+    """Logits to compare with the target, and of how many pixels one is compared.
+
+    DeepLab's are compared as the paper does it, on its coarse maps with the target sub-sampled by 8:
+    score i with pixel 8i. A stroke of a few pixels would all but vanish in this (1 pixel in 64 is
+    left), so for strokes the scores are restored to full size first, and every annotated pixel counts.
+    U-Nets are compared pixel by pixel.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In training mode.
+    images : Tensor, shape (B, C, H, W)
+        Normalised.
+    kind : {"strokes", "classes", "instances"}
+        Of the annotation.
+
+    Returns
+    -------
+    logits : Tensor, shape (B, K, h, w)
+    every : int
+        They belong to target[:, ::every, ::every].
+    """
+    if isinstance(network, DeepLab) and kind != "strokes":
+        return network.scores(images), STRIDE
+    return network(images), 1
 
 
 def weighted_cross_entropy(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +11,9 @@ import torch
 from torch import Tensor, nn, optim
 
 from ..core.settings import TuneSettings
-from ..networks import ViTSegmenter
+from .recipes import ADAMW_DECAY, Recipe
 
-FRESH_RATE, TAUGHT_RATE = 2e-3, 5e-4
-TRANSFORMER_RATE = 3e-5  # larger ones wipe out what a pre-trained transformer knows
-MOMENTUM = 0.99  # the paper's, for its batch of one
+POLY_POWER, STAGES = 0.9, 3
 
 
 def trained_parameters(network: nn.Module, settings: TuneSettings) -> list[nn.Parameter]:
@@ -27,12 +26,17 @@ def trained_parameters(network: nn.Module, settings: TuneSettings) -> list[nn.Pa
     return trained
 
 
-def with_rate(settings: TuneSettings, fresh: bool, network: nn.Module) -> TuneSettings:
-    """The settings with a learning rate in place of "automatic", one that suits the network."""
-    if settings.learning_rate is not None:
-        return settings
-    taught = TRANSFORMER_RATE if isinstance(network, ViTSegmenter) else TAUGHT_RATE
-    return settings.replace(learning_rate=FRESH_RATE if fresh else taught)
+def with_rates(settings: TuneSettings, recipe: Recipe, fresh: bool) -> TuneSettings:
+    """The settings with a learning rate and a weight decay in place of "automatic"."""
+    sgd = settings.optimiser == "sgd"
+    rate = recipe.fresh_rate if fresh else recipe.taught_rate
+    if sgd and recipe.sgd_rate is not None:
+        rate = recipe.sgd_rate
+    decay = recipe.sgd_decay if sgd else ADAMW_DECAY
+    return settings.replace(
+        learning_rate=rate if settings.learning_rate is None else settings.learning_rate,
+        weight_decay=decay if settings.weight_decay is None else settings.weight_decay,
+    )
 
 
 def warm() -> None:
@@ -40,13 +44,35 @@ def warm() -> None:
     optim.AdamW([nn.Parameter(torch.zeros(1))])
 
 
-def make_optimiser(parameters: list[nn.Parameter], settings: TuneSettings) -> optim.Optimizer:
-    """AdamW, or the paper's SGD with momentum 0.99."""
-    rate = settings.learning_rate
+def make_optimiser(network: nn.Module, settings: TuneSettings, recipe: Recipe) -> optim.Optimizer:
+    """AdamW, or the papers' SGD, for the part that is trained.
+
+    Each group of parameters holds as "factor" by what its learning rate is larger than that of a step.
+    """
+    rate, decay = settings.learning_rate, settings.weight_decay
     assert rate is not None
+    assert decay is not None  # see `with_rates`
+    groups: list[dict[str, Any]] = [{"params": trained_parameters(network, settings), "factor": 1.0}]
+    if recipe.last_factor != 1:
+        last = [p for m in network.part("head") for p in m.parameters()]
+        known = {id(p) for p in last}
+        body = [p for p in groups[0]["params"] if id(p) not in known]
+        groups = [{"params": body, "factor": 1.0}, {"params": last, "factor": recipe.last_factor}]
+        groups = [group for group in groups if group["params"]]
     if settings.optimiser == "sgd":
-        return optim.SGD(parameters, lr=rate, momentum=MOMENTUM)
-    return optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay)
+        return optim.SGD(groups, lr=rate, momentum=recipe.momentum, weight_decay=decay)
+    return optim.AdamW(groups, lr=rate, weight_decay=decay)
+
+
+def share_of_rate(schedule: str, progress: float) -> float:
+    """What a schedule leaves of the learning rate at `progress` (0…1) of a run."""
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * progress)) / 2
+    if schedule == "poly":
+        return (1 - progress) ** POLY_POWER
+    if schedule == "step":
+        return 0.1 ** min(int(STAGES * progress), STAGES - 1)
+    return 1.0
 
 
 def set_training(network: nn.Module, settings: TuneSettings, fresh: bool) -> None:

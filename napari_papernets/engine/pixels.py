@@ -35,9 +35,19 @@ class PixelMemory:
         F, values of a pixel.
     at_hand : callable, optional
         Gives values that need not be read.
+    most : int
+        Pixels of a class in one plane.
     """
 
-    def __init__(self, read: Read, rule: SizeRule, width: int, at_hand: Lookup | None = None) -> None:
+    def __init__(
+        self,
+        read: Read,
+        rule: SizeRule,
+        width: int,
+        at_hand: Lookup | None = None,
+        most: int = MAX_PIXELS,
+    ) -> None:
+        self._most = most
         self._read, self._rule, self._width, self._at_hand = read, rule, width, at_hand
         self._known: dict[tuple[int, tuple[int, ...]], tuple[Places, Tensor]] = {}
 
@@ -58,7 +68,7 @@ class PixelMemory:
         return values, classes
 
     def _of(self, plane: Plane) -> tuple[Tensor, Tensor]:
-        place, wanted = (plane.image, plane.index), choose_pixels(plane)
+        place, wanted = (plane.image, plane.index), choose_pixels(plane, self._most)
         values = torch.empty(len(wanted), self._width)
         known, before = self._known.get(place, (wanted[:0], values[:0]))
         there = np.isin(wanted, known, assume_unique=True)
@@ -83,22 +93,22 @@ class PixelMemory:
         return values
 
 
-def choose_pixels(plane: Plane) -> Places:
-    """Flat places of annotated pixels that training sees, at most `MAX_PIXELS` of a class, sorted.
+def choose_pixels(plane: Plane, most: int = MAX_PIXELS) -> Places:
+    """Flat places of annotated pixels that training sees, at most `most` of a class, sorted.
 
     Those with the smallest hash are chosen, so that most of them stay when there are more.
     """
     known = np.flatnonzero((plane.annotation >= 0) & ~plane.held)
     classes = plane.annotation.ravel()[known]
-    chosen = [_some(known[classes == c]) for c in np.unique(classes)]
+    chosen = [_some(known[classes == c], most) for c in np.unique(classes)]
     return np.sort(np.concatenate(chosen)) if chosen else known
 
 
-def _some(places: Places) -> Places:
-    if len(places) <= MAX_PIXELS:
+def _some(places: Places, most: int) -> Places:
+    if len(places) <= most:
         return places
     hashes = places.astype(np.uint64) * np.uint64(2654435761) % np.uint64(2**32)
-    return places[np.argpartition(hashes, MAX_PIXELS)[:MAX_PIXELS]]
+    return places[np.argpartition(hashes, most)[:most]]
 
 
 def inside(points: Places, tile: Tile) -> NDArray[np.bool_]:

@@ -9,17 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..networks import HypercolumnUNet, ViTSegmenter
-from ..networks.hypercolumn import gather
+from ..networks import ReadableNetwork
 from .annotated import Plane
-from .pixels import Lookup, PixelMemory, Places
-
-QuickNetwork = HypercolumnUNet | ViTSegmenter
-"""Networks whose last layer is linear in maps that they hand out; a forest may stand beside them."""
+from .pixels import MAX_PIXELS, Lookup, PixelMemory, Places
 
 PENALTY = 3e-3  # of the squared weights, beside a loss that is averaged over the pixels
 STEPS = 60
 ENOUGH = 1e-4  # fall of the loss in a step
+
+# Of more features than this, fewer pixels are remembered: a fit would take seconds.
+WIDE, WIDE_SHARE = 256, 12
 
 
 class HeadFitter:
@@ -27,7 +26,7 @@ class HeadFitter:
 
     Parameters
     ----------
-    network : QuickNetwork
+    network : ReadableNetwork
         On `device`; its last layer is changed in place.
     device : torch.device
         Where features are computed; the fit itself is small and runs on the CPU.
@@ -41,7 +40,7 @@ class HeadFitter:
 
     def __init__(
         self,
-        network: QuickNetwork,
+        network: ReadableNetwork,
         device: torch.device,
         bf16: bool,
         keeps: bool = False,
@@ -51,7 +50,8 @@ class HeadFitter:
         self._keeps = keeps
         self._weights: Tensor | None = None
         width = sum(network.head.channels)
-        self._memory = PixelMemory(self._read, network.size_rule, width, at_hand)
+        most = MAX_PIXELS if width <= WIDE else MAX_PIXELS // WIDE_SHARE
+        self._memory = PixelMemory(self._read, network.size_rule, width, at_hand, most)
 
     def network_changed(self) -> None:
         """The network was trained: what is remembered of it does not hold any more."""
@@ -71,11 +71,11 @@ class HeadFitter:
     def _read(self, window: NDArray[np.float32], points: Places) -> Tensor:
         maps = read_maps(self._network, to_device(window, self._device), self._bf16)
         local = torch.from_numpy(points).to(self._device)
-        return gather(maps, self._network.head.scales, local).cpu()
+        return self._network.head.gather(maps, local).cpu()
 
 
 @torch.no_grad()
-def read_maps(network: QuickNetwork, x: Tensor, bf16: bool) -> list[Tensor]:
+def read_maps(network: ReadableNetwork, x: Tensor, bf16: bool) -> list[Tensor]:
     """The maps that the head reads, of a normalised window (1, C, y, x) of a valid size."""
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
         return network.read(x)

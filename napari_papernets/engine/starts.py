@@ -15,21 +15,24 @@ from ..core.events import Notice
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef, ModelSpec, class_infos
 from ..core.settings import TuneSettings
-from ..model_files import find_model
-from ..networks import HypercolumnUNet, UNet, VisionTransformer, ViTSegmenter, build
-from ..networks.build import unet_spec, with_hypercolumns
+from ..model_files import find_model, holds_vgg16
+from ..networks import DeepLab, HypercolumnUNet, UNet, VisionTransformer, ViTSegmenter, build
+from ..networks.build import deeplab_spec, unet_spec, with_hypercolumns
 from ..networks.encoder_network import EncoderNetwork
+from ..networks.forested import Forested
+from ..networks.linear_head import ReadableNetwork
 from ..networks.vit_segmenter import with_linear_head
 from .annotated import Plane, annotated_classes, read_planes
 from .checkpoints import State
 from .encoder_starts import unet_of_encoder
-from .quick import QuickNetwork
 from .targets import BORDER_CLASSES, RIDGE_CLASSES
+from .vgg_files import import_vgg16
 from .weights import load_weights
 from .windows import channels_of
 
 AUTO, SCRATCH, TAUGHT = "auto", "scratch", "strokes"
-DROPOUT = 0.5  # the paper's; with batch normalisation there is none
+DROPOUT = 0.5  # the papers'; with batch normalisation there is none
+VGG_WIDTH = 64  # channels of DeepLab's first level at width 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +65,14 @@ def prepare(
         spec = ModelSpec.from_dict(state.facts["spec"])
         planes = read_planes(images, annotations, settings.kind, spec)
         return Start(spec, build(spec), bool(state.facts["fresh"])), planes
-    base = _base(model, settings.kind)
+    base = _base(model, settings, settings.kind)
     feed = base.spec if base is not None else scratch_spec(images, settings, name, ())
     planes = read_planes(images, annotations, settings.kind, feed)
     names = name_classes(planes, settings, class_names, base)
     if base is None:
         spec = replace(feed, classes=class_infos(names or object_classes(settings.encoding)))
         network = _draw(spec, settings.seed)
-        fits = isinstance(network, HypercolumnUNet)
+        fits = isinstance(network, ReadableNetwork)
         start = Start(spec, network, fresh=True, fits_head=fits)
     else:
         start = continue_from(base, names, settings, name)
@@ -83,18 +86,19 @@ def live_start(
     name: str,
     classes: Sequence[ClassInfo],
 ) -> Start:
-    """Where a live training starts: a network with a last layer on hypercolumns, for these classes.
+    """Where a live training starts: a network whose last layer can be fitted to strokes, for these
+    classes; a U-Net gets one on hypercolumns.
 
     Raises
     ------
     InputError
         If there is no image.
     ModelError
-        If the model is no padded U-Net, or does not take the images.
+        If the model is an unpadded U-Net, or does not take the images.
     """
     if not images:
         raise InputError("images", "none", "give at least one image")
-    base = _base(model, "strokes")
+    base = _base(model, settings, "strokes")
     if base is None:
         plain = settings.replace(kind="strokes", padding="same")
         spec = replace(scratch_spec(images, plain, name, ()), classes=tuple(classes))
@@ -108,20 +112,27 @@ def live_start(
         return replace(start, spec=replace(start.spec, classes=tuple(classes)))
     names = [c.name for c in classes]
     same = [c.name for c in base.spec.classes] == names and base.spec.task == "semantic"
-    if same and isinstance(network, QuickNetwork):
-        network.set_forest(None)
+    if same and isinstance(network, ReadableNetwork):
+        if isinstance(network, Forested):
+            network.set_forest(None)
         return Start(replace(base.spec, name=name, classes=tuple(classes)), network, False)
     start = _with_new_head(base, network, names, settings.replace(kind="strokes"), name)
     if not start.fits_head:
-        mend = "choose a padded U-Net (its size must not shrink) or a ViT, or start from scratch"
+        mend = (
+            "choose a padded U-Net (its size must not shrink), a DeepLab or a ViT, or start from scratch"
+        )
         raise ModelError("model", f"{base.name!r}, which is unpadded", mend)
     return replace(start, spec=replace(start.spec, classes=tuple(classes)))
 
 
-def _base(model: str | Path | ModelRef, kind: str) -> ModelRef | None:
-    """The model to start from; None is from scratch. "auto" is what was taught for strokes, if any."""
+def _base(model: str | Path | ModelRef, settings: TuneSettings, kind: str) -> ModelRef | None:
+    """The model to start from; None is from scratch. "auto" is what was taught for strokes, a U-Net, or
+    else from scratch; a file of VGG-16's weights is made a model first."""
     if model == AUTO:
-        model = TAUGHT if kind == "strokes" else SCRATCH
+        taught = kind == "strokes" and settings.architecture == "unet"
+        model = TAUGHT if taught else SCRATCH
+    if isinstance(model, str | Path) and holds_vgg16(path := Path(model).expanduser()):
+        return import_vgg16(path)
     return None if model == SCRATCH else find_model(model)
 
 
@@ -133,13 +144,13 @@ def continue_from(
     Raises
     ------
     ModelError
-        If it is no U-Net.
+        If it is none of the networks that are trained here.
     """
     network = load_weights(base)
     if isinstance(network, EncoderNetwork):
         return start_from_encoder(base, network, names, settings, name)
-    if not isinstance(network, UNet | VisionTransformer | ViTSegmenter):
-        mend = "fine-tuning takes a U-Net or a Vision Transformer; choose one, or start from scratch"
+    if not isinstance(network, UNet | DeepLab | VisionTransformer | ViTSegmenter):
+        mend = "fine-tuning takes a U-Net, a DeepLab or a ViT; choose one, or start from scratch"
         raise ModelError("model", f"architecture {base.spec.architecture!r}", mend)
     same_task = base.spec.task == ("instances" if settings.kind == "instances" else "semantic")
     spec = replace(base.spec, name=name)
@@ -167,9 +178,10 @@ def _with_new_head(
     encoder = network.vit if isinstance(network, ViTSegmenter) else network
     body = {k: v for k, v in encoder.state_dict().items() if not k.startswith("head.")}
     (fresh.vit if isinstance(fresh, ViTSegmenter) else fresh).load_state_dict(body, strict=False)
-    if isinstance(network, HypercolumnUNet) and isinstance(fresh, HypercolumnUNet):
+    both = isinstance(network, ReadableNetwork) and isinstance(fresh, ReadableNetwork)
+    if both and network.head.channels == fresh.head.channels:
         fresh.head.scales.copy_(network.head.scales)
-    fits = isinstance(fresh, QuickNetwork)
+    fits = isinstance(fresh, ReadableNetwork)
     if base.spec.task == "features":
         return Start(spec, fresh, False, fits_head=fits)
     message = (
@@ -267,6 +279,10 @@ def scratch_spec(
     """A network from scratch for these images; their classes may not be known yet."""
     channels, normalisation = channels_of(images)
     task, encoding = _task(settings)
+    if settings.architecture == "deeplab":
+        about = dict(task=task, encoding=encoding, normalisation=normalisation)
+        width = settings.width / VGG_WIDTH
+        return deeplab_spec(name, channels, class_infos(classes), about, width=width)
     spec = unet_spec(
         name,
         channels,

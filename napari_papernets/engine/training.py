@@ -21,7 +21,7 @@ from .annotated import Plane
 from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
 from .crops import Crop, Problem, draw_crop, judged_crops
 from .judging import judge_crops
-from .losses import weighted_cross_entropy
+from .losses import answer_to_learn_from, weighted_cross_entropy
 from .optimisation import (
     WeightAverage,
     copy_into,
@@ -30,9 +30,10 @@ from .optimisation import (
     reproducible_kernels,
     restore_state,
     set_training,
+    share_of_rate,
     snapshot,
-    trained_parameters,
 )
+from .recipes import recipe_of
 from .runner import is_out_of_memory
 
 DEFAULT_STEPS = 500
@@ -45,7 +46,7 @@ class Training:
     Parameters
     ----------
     network : nn.Module
-        A U-Net with its starting weights; it is trained in place.
+        A U-Net or a DeepLab with its starting weights; it is trained in place.
     planes : sequence of Plane
         With annotation, part of it perhaps held out.
     chances : ndarray, shape (len(planes),)
@@ -63,7 +64,7 @@ class Training:
     path : Path
         Of the checkpoint.
     identity : dict
-        JSON-able facts that go into every checkpoint beside the progress.
+        JSON-able facts that go into every checkpoint beside the progress; "spec" describes the network.
 
     Attributes
     ----------
@@ -88,7 +89,8 @@ class Training:
         self.device, self.bf16, self.fresh = device, bf16, fresh
         self.path, self.identity = path, identity
         self.settings: TuneSettings = problem.settings
-        self.optimiser = make_optimiser(trained_parameters(network, self.settings), self.settings)
+        recipe = recipe_of(identity["spec"]["architecture"])
+        self.optimiser = make_optimiser(network, self.settings, recipe)
         self.step, self.judged_step, self.best_score, self.best_step = 0, -1, -1.0, 0
         self.best: dict[str, Tensor] = {}
         self.safe, self._before = snapshot(self.network), snapshot(self.network)
@@ -142,10 +144,8 @@ class Training:
     def learning_rate(self) -> float:
         """Of the next step."""
         rate = self.settings.learning_rate
-        assert rate is not None  # see `with_rate`
-        if self.settings.schedule == "constant":
-            return rate
-        return rate * (1 + math.cos(math.pi * self.progress)) / 2
+        assert rate is not None  # see `with_rates`
+        return rate * share_of_rate(self.settings.schedule, self.progress)
 
     def advance(self) -> Iterator[Event]:
         """One optimiser step, with the judging and the checkpoint that are due after it."""
@@ -266,7 +266,7 @@ class Training:
         copy_into(self._before, self.network)
         set_training(self.network, self.settings, self.fresh)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices), reproducible_kernels():
             torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # drop-out
@@ -286,7 +286,8 @@ class Training:
         classes = torch.stack([c.classes for c in crops]).to(self.device)
         weights = torch.stack([c.weights for c in crops]).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = self.network(images)  # (B, K, h, w)
+            logits, every = answer_to_learn_from(self.network, images, self.settings.kind)
+        classes, weights = classes[:, ::every, ::every], weights[:, ::every, ::every]
         return weighted_cross_entropy(logits, classes, weights)
 
     def _roll_back(self, rate: float) -> Notice:

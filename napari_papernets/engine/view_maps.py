@@ -14,10 +14,10 @@ from ..core.annotation import View
 from ..core.image import ImageBlock
 from ..core.model import ModelSpec
 from ..core.tiles import Region, Tile, plan_tiles
-from ..networks.hypercolumn import gather
+from ..networks import ReadableNetwork
 from .annotated import Plane
 from .pixels import inside
-from .quick import QuickNetwork, read_maps, to_device
+from .quick import read_maps, to_device
 from .tiling import open_source
 
 WINDOW = 1024**2  # pixels of one pass
@@ -43,7 +43,7 @@ class ViewMaps:
         As the job has them.
     spec : ModelSpec
         How they are fed.
-    network : QuickNetwork
+    network : ReadableNetwork
         On its device.
     device : torch.device
         That device.
@@ -55,7 +55,7 @@ class ViewMaps:
         self,
         images: Sequence[ImageBlock],
         spec: ModelSpec,
-        network: QuickNetwork,
+        network: ReadableNetwork,
         device: torch.device,
         bf16: bool,
     ) -> None:
@@ -108,7 +108,7 @@ class ViewMaps:
             if within.any():
                 tile = window.tile
                 local = torch.from_numpy(points[within] - (tile.y.read[0], tile.x.read[0]))
-                features[within] = gather(window.maps, head.scales, local.to(self._device)).cpu()
+                features[within] = head.gather(window.maps, local.to(self._device)).cpu()
                 found |= within
         return found, features
 
@@ -129,7 +129,7 @@ class ViewMaps:
                 logits = self._network.head(window.maps)[0]
             (rows, columns), (top, left) = window.tile.crop, window.tile.write
             p = torch.softmax(logits[:, rows, columns].float(), dim=0)
-            if (forest := self._network.forest) is not None:
+            if (forest := getattr(self._network, "forest", None)) is not None:
                 if window.votes is None:
                     window.votes = forest(window.pixels)
                 p = (p + window.votes[0, :, rows, columns]) / 2

@@ -1,16 +1,15 @@
-"""A network beside which a forest may stand."""
+"""A network that is fitted to strokes, and beside which a forest may stand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
-
 from .forest import PixelForest
+from .linear_head import ReadableNetwork
 
 
-class Forested(nn.Module):
+class Forested(ReadableNetwork):
     """Holds the forest, and tells its sizes among the options from which the network is built again."""
 
     options: dict[str, Any]

@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .bands import GreyBands
-from .forest import PixelForest
-from .linear_head import SCALE, LinearHead, ReadableNetwork, sample
+from .forested import Forested
+from .linear_head import SCALE, LinearHead, sample
 from .unet import Norm, UNet
 
 BANDS = "grey bands"
 
 
-class HypercolumnUNet(UNet, ReadableNetwork):
+class HypercolumnUNet(UNet, Forested):
     """A padded U-Net with a linear last layer on maps of several levels.
 
     Parameters
@@ -49,10 +49,7 @@ class HypercolumnUNet(UNet, ReadableNetwork):
     ) -> None:
         super().__init__(in_channels, classes, width, depth, "same", norm, dropout)
         self.options = dict(width=width, depth=depth, norm=norm, dropout=dropout, forest=list(forest))
-        self.forest: PixelForest | None = None
-        if forest:
-            trees, nodes, seen = forest
-            self.forest = PixelForest(trees, nodes, seen, classes)
+        self.make_forest(forest, classes)
         self.levels = ("expand 0", "contract 0", *(f"expand {n}" for n in range(1, min(depth, 3))))
         self.bands = GreyBands(in_channels)
         channels = [width * 2 ** int(name[-1]) for name in self.levels]
@@ -61,12 +58,6 @@ class HypercolumnUNet(UNet, ReadableNetwork):
     def forward(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
         """Logits (B, K, H, W) of an image (B, in_channels, H, W); `maps` as in `UNet.forward`."""
         return self.head(self.read(x, maps))
-
-    def set_forest(self, forest: PixelForest | None) -> None:
-        """Put a forest beside the network, or take it away."""
-        self.forest = forest
-        sizes = [len(forest.roots), len(forest.feature), forest.channels] if forest is not None else []
-        self.options = {**self.options, "forest": sizes}
 
     def read(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> list[Tensor]:
         """The maps that the last layer reads, (B, C, H/2^l, W/2^l); the first is of full size."""

@@ -19,8 +19,9 @@ from .deeplab import DeepLabLargeFOV
 FC6_SIDE, FC6_CHANNELS, FC_UNITS = 7, 512, 4096
 FC6, FC7 = "classifier.0", "classifier.3"  # torchvision's names
 
-# Root mean square of VGG's last map, 34 to 56 on micrographs: a drawn fc6 must not pass it on.
+# Root mean square of VGG's last map: 34 to 56 measured on micrographs.
 LAST_MAP_SIZE = 40.0
+CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # in torchvision's `features`
 
 # What torchvision's VGG-16 was trained on: ImageNet, red, green, blue of 0…1.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -42,16 +43,17 @@ def from_vgg16(weights: Mapping[str, Tensor], classes: int = 21, **options: Any)
     Returns
     -------
     DeepLabLargeFOV
-        In float32. Without a classifier fc6 and fc7 are drawn, fc6 smaller by the size of the map
-        that it reads, which VGG does not normalise.
+        In float32. fc6 and fc7 are drawn where there is no classifier.
 
     Raises
     ------
     ModelError
         If these are not VGG-16's weights: the first tensor that does not fit is named.
     InputError
-        If the classifier cannot be decimated to the wanted fc6.
+        If the classifier cannot be decimated to the wanted fc6, or `width` is not 1.
     """
+    if options.get("width", 1.0) != 1:
+        raise InputError("width", options["width"], "VGG-16's weights need a width of 1")
     network = DeepLabLargeFOV(3, classes, **options)
     own = network.state_dict()
     taken = {name: own[name] for name in own if name.startswith("features.")}
@@ -60,10 +62,25 @@ def from_vgg16(weights: Mapping[str, Tensor], classes: int = 21, **options: Any)
     if f"{FC6}.weight" in weights:
         filters, kernel = (network.options[name] for name in ("filters", "kernel"))
         taken |= _decimated(weights, kernel, filters)
-    else:
-        taken["fc6.0.weight"] = own["fc6.0.weight"] / LAST_MAP_SIZE
     network.load_state_dict({**own, **taken})
     return network
+
+
+def with_unit_maps(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """VGG's convolutions, in float32, with every map scaled so that the last is about of unit size.
+
+    A ReLU and a pool let a factor pass, so each layer takes an equal part of it, and what the maps say
+    stays the same. Layers that are drawn behind them, and steps that do not know how large a map is
+    (Adam's), need maps like those of any other network.
+    """
+    factor = LAST_MAP_SIZE ** (-1 / len(CONVOLUTIONS))
+    scaled = {name: tensor.float().clone() for name, tensor in features.items()}
+    for depth, number in enumerate(CONVOLUTIONS, start=1):
+        for name, part in (("weight", factor), ("bias", factor**depth)):
+            key = f"features.{number}.{name}"
+            if key in scaled:  # `from_vgg16` tells what is missing
+                scaled[key] *= part
+    return scaled
 
 
 def _decimated(weights: Mapping[str, Tensor], kernel: int, filters: int) -> dict[str, Tensor]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 LEFT_OUT = ("kind", "encoding", "padding", "w0", "sigma", "checkpoint_every", "schedule")
-STARTS = {"seconds": 30.0, "steps": 200, "learning_rate": 5e-4}
+STARTS = {"seconds": 30.0, "steps": 200, "learning_rate": 5e-4, "weight_decay": 1e-4, "crop": 128}
 
 
 class AnnotateParts(QObject):

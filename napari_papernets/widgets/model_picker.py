@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
@@ -131,9 +132,10 @@ class ModelPicker(QWidget):
         layout.addWidget(self.about)
 
 
-def ask_for_model(parent: QWidget) -> Path | None:
+def ask_for_model(parent: QWidget, suffixes: Sequence[str] = (SUFFIX,)) -> Path | None:
     """A model file from anywhere; None where the person thinks better of it."""
-    path, _ = QFileDialog.getOpenFileName(parent, "Open a model", "", f"Models (*{SUFFIX})")
+    kinds = " ".join(f"*{suffix}" for suffix in suffixes)
+    path, _ = QFileDialog.getOpenFileName(parent, "Open a model", "", f"Models ({kinds})")
     return Path(path) if path else None
 
 

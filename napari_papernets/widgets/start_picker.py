@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..core.errors import ModelError
 from ..core.model import ModelRef
-from ..model_files import SUFFIX, find_model, list_models
+from ..model_files import SUFFIX, TORCH_SUFFIXES, find_model, holds_vgg16, list_models
 from .editors import CalmComboBox
 from .model_picker import ask_for_model
 from .settings_form import add_row, aligned_rows
@@ -22,7 +22,13 @@ HELP = (
     "task from few strokes. Any other model keeps what it knows and gets your classes. Each round of "
     "training goes on from the one before; choosing here starts over."
 )
-SCRATCH_HELP = "A new network with random weights; its width and depth are among the settings below."
+SCRATCH_HELP = (
+    "A new network with random weights; which one, its width and its depth are among the settings below."
+)
+VGG_HELP = (
+    "A DeepLab on VGG-16's weights, as the paper re-purposes them: it knows photographs. The file is "
+    "read in the engine, and kept as the model “vgg16”."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +71,7 @@ class StartPicker(QWidget):
         super().__init__(parent)
         self._choices: list[StartChoice] = []
         self._opened: list[ModelRef] = []
+        self._vgg: list[Path] = []
         self._index = 0
         self.combo = CalmComboBox()
         self.rows = aligned_rows()
@@ -76,7 +83,7 @@ class StartPicker(QWidget):
         self.refresh()
 
     def model(self) -> str | ModelRef:
-        """What the verb takes as model: "scratch", or a model."""
+        """What the verb takes as model: "scratch", a model, or the path of VGG-16's weights."""
         return self._choices[self._index].model
 
     def key(self) -> str:
@@ -84,14 +91,19 @@ class StartPicker(QWidget):
         return self._choices[self._index].key
 
     def choose(self, key: str | Path) -> None:
-        """Choose "scratch", or a model by name or file; no signal.
+        """Choose "scratch", a model by name or file, or a file of VGG-16's weights; no signal.
 
         Raises
         ------
         ModelError
             If there is no such model, or the file is none.
         """
-        if str(key) != SCRATCH:
+        if holds_vgg16(path := Path(key).expanduser()):
+            key = path
+            if path not in self._vgg:
+                self._vgg.append(path)
+                self.refresh()
+        elif str(key) != SCRATCH:
             ref = find_model(key)
             if str(ref.path) not in [c.key for c in self._choices]:
                 self._opened.append(ref)
@@ -104,6 +116,7 @@ class StartPicker(QWidget):
         before = self._choices[self._index].key if self._choices else ""
         refs = sorted([*list_models(), *self._opened], key=lambda ref: ref.spec.task != "features")
         self._choices = [choice_of(ref) for ref in refs]
+        self._choices += [StartChoice(f"{p.name} (DeepLab)", VGG_HELP, str(p)) for p in self._vgg]
         self._choices.append(StartChoice("From scratch", SCRATCH_HELP, SCRATCH))
         keys = [choice.key for choice in self._choices]
         self.combo.clear()
@@ -111,7 +124,7 @@ class StartPicker(QWidget):
             self.combo.addItem(choice.name)
             self.combo.setItemData(index, f"<p>{choice.help}</p>", Qt.ItemDataRole.ToolTipRole)
         self.combo.addItem("Open…")
-        tip = f"<p>Open a model file ({SUFFIX}) from anywhere.</p>"
+        tip = f"<p>Open a model file ({SUFFIX}) from anywhere, or VGG-16's weights (.pth too).</p>"
         self.combo.setItemData(len(self._choices), tip, Qt.ItemDataRole.ToolTipRole)
         first = 0 if refs and refs[0].spec.task == "features" else len(self._choices) - 1
         self._show(keys.index(before) if before in keys else first)
@@ -130,7 +143,7 @@ class StartPicker(QWidget):
             self.changed.emit()
 
     def _ask_for_file(self) -> None:
-        path = ask_for_model(self)
+        path = ask_for_model(self, (SUFFIX, *TORCH_SUFFIXES))
         if path:
             try:
                 self.choose(path)

@@ -119,22 +119,29 @@ def test_it_learns_from_strokes(tmp_path: Path) -> None:
     assert tuned.provenance["score"] > 0.8
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["unet", "deeplab"])
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(
+    tmp_path: Path, architecture: str
+) -> None:
     image, ids = scene()
-    one, _ = train([image], [ids], tmp_path, name="one")
-    two, _ = train([image], [ids], tmp_path, name="two")
-    other, _ = train([image], [ids], tmp_path, TINY.replace(seed=1), name="other")
+    settings = TINY.replace(architecture=architecture)
+    one, _ = train([image], [ids], tmp_path, settings, name="one")
+    two, _ = train([image], [ids], tmp_path, settings, name="two")
+    other, _ = train([image], [ids], tmp_path, settings.replace(seed=1), name="other")
     assert_same_weights(one, two)
-    assert not torch.equal(weights_of(one)["head.weight"], weights_of(other)["head.weight"])
+    name = next(n for n in weights_of(one) if n.startswith("head.") and n.endswith(".weight"))
+    assert not torch.equal(weights_of(one)[name], weights_of(other)[name])
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-@pytest.mark.parametrize("norm", ["batch", "none"])  # "none" has drop-out
+@pytest.mark.parametrize(
+    "network", [{"norm": "batch"}, {"norm": "none"}, {"architecture": "deeplab"}]
+)  # the last two have drop-out
 def test_a_cancelled_and_resumed_training_equals_an_uninterrupted_one(
-    tmp_path: Path, optimiser: str, norm: str
+    tmp_path: Path, optimiser: str, network: dict[str, str]
 ) -> None:
     image, ids = scene()
-    settings = TINY.replace(optimiser=optimiser, norm=norm, schedule="cosine", learning_rate=1e-3)
+    settings = TINY.replace(optimiser=optimiser, schedule="cosine", learning_rate=1e-3, **network)
     whole, _ = train([image], [ids], tmp_path, settings, name="whole")
     job = finetune([image], [ids], "scratch", settings, device="cpu", folder=tmp_path, name="parts")
     for event in job:

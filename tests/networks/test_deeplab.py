@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.networks import DeepLab, DeepLabLargeFOV
 from napari_papernets.networks.deeplab import reach, restore, restored, size_rule
-from napari_papernets.networks.vgg16 import from_vgg16
+from napari_papernets.networks.vgg16 import from_vgg16, with_unit_maps
 
 THIN = 1 / 64  # one channel at the first level
 
@@ -240,6 +240,14 @@ def test_the_convolutions_are_vgg_s_own(vgg) -> None:
     assert all(torch.equal(network.state_dict()[n], vgg[n]) for n in names)
 
 
+@torch.inference_mode()
+def test_a_trunk_alone_is_scaled_to_unit_maps_and_says_the_same(vgg) -> None:
+    trunk = {name: t for name, t in vgg.items() if name.startswith("features.")}
+    x = torch.rand(1, 3, 33, 33)
+    whole, alone = from_vgg16(vgg).eval(), from_vgg16(with_unit_maps(trunk)).eval()
+    torch.testing.assert_close(alone.features(x) * 40, whole.features(x), rtol=1e-3, atol=1e-3)
+
+
 def test_the_other_rows_of_the_table_are_decimated_too(vgg) -> None:
     seven, four = (from_vgg16(vgg, 2, kernel=k, rate=4, filters=512).fc6[0].weight for k in (7, 4))
     assert torch.equal(seven, vgg["classifier.0.weight"].view(4096, 512, 7, 7)[::8])
@@ -255,6 +263,8 @@ def test_what_is_not_vgg_16_is_refused(vgg) -> None:
         from_vgg16(vgg | {"classifier.0.weight": torch.zeros(4096, 512)})
     with pytest.raises(InputError, match="divisor"):
         from_vgg16(vgg, filters=1000)
+    with pytest.raises(InputError, match="a width of 1"):
+        from_vgg16(vgg, width=0.5)
 
 
 @torch.inference_mode()

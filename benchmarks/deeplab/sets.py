@@ -1,0 +1,62 @@
+"""The real sets on which DeepLab is fine-tuned, each divided into images that are seen and unseen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.io import imread
+
+from napari_papernets.core.image import ImageBlock
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+CLASSES = ("background", "object")
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """An image with the class of every pixel: 0 background, 1 object."""
+
+    image: ImageBlock
+    classes: NDArray[np.uint8]
+
+
+def in_later_half(name: str, names: list[str]) -> bool:
+    """Of a sequence: neighbours in time look alike, so it is cut once, in the middle."""
+    return names.index(name) >= (len(names) + 1) // 2
+
+
+def in_hashed_third(name: str, names: list[str]) -> bool:
+    """Of single images: a third by the hash of the file name, as for the bundled model."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 3 == 0
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Where a set lies, and which of its images are unseen."""
+
+    folder: str
+    is_unseen: Callable[[str, list[str]], bool]
+
+    def examples(self, unseen: bool, shared: Path = SHARED) -> list[Example]:
+        """The images of one side, in the order of their names."""
+        folder = shared / "data" / self.folder
+        names = sorted(p.name for p in (folder / "labels").iterdir())
+        return [_read(folder, name) for name in names if self.is_unseen(name, names) == unseen]
+
+
+SETS: Mapping[str, ImageSet] = {
+    "hela": ImageSet("dic_hela", in_later_half),
+    "u373": ImageSet("phase_contrast_u373", in_later_half),
+    "histology": ImageSet("nuclei_dsb2018/histology", in_hashed_third),
+}
+
+
+def _read(folder: Path, name: str) -> Example:
+    pixels, objects = imread(folder / "images" / name), imread(folder / "labels" / name)
+    axes = "YXC" if pixels.ndim == 3 else "YX"
+    return Example(ImageBlock(pixels, axes, name=name), (objects > 0).astype(np.uint8))
