@@ -70,8 +70,7 @@ def put_output(
         Further attributes of the layer.
     """
     layer = find_output(viewer, key)
-    redrawn = kind in ("shapes", "points")  # napari keeps what belongs to their former items
-    if layer is not None and (redrawn or layer.ndim != data.ndim):
+    if layer is not None and (kind == "shapes" or np.ndim(layer.data) != np.ndim(data)):
         viewer.layers.remove(layer)
         layer = None
     if layer is None:

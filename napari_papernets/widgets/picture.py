@@ -36,14 +36,21 @@ class PictureView(QWidget):
 
     def show_picture(self, picture: NDArray[np.uint8]) -> None:
         """Show an array of shape (H, W, 3)."""
-        self._image = to_image(picture)
+        before, self._image = self._proportion, to_image(picture)
+        if self._proportion != before:
+            self.updateGeometry()
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(300, 300)
+        return QSize(300, self.heightForWidth(300))
 
     def heightForWidth(self, width: int) -> int:
-        return max(SMALLEST, min(width, LARGEST))
+        return max(SMALLEST, min(round(width * self._proportion), LARGEST))
+
+    @property
+    def _proportion(self) -> float:
+        """Height over width."""
+        return self._image.height() / self._image.width() if self._image is not None else 1.0
 
     def paintEvent(self, event: QPaintEvent) -> None:
         if self._image is None:

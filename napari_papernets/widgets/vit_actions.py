@@ -13,7 +13,7 @@ from ..core.feature_maps import EmbeddingView, ProbeScore
 from ..core.model import ModelRef
 from ..core.results import Prediction, Tuned
 from ..core.settings import TuneSettings
-from .vit_pictures import filters_picture, positions_picture
+from .vit_pictures import beside, filters_picture, positions_picture
 from .vit_plan import FeaturePlan
 from .vit_reader import SideJob
 
@@ -54,10 +54,17 @@ class VitActions(QObject):
         self._start("adopt", self._on_model, path=path)
 
     def look(self) -> None:
-        """Filters and position embeddings of the network, or of the same with random weights."""
-        random = self._panel.controls.control.isChecked()
+        """Filters and position embeddings of the network, beside those of random weights if wanted."""
         model = self._panel.model.model()
-        self._start("embedding", self._on_embedding, model=model, random_weights=random)
+        if not self._panel.controls.control.isChecked():
+            self._start("embedding", self._on_embedding, model=model)
+            return
+
+        def first(learnt: EmbeddingView) -> None:
+            done = functools.partial(self._on_embedding, learnt)
+            self._start("embedding", done, model=model, random_weights=True)
+
+        self._start("embedding", first, model=model)
 
     def score(self) -> None:
         """Judge the tokens on the person's strokes, then the control's."""
@@ -109,14 +116,13 @@ class VitActions(QObject):
         self._panel.model.choose(ref)
         self._panel.message.tell(f"{ref.name} is there: {ref.path}")
 
-    def _on_embedding(self, view: EmbeddingView) -> None:
-        self._panel.extras.show_picture("filters", filters_picture(view))
-        self._panel.extras.show_picture("positions", positions_picture(view))
-        share = (
-            f"{len(view.filters)} components hold {view.explained.sum():.0%} of the filters' variance"
-        )
-        random = ", random weights" if view.provenance["random_weights"] else ""
-        self._panel.message.tell(f"{share}{random}")
+    def _on_embedding(self, view: EmbeddingView, random: EmbeddingView | None = None) -> None:
+        for name, draw in (("filters", filters_picture), ("positions", positions_picture)):
+            picture = beside(draw(view), draw(random) if random is not None else None)
+            self._panel.extras.show_picture(name, picture)
+        held = f"{view.explained.sum():.0%} of the filters' variance"
+        right = "; random weights on the right" if random is not None else ""
+        self._panel.message.tell(f"{len(view.filters)} components hold {held}{right}")
 
     def _on_tuned(self, plan: FeaturePlan, tuned: Tuned) -> None:
         self._start(

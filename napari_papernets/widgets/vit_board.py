@@ -63,18 +63,23 @@ class VitBoard:
             raise InputError("click", "no tokens yet", "press Read the view or Read the plane first")
         self._read[False][1].maps.patch_at(y, x)
         self._pixels[negative].append((y, x))
-        self._draw_clicked()
+        self.redraw_places()
 
     def clear(self) -> None:
         """Drop all clicked places."""
         for pixels in self._pixels.values():
             pixels.clear()
-        self._draw_clicked()
+        self.redraw_places()
 
     def redraw(self) -> None:
         """Draw everything again, as is now wanted."""
         for random in list(self._read):
             self._draw(random)
+
+    def redraw_places(self) -> None:
+        """Draw again what depends on the clicked places."""
+        for random in list(self._read):
+            self._draw_places(random)
 
     def threshold(self, value: float) -> FeaturePlan:
         """Similarity above a threshold as labels.
@@ -131,18 +136,13 @@ class VitBoard:
             self._layers.show_map(plan, looks.maps, "attention rollout", rollout, random)
         self._draw_places(random)
 
-    def _draw_clicked(self) -> None:
-        for random in list(self._read):
-            self._draw_places(random)
-
     def _draw_places(self, random: bool) -> None:
         plan, looks = self._read[random]
         positive, negative = self._patches(random)
         maps = looks.maps
         if positive and self._controls.similarity.isChecked():
             similar = similarity_picture(maps, positive, negative)
-            limits = (-1.0, 1.0) if similar.min() < 0 else (0.0, 1.0)
-            self._layers.show_map(plan, maps, SIMILAR, similar, random, limits)
+            self._layers.show_map(plan, maps, SIMILAR, similar, random)
         if maps.windows:
             place = positive[-1] if positive else None
             head = self._controls.chosen_head()

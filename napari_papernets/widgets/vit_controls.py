@@ -61,6 +61,8 @@ class VitControls(QWidget):
         Tokens must be read again.
     drawingChanged : Signal()
         What is there can be drawn in another way.
+    placesChanged : Signal()
+        What depends on the clicked places can be.
     basisDropped : Signal()
         Colours get a basis of their own again.
     clicksChanged : Signal(bool)
@@ -71,6 +73,7 @@ class VitControls(QWidget):
 
     readingChanged = Signal()
     drawingChanged = Signal()
+    placesChanged = Signal()
     basisDropped = Signal()
     clicksChanged = Signal(bool)
     cleared = Signal()
@@ -145,11 +148,10 @@ class VitControls(QWidget):
         )  # fmt: skip
         for signal in reading:
             signal.connect(lambda *_: self.readingChanged.emit())
-        for signal in (
-            self.colours.toggled, self.clusters.toggled, self.similarity.toggled,
-            self.head.currentIndexChanged,
-        ):  # fmt: skip
+        for signal in (self.colours.toggled, self.clusters.toggled):
             signal.connect(lambda *_: self.drawingChanged.emit())
+        for signal in (self.similarity.toggled, self.head.currentIndexChanged):
+            signal.connect(lambda *_: self.placesChanged.emit())
         self.shared.toggled.connect(self._on_shared)
         self.click.toggled.connect(self.clicksChanged)
         self.clear.clicked.connect(self.cleared)

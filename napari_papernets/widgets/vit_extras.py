@@ -125,9 +125,10 @@ class VitExtras(QWidget):
         if maps.distances is None:
             return
         if self._distances is None:
-            self._distances = DistancePlot()
-            self._hold(self.folds["distances"]).addWidget(self._distances)
-            self.folds["distances"].expand(animate=False)
+            self._distances, fold = DistancePlot(), self.folds["distances"]
+            self._hold(fold).insertWidget(0, self._distances)
+            fold.collapse(animate=False)  # it knows its height anew when it is unfolded
+            fold.expand(animate=False)
         self._distances.draw(maps.distances, random)
         if not random:
             self._distances.drop(True)

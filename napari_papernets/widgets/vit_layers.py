@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GREEN, RED = "#009E73", "#D55E00"
 OPACITY = 0.7
+LIMITS = 0.0, 99.5  # percentiles of a map: what is dark and what is bright
 
 
 class VitLayers:
@@ -51,12 +52,12 @@ class VitLayers:
         role: str,
         values: NDArray[np.float32],
         random: bool = False,
-        limits: tuple[float, float] | None = None,
     ) -> None:
         """A map on the grid of the tokens, or of the whole patches."""
         cell = maps.patch * maps.patch_grid[0] / values.shape[0]
         data, placement = plan.place(np.ascontiguousarray(values), maps, cell)
-        low, high = limits or (float(values.min()), float(values.max()))
+        # One token that outshines all others, as networks without registers have some, hides them.
+        low, high = (float(v) for v in np.percentile(values, LIMITS))
         self._put(
             plan, maps, "image", role, random, data, placement, colormap="viridis",
             contrast_limits=(low, high if high > low else low + 1e-6), interpolation2d="nearest",
@@ -108,12 +109,10 @@ class VitLayers:
         placement: Any,
         **options: Any,
     ) -> None:
-        role = f"{role}, random weights" if random else role
+        role = f"random {role}" if random else role
         known = find_output(self._viewer, plan.key(role))
         if known is None:
             options |= dict(opacity=OPACITY)
-        elif "rgb" in options:  # made anew: napari cannot give colours new axes
-            options |= dict(opacity=known.opacity, visible=known.visible)
         else:  # what a person changed afterwards stays
             options = {k: v for k, v in options.items() if k == "contrast_limits"}
         put_output(

@@ -205,6 +205,7 @@ class ViTPanel(DockedPanel):
         self.model.changed.connect(self._on_network)
         self.controls.readingChanged.connect(self._read_again)
         self.controls.drawingChanged.connect(self.board.redraw)
+        self.controls.placesChanged.connect(self.board.redraw_places)
         self.controls.basisDropped.connect(self.source.forget_basis)
         self.controls.clicksChanged.connect(self.clicks.switch)
         self.controls.cleared.connect(self.board.clear)

@@ -118,6 +118,14 @@ def positions_picture(view: EmbeddingView) -> NDArray[np.uint8]:
     return mosaic(pictures, columns=len(chosen))
 
 
+def beside(learnt: NDArray[np.uint8], random: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """A picture, and to its right that of random weights where there is one."""
+    if random is None:
+        return learnt
+    gap = np.full((len(learnt), 4 * GAP, 3), 255, np.uint8)
+    return np.concatenate([learnt, gap, random], axis=1)
+
+
 def heat(
     values: NDArray[np.floating], low: float | None = None, high: float | None = None
 ) -> NDArray[np.uint8]:

@@ -205,7 +205,7 @@ def test_random_weights_are_shown_beside(panel, viewer, engine, qtbot):
         engine.jobs[1].give(maps(summaries=True))
     for role in ("tokens as colour", "attention rollout"):
         assert shown(viewer, role).data.shape[:2] == (5, 6)
-        assert shown(viewer, f"{role}, random weights").data.shape[:2] == (5, 6)
+        assert shown(viewer, f"random {role}").data.shape[:2] == (5, 6)
     assert panel.extras.distances is not None
     assert set(panel.extras.distances.points) == {True, False}
 
@@ -263,6 +263,16 @@ def test_the_embedding_is_shown_and_saved(panel, engine, qtbot, tmp_path):
     assert panel.extras.pictures["positions"].shape == (4 * 5 - 1, 4 * 5 - 1, 3)
     panel.extras.save("filters", tmp_path / "filters.png")
     assert (tmp_path / "filters.png").stat().st_size > 100
+    width = panel.extras.pictures["positions"].shape[1]
+    panel.controls.control.setChecked(True)
+    panel.extras.embedding.click()
+    for count, random in ((2, False), (3, True)):
+        qtbot.waitUntil(lambda n=count: len(engine.jobs) == n)
+        assert engine.jobs[-1].arguments.get("random_weights", False) is random
+        engine.jobs[-1].give(
+            EmbeddingView(filters, np.full(9, 0.1, np.float32), positions, dict(random_weights=random))
+        )
+    qtbot.waitUntil(lambda: panel.extras.pictures["positions"].shape[1] > 2 * width)
 
 
 def test_a_score_stands_beside_that_of_random_weights(panel, viewer, engine, qtbot):
