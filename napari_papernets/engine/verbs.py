@@ -18,6 +18,7 @@ VERBS: Mapping[str, str] = {
     "inspect": "napari_papernets.engine.inspect",
     "preview": "napari_papernets.engine.preview",
     "refine": "napari_papernets.engine.refine",
+    "tune_crf": "napari_papernets.engine.tune_crf",
 }
 
 Verb = Callable[..., Generator[Any, Any, Any]]
