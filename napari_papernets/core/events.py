@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .annotation import View
+from .crf_settings import CRFSettings
 from .image import Range
 from .model import ModelRef
 
@@ -216,6 +217,29 @@ class Refined:
 
 
 @dataclass(frozen=True)
+class CRFTrial:
+    """A setting of the CRF was tried on annotation.
+
+    Attributes
+    ----------
+    done, total : int
+        Trials done so far, and in all (the second, finer search may be shorter).
+    settings : CRFSettings
+        What was tried.
+    score : float
+        Mean IoU near boundaries, on the annotation that the search may see.
+    best : float
+        The best so far, without the CRF included.
+    """
+
+    done: int
+    total: int
+    settings: CRFSettings
+    score: float
+    best: float
+
+
+@dataclass(frozen=True)
 class Resting:
     """A live training waits for new annotation.
 
@@ -300,6 +324,7 @@ Event = (
     | Preview
     | Version
     | Refined
+    | CRFTrial
     | Resting
     | LookUps
     | StrokeProbe

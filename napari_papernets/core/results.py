@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .crf_settings import CRFSettings
 from .feature_maps import EmbeddingView, FeatureMaps, ProbeScore
 from .model import ModelRef
 
@@ -19,7 +20,9 @@ __all__ = [
     "LevelMaps",
     "Prediction",
     "ProbeScore",
+    "Refinement",
     "Tuned",
+    "TunedCRF",
 ]
 
 
@@ -131,3 +134,36 @@ class Refinement:
     labels: NDArray[Any]
     energies: tuple[tuple[float, ...], ...]
     provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TunedCRF:
+    """Answer of ``tune_crf``.
+
+    Attributes
+    ----------
+    settings : CRFSettings
+        The best ones of the search.
+    helps : bool
+        Whether they are better than no CRF on annotation that the search did not see.
+    before, after : float
+        Mean IoU near boundaries on that annotation, without and with the CRF.
+    accuracy_before, accuracy_after : float
+        Share of its pixels that are right.
+    pixels : int
+        How many pixels that were.
+    message : str
+        One line for the user.
+    trials : tuple of dict
+        w1, sigma_alpha, sigma_beta and score of every trial.
+    """
+
+    settings: CRFSettings
+    helps: bool
+    before: float
+    after: float
+    accuracy_before: float
+    accuracy_after: float
+    pixels: int
+    message: str
+    trials: tuple[Mapping[str, float], ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -19,6 +20,11 @@ PACKAGES = ("napari-papernets", "torch", "numpy", "scikit-image")
 
 def versions() -> dict[str, str]:
     """Versions of what decides a result."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {}
     for package in PACKAGES:
         try:
@@ -153,6 +159,7 @@ def _described(image: ImageBlock) -> dict[str, Any]:
     return dict(name=image.name, axes=image.axes, shape=image.shape, dtype=str(image.dtype))
 
 
+@cache
 def _version_of(package: str) -> dict[str, str]:
     try:
         return {package: version(package)}

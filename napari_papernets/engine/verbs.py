@@ -25,6 +25,7 @@ VERBS: Mapping[str, str] = {
     "refine": "napari_papernets.engine.refine",
     "pretrain": "napari_papernets.engine.pretrain",
     "patches": "napari_papernets.engine.patches",
+    "tune_crf": "napari_papernets.engine.tune_crf",
 }
 
 Verb = Callable[..., Generator[Any, Any, Any]]

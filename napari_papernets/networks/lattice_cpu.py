@@ -111,6 +111,7 @@ def build_lattice(features: GridFeatures, threads: int) -> CPULattice:
 
     tables = run_all(place, parts, threads)
     table, remaps, ones = _merge(tables)
+    tables.clear()  # their memory is needed
     forward, backward = _neighbours(table, strides, threads)
     bare = CPULattice(offsets, weights, forward, backward, 0.0)
     blurred = bare.blurred(ones)

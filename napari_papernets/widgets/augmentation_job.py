@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
-from ..core.errors import PapernetsError
-from ..core.events import Event, Started
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo
-from ..core.results import AugmentedCrop
 from ..core.settings import TuneSettings
-from .job_adapter import Engine, JobAdapter
+from .job_adapter import Engine
+from .newest_job import NewestJob, Wish
 from .placement import Placement
-
-PATIENCE = 700  # ms without an answer, after which it is said that the engine is busy
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +42,11 @@ class Example:
     placement: Placement | None = None
 
 
-Wish = tuple[Example, int]
+Drawing = tuple[Example, int]
 """What to draw from, and the number of the crop."""
 
 
-class CropJobs(QObject):
+class CropJobs(NewestJob):
     """Runs the verb ``preview`` for the newest wish.
 
     Parameters
@@ -58,99 +54,31 @@ class CropJobs(QObject):
     engine : callable
         The engine.
     wish : callable
-        What is wanted now; asked when a job starts, so that a wish may change until then. Raises
-        PapernetsError where nothing can be drawn.
+        What is wanted now. Raises PapernetsError where nothing can be drawn.
 
     Attributes
     ----------
     drawn : Signal(object, object)
         The Example and its AugmentedCrop.
-    waiting : Signal(str)
-        Why nothing comes yet.
-    failed : Signal(object)
-        The error.
     """
 
     drawn = Signal(object, object)
-    waiting = Signal(str)
-    failed = Signal(object)
 
     def __init__(
         self,
         engine: Callable[[], Engine],
-        wish: Callable[[], Wish],
+        wish: Callable[[], Drawing],
         parent: QObject | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._engine, self._wish = engine, wish
-        # One for all jobs, since there is never more than one at a time.
-        self._job = JobAdapter(self)
-        self._job.happened.connect(self._on_event)
-        self._job.returned.connect(self._on_returned)
-        self._job.failed.connect(self._on_failed)
-        self._job.cancelled.connect(self._settle)
-        self._example: Example | None = None  # of the job that is on its way
-        self._again = self._left = False
-        self._patience = QTimer(self)
-        self._patience.setSingleShot(True)
-        self._patience.timeout.connect(self._tell_why)
+        super().__init__(engine, lambda: _crop_wish(*wish()), parent)
+        self.answered.connect(self.drawn)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a crop is on its way."""
-        return self._example is not None
 
-    def request(self) -> None:
-        """Draw, now or as soon as the job before is done."""
-        if self.busy:
-            self._again = True
-        elif not self._left:
-            self._start()
-
-    def leave(self) -> None:
-        """Drop what is on its way, and start nothing any more."""
-        self._left = True
-        self._patience.stop()
-        self._job.forget()
-        self._example = None
-
-    def _start(self) -> None:
-        self._again = False
-        try:
-            example, number = self._wish()
-            self._example = example
-            self._patience.start(PATIENCE)
-            self._job.start(
-                self._engine(), "preview", image=example.image, annotation=example.annotation,
-                settings=example.settings, number=number,
-            )  # fmt: skip
-        except PapernetsError as error:
-            self._on_failed(error)
-
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self._patience.stop()
-
-    def _on_returned(self, crop: AugmentedCrop) -> None:
-        """A crop of settings that have changed since is shown too: the next replaces it soon."""
-        example = self._example
-        self._settle()
-        self.drawn.emit(example, crop)
-
-    def _on_failed(self, error: BaseException) -> None:
-        again = self._again
-        self._settle()
-        if not again:
-            self.failed.emit(error)
-
-    def _settle(self) -> None:
-        self._patience.stop()
-        self._example = None
-        if self._again:
-            self._start()
-
-    def _tell_why(self) -> None:
-        if self._engine().info:
-            self.waiting.emit("Waiting: the engine is busy with another job, such as a training.")
-        else:
-            self.waiting.emit("Waiting for the engine to start.")
+def _crop_wish(example: Example, number: int) -> Wish:
+    arguments = dict(
+        image=example.image,
+        annotation=example.annotation,
+        settings=example.settings,
+        number=number,
+    )
+    return Wish("preview", arguments, example)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 from superqt import QLabeledDoubleSlider
 
-from ..core.fields import FieldInfo
 from ..core.settings import TuneSettings
-from .calm_wheel import CalmWheel
 from .settings_form import add_row, aligned_rows
+from .sliders import field_slider, show_value
 
 # The range of a slider, within that of its setting; it grows for a value beyond.
 RANGES = {"w0": (0.0, 30.0), "sigma": (0.5, 20.0), "elastic": (0.0, 40.0)}
@@ -36,7 +35,7 @@ class AugmentationSliders(QWidget):
         self._kind = ""
         self.sliders: dict[str, QLabeledDoubleSlider] = {}
         for name, info in self._infos.items():
-            self.sliders[name] = slider = _slider(info)
+            self.sliders[name] = slider = field_slider(info, *RANGES[name])
             slider.valueChanged.connect(self._on_moved)
             add_row(rows, info.label, slider, info.tooltip)
         self.setLayout(rows)
@@ -45,11 +44,7 @@ class AugmentationSliders(QWidget):
         """Show the values of these settings; `changed` is not emitted."""
         self._touched = True
         for name, slider in self.sliders.items():
-            value = getattr(settings, name)
-            slider.blockSignals(True)
-            slider.setRange(min(slider.minimum(), value), max(slider.maximum(), value))
-            slider.setValue(value)
-            slider.blockSignals(False)
+            show_value(slider, getattr(settings, name))
 
     def apply(self, settings: TuneSettings) -> TuneSettings:
         """The settings with the values shown; the first ones are shown as they are."""
@@ -72,15 +67,3 @@ class AugmentationSliders(QWidget):
     def _on_moved(self, *_: object) -> None:
         self._touched = True
         self.changed.emit()
-
-
-def _slider(info: FieldInfo) -> QLabeledDoubleSlider:
-    slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-    slider.setRange(*RANGES[info.name])
-    slider.setValue(info.default)
-    slider.setDecimals(1)
-    slider.setSingleStep(0.5)
-    slider.setAccessibleName(info.label)
-    slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    CalmWheel(slider)
-    return slider

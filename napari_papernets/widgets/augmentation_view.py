@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from ..core.model import ClassInfo, class_infos
 from ..core.results import AugmentedCrop
 from ..core.settings import TuneSettings
-from .augmentation_job import CropJobs, Example, Wish
+from .augmentation_job import CropJobs, Drawing, Example
 from .augmentation_layers import add_crop_layers, pixel_placement
 from .augmentation_legend import Legend
 from .augmentation_pictures import (
@@ -129,7 +129,7 @@ class AugmentationView(QWidget):
         if self._stale:
             self.refresh()
 
-    def _wish(self) -> Wish:
+    def _wish(self) -> Drawing:
         example = self._example()
         settings = self.sliders.apply(example.settings)
         self.sliders.set_kind(settings.kind)

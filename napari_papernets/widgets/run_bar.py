@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from ..core.events import Event, Notice, Started, TileDone
+from ..core.events import Event, Notice, Refined, Started, TileDone
 
 BUTTONS = {
     "view": (
@@ -29,6 +29,8 @@ class RunBar(QWidget):
     ----------
     clock : callable
         Seconds, monotonic.
+    buttons : mapping
+        Text and tooltip of "view", "plane" and "stack", where they are not those of a prediction.
 
     Attributes
     ----------
@@ -42,11 +44,14 @@ class RunBar(QWidget):
     cancelRequested = Signal()
 
     def __init__(
-        self, parent: QWidget | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        parent: QWidget | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        buttons: Mapping[str, tuple[str, str]] = BUTTONS,
     ) -> None:
         super().__init__(parent)
         self._clock, self._began = clock, 0.0
-        self.buttons = {name: self._run_button(name) for name in BUTTONS}
+        self.buttons = {name: self._run_button(name, *buttons[name]) for name in buttons}
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Progress")
@@ -79,10 +84,11 @@ class RunBar(QWidget):
             self.bar.setRange(0, event.total)
             self._move(0)
             self.status.setText(f"0 of {event.total} {event.unit}s")
-        elif isinstance(event, TileDone):
+        elif isinstance(event, TileDone | Refined) and event.done:
             self._move(event.done)
             left = self._time_left(event.done, event.total)
-            self.status.setText(f"{event.done} of {event.total} tiles{left}")
+            unit = "tiles" if isinstance(event, TileDone) else "iterations"
+            self.status.setText(f"{event.done} of {event.total} {unit}{left}")
         elif isinstance(event, Notice):
             self.status.setText(event.message)
 
@@ -110,8 +116,7 @@ class RunBar(QWidget):
         self._progress.setVisible(running)
         self.status.setText(text)
 
-    def _run_button(self, name: str) -> QPushButton:
-        text, tooltip = BUTTONS[name]
+    def _run_button(self, name: str, text: str, tooltip: str) -> QPushButton:
         button = QPushButton(text)
         button.setShortcut(KEYS[name])
         button.setToolTip(f"<p>{tooltip}</p>")

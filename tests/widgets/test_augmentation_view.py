@@ -13,7 +13,7 @@ from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import ClassInfo, class_infos
 from napari_papernets.core.results import AugmentedCrop
 from napari_papernets.core.settings import TuneSettings
-from napari_papernets.widgets import augmentation_job
+from napari_papernets.widgets import newest_job
 from napari_papernets.widgets.augmentation_pictures import (
     hex_to_rgb,
     image_picture,
@@ -227,7 +227,7 @@ def test_an_error_is_shown_and_the_next_try_goes_on(make_view, engine, qtbot, so
 def test_while_the_engine_is_busy_the_view_says_that_it_waits(
     make_view, engine, qtbot, monkeypatch, info, word
 ):
-    monkeypatch.setattr(augmentation_job, "PATIENCE", 1)
+    monkeypatch.setattr(newest_job, "PATIENCE", 1)
     engine.info = info
     view = make_view()
     qtbot.waitUntil(lambda: view.status.text().startswith("Waiting"), timeout=5000)

@@ -1,0 +1,99 @@
+"""Choose what the CRF starts from: probabilities of a result or a layer, or softened labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ..core.errors import InputError
+from ..core.image import ImageBlock
+from .belief_sources import BeliefSource, find_sources
+from .editors import CalmDoubleSpinBox
+from .layer_combo import LayerCombo
+from .settings_form import add_row, aligned_rows
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+SOURCE_HELP = (
+    "What is refined: the probability layers of a result (tick “Probability layers” in the panel that "
+    "makes it), an image layer with one map for each class in front (K × Y × X), or a Labels layer."
+)
+CONFIDENCE_HELP = (
+    "How sure the labels are: the probability of the class that a pixel is labelled as. The rest is "
+    "shared by the other classes. Lower it, and edges win over labels."
+)
+
+
+class BeliefPicker(QWidget):
+    """Edits the choice of probabilities.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose layers are offered.
+    block : callable
+        The image that they must fit; raises InputError where there is none.
+
+    Attributes
+    ----------
+    changed : Signal()
+        Another source, or another confidence.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        block: Callable[[], ImageBlock],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.combo = LayerCombo(viewer, lambda: find_sources(viewer, block()))
+        self.confidence = CalmDoubleSpinBox()
+        self.confidence.setRange(0.5, 0.99)
+        self.confidence.setSingleStep(0.05)
+        self.confidence.setValue(0.7)
+        self.confidence.setKeyboardTracking(False)
+        rows = aligned_rows()
+        add_row(rows, "Start from", self.combo, SOURCE_HELP)
+        self._label = add_row(rows, "Confidence", self.confidence, CONFIDENCE_HELP)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(rows)
+        self.combo.changed.connect(self._on_source)
+        self.confidence.valueChanged.connect(lambda _: self.changed.emit())
+        self._on_source()
+
+    def source(self) -> BeliefSource:
+        """What is chosen, labels with the confidence that is shown.
+
+        Raises
+        ------
+        InputError
+            If there is nothing to choose.
+        """
+        source = self.combo.current()
+        if source is None:
+            mend = "predict with “Probability layers” ticked, or add probabilities or labels as a layer"
+            raise InputError("probabilities", "no layer that fits the image", mend)
+        return source.with_confidence(self.confidence.value())
+
+    def refresh(self) -> None:
+        """Look again, for another image."""
+        self.combo.refresh()
+
+    def close_events(self) -> None:
+        """Let go of the viewer."""
+        self.combo.close_events()
+
+    def _on_source(self) -> None:
+        source = self.combo.current()
+        soft = source is not None and source.kind == "labels"
+        self._label.setVisible(soft)
+        self.confidence.setVisible(soft)
+        self.changed.emit()

@@ -1,0 +1,183 @@
+"""Shows a refinement: its labels, the iteration that is looked at, a swipe, the energy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
+
+from ..core.events import Event, Refined
+from ..core.results import Refinement
+from .calm_wheel import CalmWheel
+from .crf_plan import CRFPlan, class_labels
+from .energy_plot import EnergyPlot
+from .outputs import PROVENANCE, find_output, put_output
+from .settings_form import add_row, aligned_rows
+from .theme_colours import theme_colours
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+HELP = {
+    "iteration": "The labels after each iteration of mean field; 0 is before the first one.",
+    "swipe": "Left of the line the labels before, right of it those after the CRF. All the way to the "
+    "left shows what the CRF made, all the way to the right what it was given.",
+    "layers": "Add the probability maps before and after the CRF, and the labels before, as layers.",
+}
+STEPS = 1000  # of the swipe
+OPACITY = 0.5  # of a new layer: the edges below must be seen
+
+
+class BeliefView(QWidget):
+    """Shows the newest refinement of what is in view.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers go.
+
+    Attributes
+    ----------
+    told : Signal(str)
+        A sentence for the person.
+    """
+
+    told = Signal(str)
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._plan: CRFPlan | None = None
+        self._coming: list[Refined] = []
+        self._history: list[NDArray[Any]] = []
+        self._before: NDArray[Any] | None = None
+        self._result: Refinement | None = None
+        self.plot = EnergyPlot()
+        self.iteration, self.swipe = _slider(), _slider(STEPS)
+        self.number = QLabel("–")
+        self.layers = QPushButton("Add as layers")
+        self.iteration.valueChanged.connect(self._draw)
+        self.swipe.valueChanged.connect(self._draw)
+        self.layers.clicked.connect(lambda: self.add_layers())
+        self._lay_out()
+        self._enable()
+
+    def watch(self, plan: CRFPlan, event: Event) -> None:
+        """Collect the iterations of a refinement that is on its way."""
+        if isinstance(event, Refined):
+            if event.iteration == 0:
+                self._coming = []
+            self._coming.append(event)
+
+    def show_result(self, plan: CRFPlan, result: Refinement) -> None:
+        """Show a refinement, at the last iteration where that is where the slider was."""
+        before, was_last = self.iteration.value(), self.iteration.value() == self.iteration.maximum()
+        numbers = plan.beliefs.labels
+        self._history = [numbers(e.labels) for e in self._coming if e.labels is not None]
+        if not self._history:
+            self._history = [numbers(result.labels)]
+        self._plan, self._result = plan, result
+        self._before = numbers(class_labels(plan.cut(plan.beliefs.probabilities)))
+        pixels = result.labels.size
+        self.plot.draw([e / pixels for e in result.energies[0]] if result.energies else ())
+        last = len(self._history) - 1
+        self.iteration.blockSignals(True)
+        self.iteration.setMaximum(last)
+        self.iteration.setValue(last if was_last else min(before, last))
+        self.iteration.blockSignals(False)
+        self._enable()
+        self._draw()
+
+    def clear(self) -> None:
+        """Forget what is shown, and take its layer away."""
+        if self._plan is not None:
+            layer = find_output(self._viewer, self._plan.key("preview"))
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+        self._plan, self._result, self._history = None, None, []
+        self.plot.draw(())
+        self._enable()
+
+    def add_layers(self) -> None:
+        """Add the probabilities and labels of the preview as layers of their own."""
+        if self._plan is None or self._result is None or self._before is None:
+            return
+        plan = self._plan
+        before = plan.cut(plan.beliefs.probabilities)
+        for role, maps in (("before", before), ("after", self._result.probabilities)):
+            for name, values in zip(plan.beliefs.names, maps, strict=True):
+                data, placement = plan.place(np.ascontiguousarray(values))
+                put_output(
+                    self._viewer, "image", plan.key(f"{role} {name}"),
+                    f"{plan.image.name} {role} CRF, score of {name}", data, placement,
+                    contrast_limits=(0.0, 1.0), colormap="viridis", visible=False,
+                )  # fmt: skip
+        data, placement = plan.place(self._before)
+        put_output(
+            self._viewer, "labels", plan.key("labels before"),
+            f"{plan.image.name} before CRF", data, placement, visible=False,
+        )  # fmt: skip
+        self.told.emit("Added, hidden: click on the eye of a layer to see it.")
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange, QEvent.Type.Show):
+            self.plot.recolour(theme_colours(self))
+        return super().event(event)
+
+    def _draw(self, *_: object) -> None:
+        if self._plan is None or self._before is None:
+            return
+        at = min(self.iteration.value(), len(self._history) - 1)
+        self.plot.mark(at)
+        self.number.setText(f"{at} of {len(self._history) - 1}")
+        shown = swiped(self._before, self._history[at], self.swipe.value() / STEPS)
+        data, placement = self._plan.place(shown)
+        key = self._plan.key("preview")
+        new = find_output(self._viewer, key) is None
+        layer = put_output(self._viewer, "labels", key, self._plan.name, data, placement)
+        if new:
+            layer.opacity = OPACITY
+        layer.metadata[PROVENANCE] = dict(self._result.provenance) if self._result else {}
+
+    def _enable(self) -> None:
+        for widget in (self.iteration, self.swipe, self.layers):
+            widget.setEnabled(self._plan is not None)
+        if self._plan is None:
+            self.number.setText("–")
+
+    def _lay_out(self) -> None:
+        rows, beside = aligned_rows(), QWidget()
+        line = QHBoxLayout(beside)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.iteration, 1)
+        line.addWidget(self.number)
+        add_row(rows, "Iteration", beside, HELP["iteration"])
+        add_row(rows, "Before | after", self.swipe, HELP["swipe"])
+        self.iteration.setAccessibleName("Iteration")
+        self.layers.setToolTip(f"<p>{HELP['layers']}</p>")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.plot)
+        layout.addLayout(rows)
+        layout.addWidget(self.layers)
+
+
+def swiped(before: NDArray[Any], after: NDArray[Any], share: float) -> NDArray[Any]:
+    """Labels (..., X) of which the left `share` is from before."""
+    edge = round(share * after.shape[-1])
+    if edge <= 0:
+        return after
+    mixed = after.copy()
+    mixed[..., :edge] = before[..., :edge]
+    return mixed
+
+
+def _slider(maximum: int = 0) -> QSlider:
+    slider = QSlider(Qt.Orientation.Horizontal)
+    slider.setRange(0, maximum)
+    slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    CalmWheel(slider)
+    return slider

@@ -1,0 +1,167 @@
+"""What a refinement was asked for, as values: what the viewer does meanwhile does not change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.crf_settings import CRFSettings
+from ..core.image import ImageBlock
+from ..core.tiles import Region
+from .belief_sources import Beliefs, BeliefSource
+from .image_layers import current_plane, layer_axes, visible_region
+from .outputs import output_key
+from .placement import Placement, lay_out, placement_of
+from .run_plan import Kind
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+LARGEST_VIEW = 1024  # pixels along a side that are refined live; of more, the middle
+
+
+@dataclass(frozen=True, eq=False)
+class CRFPlan:
+    """A refinement.
+
+    Attributes
+    ----------
+    beliefs : Beliefs
+        Of the plane, or of the whole stack.
+    image : ImageBlock
+        Of the same planes.
+    settings : CRFSettings
+        The settings.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    region : (y0, y1, x0, x1) or None
+        The pixels to do; None for all.
+    plane : tuple of int, or None
+        The plane along the stack axes of the layer; None for all.
+    stack_axes, like : str
+        Stack axes of the whole image; axes of its layer.
+    sizes : dict
+        Length of the axes of the layer.
+    placement : Placement
+        Of the image layer.
+    identity, name : str
+        Of the image layer, as in the keys of outputs; what results are called.
+    source : object
+        Key of where the probabilities came from.
+    """
+
+    beliefs: Beliefs
+    image: ImageBlock
+    settings: CRFSettings
+    device: str
+    region: Region | None
+    plane: tuple[int, ...] | None
+    stack_axes: str
+    like: str
+    sizes: dict[str, int]
+    placement: Placement
+    identity: napari.layers.Image
+    name: str
+    source: Any
+
+    def arguments(self, show: str = "labels") -> dict[str, Any]:
+        """Keyword arguments of the verb ``refine``."""
+        return dict(
+            probabilities=self.beliefs.probabilities,
+            image=self.image,
+            settings=self.settings,
+            device=self.device,
+            region=self.region,
+            show=show,
+            keep=show == "labels",
+        )
+
+    def key(self, role: str) -> str:
+        """Of an output."""
+        return output_key(f"refined {role}", self.identity)
+
+    def cut(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The region of an array (..., Y, X) of the plane."""
+        if self.region is None:
+            return array
+        y0, y1, x0, x1 = self.region
+        return array[..., y0:y1, x0:x1]
+
+    def place(self, array: NDArray[Any]) -> tuple[NDArray[Any], Placement]:
+        """A result (*stack, Y, X) as its layer takes it, and where that layer lies."""
+        array = array.reshape(*[1] * (len(self.stack_axes) + 2 - array.ndim), *array.shape)
+        laid, dims = lay_out(array, f"{self.stack_axes}YX", self.like, self.sizes)
+        starts = dict(zip(self.stack_axes, self.plane or (), strict=False))
+        if self.region is not None:
+            starts |= {"Y": self.region[0], "X": self.region[2]}
+        return laid, self.placement.keep(dims).part([starts.get(self.like[d], 0) for d in dims])
+
+
+def plan_refinement(
+    viewer: napari.viewer.Viewer,
+    layer: napari.layers.Image,
+    image: ImageBlock,
+    source: BeliefSource,
+    settings: CRFSettings,
+    kind: Kind,
+    device: str = "auto",
+) -> CRFPlan:
+    """Work out a refinement from the state of the viewer.
+
+    Raises
+    ------
+    InputError
+        If a preview was asked of an image out of view, or the labels have but one class.
+    """
+    plane = None if kind == "stack" else current_plane(viewer, layer, image.axes)
+    region = None
+    if kind == "view":
+        region = _middle(visible_region(viewer, layer, image.axes), image)
+        settings = settings.replace(volume=False, tile=None)
+    elif kind == "plane":
+        settings = settings.replace(volume=False)
+    part = image if plane is None else _plane_of(image, plane)
+    return CRFPlan(
+        beliefs=source.read(plane),
+        image=part,
+        settings=settings,
+        device=device,
+        region=region,
+        plane=plane,
+        stack_axes=image.stack_axes,
+        like=layer_axes(layer, image.axes),
+        sizes={axis: image.size(axis) for axis in layer_axes(layer, image.axes)},
+        placement=placement_of(layer),
+        identity=layer,
+        name=f"{layer.name} CRF" + (" preview" if kind == "view" else ""),
+        source=(source.key, source.confidence if source.kind == "labels" else None, plane),
+    )
+
+
+def _plane_of(image: ImageBlock, plane: tuple[int, ...]) -> ImageBlock:
+    """One plane as an image of its own; nothing is read."""
+    at = dict(zip(image.stack_axes, plane, strict=True))
+    axes = "".join(a for a in image.axes if a not in at)
+    data = image.data[tuple(at.get(a, slice(None)) for a in image.axes)]
+    scale = tuple(s for s, a in zip(image.scale, image.axes, strict=True) if a not in at)
+    return ImageBlock(data, axes, scale, image.name, image.unit, image.source)
+
+
+def _middle(region: Region | None, image: ImageBlock) -> Region:
+    """The middle of what is in view, of a size that is refined while a slider moves."""
+    y0, y1, x0, x1 = region or (0, image.plane_shape[0], 0, image.plane_shape[1])
+    return *_shortened(y0, y1), *_shortened(x0, x1)
+
+
+def _shortened(start: int, stop: int) -> tuple[int, int]:
+    spare = max(0, stop - start - LARGEST_VIEW)
+    return start + spare // 2, stop - (spare - spare // 2)
+
+
+def class_labels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The most probable class of each pixel, 1…K."""
+    return probabilities.argmax(0).astype(np.uint8) + np.uint8(1)

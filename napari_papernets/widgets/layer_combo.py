@@ -1,0 +1,90 @@
+"""A combo box of things that layers offer, which follows the layer list and keeps its choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
+
+from ..core.errors import InputError
+from .editors import CalmComboBox
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+class Offer(Protocol):
+    """What can be chosen."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> Any: ...
+
+
+class LayerCombo(CalmComboBox):
+    """Chooses one of what `find` gives.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose layers are followed.
+    find : callable
+        What there is now; InputError stands for nothing.
+
+    Attributes
+    ----------
+    offers : sequence
+        What there is.
+    changed : Signal()
+        Something else is chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        find: Callable[[], Sequence[Any]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._find = find
+        self.offers: Sequence[Any] = ()
+        events = viewer.layers.events
+        self._happenings = (events.inserted, events.removed)
+        for event in self._happenings:
+            event.connect(self.refresh)
+        self.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.refresh()
+
+    def current(self) -> Any:
+        """What is chosen; None where there is nothing."""
+        index = self.currentIndex()
+        return self.offers[index] if 0 <= index < len(self.offers) else None
+
+    def refresh(self, event: object = None) -> None:
+        """Look again; `changed` is emitted where the choice is not there any more."""
+        before = self.current()
+        try:
+            self.offers = tuple(self._find())
+        except InputError:
+            self.offers = ()
+        keys = [offer.key for offer in self.offers]
+        self.blockSignals(True)
+        self.clear()
+        self.addItems([offer.name for offer in self.offers])
+        if before is not None and before.key in keys:
+            self.setCurrentIndex(keys.index(before.key))
+        self.blockSignals(False)
+        after = self.current()
+        if (before and before.key) != (after and after.key):
+            self.changed.emit()
+
+    def close_events(self) -> None:
+        """Let go of the viewer."""
+        for event in self._happenings:
+            event.disconnect(self.refresh)

@@ -1,0 +1,121 @@
+"""The search: finds what helps, says when nothing does, and judges on what it did not choose with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from discs import random_discs
+from scipy.ndimage import gaussian_filter
+
+from napari_papernets.api import drain
+from napari_papernets.core.crf_settings import CRFSettings
+from napari_papernets.core.errors import InputError
+from napari_papernets.core.events import CRFTrial, Started
+from napari_papernets.core.image import ImageBlock
+from napari_papernets.engine import tune_crf as module
+from napari_papernets.engine.tune_crf import fine_grid, split_annotation, tune_crf, windows_of
+
+DISCS = random_discs(3, (160, 190), 40) > 0
+TRUTH = DISCS.astype(int) + 1
+FEW_ITERATIONS = CRFSettings(iterations=4)
+
+
+def coarse_scores() -> np.ndarray:
+    """Probabilities (2, Y, X) as an 8 times coarser network would give them."""
+    soft = gaussian_filter(DISCS.astype(np.float32), 5) * 0.9 + 0.05
+    return np.stack([1 - soft, soft]).astype(np.float32)
+
+
+def edges() -> ImageBlock:
+    rng = np.random.default_rng(0)
+    return ImageBlock((DISCS * 120 + 60 + rng.normal(0, 3, DISCS.shape)).astype(np.uint8), "YX")
+
+
+def run(*args: Any, **more: Any) -> tuple[list[Any], Any]:
+    events: list[Any] = []
+    return events, drain(tune_crf(*args, **more), events.append)
+
+
+def test_it_finds_settings_that_help() -> None:
+    events, tuned = run(coarse_scores(), edges(), TRUTH, FEW_ITERATIONS)
+    assert tuned.helps
+    assert tuned.after > tuned.before + 0.03
+    assert "helps" in tuned.message
+    trials = [e for e in events if isinstance(e, CRFTrial)]
+    assert isinstance(events[0], Started)
+    assert len(trials) == len(tuned.trials) == trials[-1].done == trials[-1].total
+    best = max(tuned.trials, key=lambda t: t["score"])
+    assert tuned.settings.sigma_beta == best["sigma_beta"]
+    assert tuned.settings.iterations == 4
+
+
+def test_it_says_when_the_crf_makes_things_worse() -> None:
+    """Right probabilities, and an image whose edges are elsewhere."""
+    share = np.stack([TRUTH == 1, TRUTH == 2]) * 0.4 + 0.3
+    wrong = ImageBlock((np.roll(DISCS, 9, 1) * 150).astype(np.uint8), "YX")
+    _, tuned = run(share.astype(np.float32), wrong, TRUTH, FEW_ITERATIONS)
+    assert not tuned.helps
+    assert tuned.after < tuned.before == 1.0
+    assert "leave it off" in tuned.message
+
+
+def test_strokes_are_enough() -> None:
+    strokes = np.zeros_like(TRUTH)
+    for row in range(6, 160, 12):
+        strokes[row, 4:180] = TRUTH[row, 4:180]
+    _, tuned = run(coarse_scores(), edges(), strokes, FEW_ITERATIONS)
+    assert tuned.helps
+    assert 0 < tuned.pixels < (strokes > 0).sum()
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_halves_share_no_pixel_and_hold_all_classes(dense: bool) -> None:
+    truth = TRUTH if dense else np.where(np.arange(160)[:, None] % 40 == 0, TRUTH, 0)
+    chooses, judges = split_annotation(truth)
+    assert not (chooses & judges).any()
+    np.testing.assert_array_equal(chooses | judges, truth > 0)
+    for half in (chooses, judges):
+        assert set(np.unique(truth[half])) == {1, 2}
+
+
+def test_a_single_stroke_is_cut_in_two() -> None:
+    strokes = np.zeros((90, 90), int)
+    strokes[10, 10:50], strokes[20:60, 70] = 1, 2
+    chooses, judges = split_annotation(strokes)
+    assert chooses[10].sum() == judges[10].sum() == 20
+    assert chooses[:, 70].sum() == judges[:, 70].sum() == 20
+
+
+def test_of_a_large_plane_the_annotated_windows_are_refined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WINDOW", 64)
+    where = np.zeros((160, 190), bool)
+    where[70:80, 70:80], where[150, 150:189] = True, True
+    found = list(windows_of(where))
+    assert found == [(slice(64, 128), slice(64, 128)), (slice(128, 160), slice(128, 190))]
+    _, tuned = run(coarse_scores(), edges(), TRUTH, CRFSettings(iterations=1))
+    assert tuned.pixels > 0
+
+
+def test_the_fine_grid_keeps_to_what_is_allowed() -> None:
+    grid = fine_grid((50.0, 1.5, 5.0))
+    assert len(grid) == 15
+    assert all(CRFSettings(sigma_alpha=a, sigma_beta=b, w1=w) for a, b, w in grid)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [(TRUTH[:-1], "shape"), (TRUTH + 1, "1 to 2"), (TRUTH * 0, "two classes"), (TRUTH * 0 + 1, "two")],
+)
+def test_annotation_that_does_not_do_is_refused(annotation: np.ndarray, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        run(coarse_scores(), edges(), annotation)
+
+
+def test_a_plane_of_a_stack() -> None:
+    stack = ImageBlock(np.stack([edges().data] * 2), "ZYX")
+    shares, truths = np.stack([coarse_scores()] * 2, 1), np.stack([TRUTH * 0, TRUTH])
+    _, tuned = run(shares, stack, truths, CRFSettings(iterations=1), plane=(1,))
+    _, alone = run(coarse_scores(), edges(), TRUTH, CRFSettings(iterations=1))
+    assert tuned.after == pytest.approx(alone.after, abs=1e-3)

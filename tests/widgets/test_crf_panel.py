@@ -1,0 +1,296 @@
+"""The CRF panel: what it asks for, what it shows, and that it lets go."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_papernets.core.crf_settings import CRFSettings
+from napari_papernets.core.errors import InputError
+from napari_papernets.core.events import CRFTrial, Notice, Refined, Started
+from napari_papernets.core.results import Refinement, TunedCRF
+from napari_papernets.widgets.belief_sources import find_sources, soften
+from napari_papernets.widgets.belief_view import swiped
+from napari_papernets.widgets.crf_form import CRFForm
+from napari_papernets.widgets.crf_panel import CRFPanel
+from napari_papernets.widgets.energy_plot import rises
+from napari_papernets.widgets.image_layers import block_of
+from napari_papernets.widgets.outputs import OUTPUT
+
+pytestmark = pytest.mark.gui
+SHAPE = (40, 50)
+
+
+def maps(shape=SHAPE, classes=2):
+    rng = np.random.default_rng(0)
+    found = rng.random((classes, *shape)).astype(np.float32)
+    return found / found.sum(0)
+
+
+def refinement(labels, energies=(5.0, 4.0, 4.5), notices=(), classes=2):
+    hot = (labels == np.arange(1, classes + 1).reshape(-1, *[1] * labels.ndim)).astype(np.float32)
+    account = dict(notices=list(notices), seconds=0.2, command="papernets refine")
+    return Refinement(hot, labels, (tuple(energies),), account)
+
+
+@pytest.fixture
+def viewer(qapp):
+    """A viewer without a window, with an image and probabilities of two classes."""
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(1).integers(0, 255, SHAPE).astype(np.uint8), name="cells",
+                     scale=(0.5, 0.5))  # fmt: skip
+    viewer.add_image(maps(), name="scores")
+    return viewer
+
+
+@pytest.fixture
+def panel(viewer, qtbot, engine):
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    panel.image.combo.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: len(engine.jobs) > 0)
+    return panel
+
+
+def answer(job, labels, energies=(5.0, 4.0, 4.5), **more):
+    """Play a refinement of two iterations."""
+    job.tell(Started(2, "iteration"))
+    for n, energy in enumerate(energies):
+        flipped = labels if n == len(energies) - 1 else np.ones_like(labels)
+        job.tell(Refined((), n, n, 2, energy, n == 2, flipped, None))
+    job.give(refinement(labels, energies, **more))
+
+
+def labels(shape=SHAPE):
+    found = np.ones(shape, np.uint8)
+    found[10:20, 10:20] = 2
+    return found
+
+
+def test_what_is_in_view_is_refined_at_once(panel, viewer, engine, qtbot):
+    job = engine.jobs[0]
+    assert job.verb == "refine"
+    assert job.arguments["settings"] == CRFSettings()
+    assert job.arguments["keep"]
+    np.testing.assert_array_equal(job.arguments["probabilities"], viewer.layers["scores"].data)
+    with qtbot.waitSignal(panel.previewed):
+        answer(job, labels())
+    layer = viewer.layers["cells CRF preview"]
+    np.testing.assert_array_equal(layer.data, labels())
+    np.testing.assert_array_equal(layer.scale, (0.5, 0.5))
+    assert panel.view.plot.energies == tuple(e / 2000 for e in (5.0, 4.0, 4.5))
+    assert (panel.view.iteration.value(), panel.view.iteration.maximum()) == (2, 2)
+
+
+def test_a_slider_asks_again_and_of_many_changes_only_the_newest_counts(panel, engine, qtbot):
+    for w1 in (6.0, 7.0, 8.0):
+        panel.form.sliders["w1"].setValue(w1)
+    qtbot.wait(120)
+    assert len(engine.jobs) == 1  # the first is on its way
+    answer(engine.jobs[0], labels())
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[1].arguments["settings"].w1 == 8.0
+
+
+def test_an_answer_for_another_source_is_dropped(panel, viewer, engine, qtbot):
+    viewer.add_labels(labels(), name="drawn")
+    panel.beliefs.combo.setCurrentText("drawn (labels)")
+    answer(engine.jobs[0], labels())
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert "cells CRF preview" not in viewer.layers
+    soft = engine.jobs[1].arguments["probabilities"]
+    assert soft.shape == (2, *SHAPE)
+    assert soft.max() == pytest.approx(0.7)
+
+
+def test_scrubbing_and_swiping_show_other_labels(panel, viewer, engine, qtbot):
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[0], labels())
+    layer = viewer.layers["cells CRF preview"]
+    panel.view.iteration.setValue(1)
+    assert (layer.data == 1).all()
+    assert panel.view.number.text() == "1 of 2"
+    panel.view.iteration.setValue(2)
+    panel.view.swipe.setValue(500)
+    before = viewer.layers["scores"].data.argmax(0) + 1
+    np.testing.assert_array_equal(layer.data[:, :25], before[:, :25])
+    np.testing.assert_array_equal(layer.data[:, 25:], labels()[:, 25:])
+    with qtbot.waitSignal(panel.previewed):
+        panel.preview()
+        answer(engine.jobs[-1], labels())
+    np.testing.assert_array_equal(layer.data[:, :25], before[:, :25])
+
+
+def test_score_maps_become_layers(panel, viewer, engine, qtbot):
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[0], labels())
+    panel.view.layers.click()
+    names = [layer.name for layer in viewer.layers]
+    assert "cells before CRF, score of class 2" in names
+    assert "cells after CRF, score of class 1" in names
+    assert "cells before CRF" in names
+    np.testing.assert_array_equal(
+        viewer.layers["cells before CRF, score of class 2"].data, viewer.layers["scores"].data[1]
+    )
+
+
+def test_a_whole_image_becomes_a_layer_with_its_provenance(panel, viewer, engine, qtbot):
+    panel.bar.buttons["plane"].click()
+    job = engine.jobs[-1]
+    assert job.arguments["region"] is None
+    assert not job.arguments["keep"]
+    job.tell(Started(2, "iteration"))
+    job.tell(Refined((), 1, 1, 2, 4.0, False, None, None))
+    job.tell(Notice("the image is constant"))
+    with qtbot.waitSignal(panel.runFinished) as finished:
+        job.give(refinement(labels(), notices=["the image is constant"]))
+    layer = finished.args[0]
+    assert layer.name == "cells CRF"
+    assert layer.metadata["papernets"]["command"] == "papernets refine"
+    assert "changed class" in panel.message.text()
+    assert "constant" in panel.message.text()
+    assert not panel.bar.cancel.isEnabled()
+
+
+def test_cancel_touches_nothing(panel, viewer, engine, qtbot):
+    panel.bar.buttons["plane"].click()
+    job = engine.jobs[-1]
+    panel.bar.cancel.click()
+    assert job.cancelled
+    assert not panel.control.is_running
+    job.give(refinement(labels()))
+    qtbot.wait(20)
+    assert "cells CRF" not in viewer.layers
+
+
+def test_a_stack_is_previewed_by_plane_and_run_as_a_whole(qtbot, engine):
+    viewer = ViewerModel()
+    stack = np.random.default_rng(0).integers(0, 255, (3, *SHAPE)).astype(np.uint8)
+    viewer.add_image(np.repeat(stack, 2, 0)[:5], name="stack")
+    viewer.add_image(maps((5, *SHAPE)), name="scores")
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    panel.image.combo.setCurrentIndex(0)
+    panel.beliefs.combo.setCurrentText("scores")
+    viewer.dims.set_point(1, 3)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[-1], labels())
+        while panel.previews.busy:
+            qtbot.wait(20)
+            answer(engine.jobs[-1], labels())
+    np.testing.assert_array_equal(
+        engine.jobs[-1].arguments["probabilities"], viewer.layers["scores"].data[:, 3]
+    )
+    shown = viewer.layers["stack CRF preview"]
+    assert shown.data.shape == (1, *SHAPE)
+    assert shown.translate[0] == 3
+    panel.bar.buttons["stack"].click()
+    assert engine.jobs[-1].arguments["probabilities"].shape == (2, 5, *SHAPE)
+    with qtbot.waitSignal(panel.runFinished):
+        engine.jobs[-1].give(refinement(np.stack([labels()] * 5)))
+    assert viewer.layers["stack CRF"].data.shape == (5, *SHAPE)
+
+
+def test_tuning_takes_settings_over_where_they_help(panel, viewer, engine, qtbot):
+    painted = np.zeros(SHAPE, np.uint8)
+    painted[2:4], painted[30:32] = 1, 2
+    viewer.add_labels(painted, name="strokes")
+    panel.tuning.annotation.setCurrentText("strokes")
+    panel.tuning.button.click()
+    job = engine.jobs[-1]
+    assert job.verb == "tune_crf"
+    np.testing.assert_array_equal(job.arguments["annotation"], painted)
+    best = CRFSettings(w1=8.0, sigma_beta=4.0)
+    job.tell(Started(9, "trial"))
+    job.tell(CRFTrial(1, 9, best, 0.5, 0.6))
+    qtbot.waitUntil(lambda: panel.tuning.bar.value() == 1)
+    with qtbot.waitSignal(panel.tuning.tuned):
+        job.give(TunedCRF(best, True, 0.5, 0.6, 0.8, 0.9, 99, "the CRF helps: 0.5 → 0.6", ()))
+    assert panel.settings() == best
+    assert panel.message.text().startswith("The CRF helps")
+
+
+def test_tuning_leaves_the_crf_off_where_it_harms(panel, viewer, engine, qtbot):
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[0], labels())
+    viewer.add_labels(labels(), name="truth")
+    panel.tuning.annotation.setCurrentText("truth")
+    panel.tuning.button.click()
+    worse = TunedCRF(
+        CRFSettings(w1=9.0), False, 0.6, 0.5, 0.9, 0.8, 99, "makes it worse; leave it off", ()
+    )
+    with qtbot.waitSignal(panel.tuning.tuned):
+        engine.jobs[-1].give(worse)
+    assert not panel.live.isChecked()
+    assert "cells CRF preview" not in viewer.layers
+    assert panel.settings() == CRFSettings()
+
+
+def test_errors_are_told_in_red(panel, engine, qtbot):
+    engine.jobs[0].fail(InputError("probabilities", "sums from 2", "let them sum to 1"))
+    qtbot.waitUntil(lambda: panel.message.is_error)
+    assert "sum to 1" in panel.message.text()
+
+
+def test_without_probabilities_it_waits_and_says_so_when_asked(qtbot, engine):
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="cells")
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    qtbot.wait(120)
+    assert not engine.jobs
+    assert not panel.message.is_error
+    panel.bar.buttons["view"].click()
+    assert "no layer that fits" in panel.message.text()
+    viewer.add_labels(labels(), name="drawn")
+    qtbot.waitUntil(lambda: len(engine.jobs) == 1)
+
+
+def test_settings_are_remembered(panel, viewer, engine, qtbot):
+    panel.form.setValue(CRFSettings(w1=7.5))
+    panel.shut_down()
+    again = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(again)
+    assert again.settings().w1 == 7.5
+
+
+def test_results_of_this_plugin_are_offered_first(viewer):
+    for name, values in zip(("background", "cell"), maps(), strict=True):
+        layer = viewer.add_image(values, name=f"cells toy p({name})")
+        layer.metadata[OUTPUT] = {"key": f"x {name}", "name": str(layer.name)}
+    block = block_of(viewer.layers["cells"], "YX")
+    found = find_sources(viewer, block)
+    assert [s.kind for s in found] == ["result", "image"]
+    beliefs = found[0].read(())
+    np.testing.assert_array_equal(beliefs.probabilities, maps())
+    assert (beliefs.names, beliefs.values) == (("background", "cell"), (0, 1))
+    assert found[1].read(()).values == (1, 2)
+
+
+def test_labels_are_softened():
+    soft = soften(np.array([[0, 3], [3, 7]]), 0.8)
+    assert soft.values == (0, 3, 7)
+    np.testing.assert_allclose(soft.probabilities[:, 0, 1], (0.1, 0.8, 0.1), atol=1e-6)
+    np.testing.assert_array_equal(soft.labels(np.array([1, 2, 3])), (0, 3, 7))
+    objects = soften(np.arange(100).reshape(10, 10), 0.9)
+    assert objects.values == (0, 1)
+    with pytest.raises(InputError, match="two different numbers"):
+        soften(np.ones((3, 3), int), 0.7)
+
+
+@pytest.mark.parametrize("settings", [CRFSettings(), CRFSettings(w1=33.5, grey="raw", tile=512)])
+def test_the_form_shows_and_gives_back_settings(qtbot, settings):
+    form = CRFForm()
+    qtbot.addWidget(form)
+    with qtbot.waitSignal(form.valueChanged):
+        form.setValue(settings)
+    assert form.value() == settings
+
+
+def test_swipe_and_rises():
+    before, after = np.zeros((2, 4), int), np.ones((2, 4), int)
+    assert swiped(before, after, 0.0) is after
+    np.testing.assert_array_equal(swiped(before, after, 0.5)[0], (0, 0, 1, 1))
+    assert rises((5.0, 4.0, 4.5, 4.5)) == [2]
