@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from ..core.crf_settings import CRFSettings
@@ -131,6 +133,30 @@ def open_problem(
         spacing = (z / x, image.plane_scale[0] / x, 1.0)
     where = region or (0, height, 0, width)
     return CRFProblem(probabilities, image, channels, scale, offset, where, units, spacing)
+
+
+def check_memory(problem: CRFProblem) -> None:
+    """Refuse a lattice that will not fit what memory is free.
+
+    Raises
+    ------
+    InputError
+        Which tells of tiles.
+    """
+    needed = lattice_bytes(problem)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        mend = "set tile, such as 2048: approximate, and the result says by how much"
+        raise InputError(
+            "image", f"{needed / 1e9:.1f} GB to refine at once, {free / 1e9:.1f} GB free", mend
+        )
+
+
+def lattice_bytes(problem: CRFProblem) -> int:
+    """About how much memory a unit takes: vertices and weights of both lattices, unaries and beliefs."""
+    space = len(problem.space)
+    corners = (space + 1) + (space + len(problem.channels) + 1)
+    return math.prod(problem.space) * (8 * corners + 4 * (3 * problem.classes - 1))
 
 
 def check_shape(probabilities: Any, image: ImageBlock) -> None:

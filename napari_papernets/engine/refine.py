@@ -17,7 +17,7 @@ from ..core.events import Event, Notice, Refined, Started, TileDone
 from ..core.image import ImageBlock
 from ..core.results import Refinement
 from ..core.tiles import Region
-from .crf_problem import CRFProblem, Unit, open_problem
+from .crf_problem import CRFProblem, Unit, check_memory, open_problem
 from .crf_solvers import import_pydensecrf, kept_lattices, solve
 from .crf_tiles import solve_tiled, tile_count
 from .device import pick_device
@@ -93,6 +93,8 @@ def refine(
     if settings.volume and settings.tile is not None:
         raise InputError("tile", settings.tile, "leave it out where planes are joined along Z")
     problem = open_problem(probabilities, image, settings, region, planes)
+    if settings.tile is None:
+        check_memory(problem)
     job = _Job(problem, settings, backend, pick_device(device), show, keep)
     each = settings.iterations if settings.tile is None else tile_count(problem.space, settings.tile)
     job.total = len(problem.units) * each

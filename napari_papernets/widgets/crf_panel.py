@@ -49,9 +49,9 @@ LIVE_HELP = (
 )
 DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
 BUTTONS = {
-    "view": ("Preview", "Refine what is in view now (Alt+1)."),
-    "plane": ("Whole image", "Refine the whole plane that is in view (Alt+2)."),
-    "stack": ("Whole stack", "Refine every plane along T and Z (Alt+3)."),
+    "view": ("Preview", "Refine what is in view now."),
+    "plane": ("Whole image", "Refine the whole plane that is in view."),
+    "stack": ("Whole stack", "Refine every plane along T and Z."),
 }
 
 
@@ -90,7 +90,7 @@ class CRFPanel(DockedPanel):
         self.tuning = CRFTuning(
             napari_viewer, self.image.block, lambda: self.plan("plane"), self._hold.engine
         )
-        self.bar, self.message = RunBar(buttons=BUTTONS), MessageLine(napari_viewer)
+        self.bar, self.message = RunBar(buttons=BUTTONS, keys={}), MessageLine(napari_viewer)
         self.control = RefineRun(napari_viewer, self.plan, self._hold.engine, self.bar, self)
         self.previews = NewestJob(self._hold.engine, self._wish, self)
         self.follower = ViewFollower(napari_viewer, self._in_view, self)
@@ -263,7 +263,8 @@ class CRFPanel(DockedPanel):
 def _let_go(hold: EngineHold, panel: CRFPanel) -> None:
     """Nothing of the panel outlives it, also where the window was destroyed with its widgets."""
     for part in (panel.previews, panel.control, panel.tuning):
-        part.leave()
+        with contextlib.suppress(RuntimeError):  # its half in C++ is gone
+            part.leave()
     for listener in (panel.follower, panel.beliefs, panel.tuning, panel.image):
         listener.close_events()
     hold.release()
