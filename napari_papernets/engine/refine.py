@@ -49,7 +49,7 @@ def refine(
     Parameters
     ----------
     probabilities : array, shape (K, *stack, Y, X)
-        Summing to 1 over the classes; below 1e-5 they count as 1e-5.
+        Summing to 1 over the classes; below 1e-5 they count as 1e-5. Of the image, or of the region.
     image : ImageBlock
         Any axes; T and Z are iterated, or Z joined with `settings.volume`.
     settings : CRFSettings, optional

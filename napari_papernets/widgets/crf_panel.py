@@ -155,17 +155,24 @@ class CRFPanel(DockedPanel):
         except (InputError, ValueError):
             return None
 
+    def _chosen(self) -> Any:
+        """Image, source and plane that are chosen; None where something is missing."""
+        try:
+            layer, block = self.image.layer(), self.image.block()
+            plane = current_plane(self._viewer, layer, block.axes)
+            return layer.unique_id, self.beliefs.source().identity, plane
+        except InputError:
+            return None
+
     def _on_change(self, *_: object) -> None:
         if self.live.isChecked():
             self._pause.start(PAUSE)
 
     def _on_pause(self) -> None:
-        try:
-            self.plan("view")
-        except InputError:
+        if self._chosen() is None:
             self.view.clear()  # nothing to refine yet: no reason to complain while nobody asked
-            return
-        self.previews.request()
+        else:
+            self.previews.request()
 
     def _on_image(self) -> None:
         self.bar.set_stack(self.image.is_stack())
@@ -178,11 +185,7 @@ class CRFPanel(DockedPanel):
 
     def _on_answer(self, plan: CRFPlan, result: Refinement) -> None:
         """Show a preview, unless another image, plane or source has been chosen since."""
-        try:
-            now = self.plan("view")
-        except InputError:
-            return
-        if (now.identity, now.source) != (plan.identity, plan.source):
+        if self._chosen() != (plan.identity.unique_id, plan.source, plan.plane):
             return
         self.view.show_result(plan, result)
         if notices := result.provenance.get("notices"):
