@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from ..core.crf_settings import CRFSettings
@@ -40,7 +42,7 @@ class CRFProblem:
     Attributes
     ----------
     probabilities : array, shape (K, *stack, Y, X)
-        Of the whole image; it is only sliced.
+        Of the whole image or of the region alone; it is only sliced.
     image : ImageBlock
         The image.
     channels : tuple of int
@@ -85,6 +87,8 @@ class CRFProblem:
         """
         y0, y1, x0, x1 = self.region
         window = slice(y0, y1), slice(x0, x1)
+        if tuple(self.probabilities.shape[-2:]) == (y1 - y0, x1 - x0):
+            window = slice(None), slice(None)
         parts = [np.asarray(self.probabilities[(slice(None), *p, *window)]) for p in unit.planes]
         found = np.stack(parts, 1) if len(self.spacing) == 3 else parts[0]
         found = np.ascontiguousarray(found, np.float32)
@@ -120,7 +124,7 @@ def open_problem(
     """
     check_region(region, image)
     chosen = check_planes(image, planes)
-    check_shape(probabilities, image)
+    check_shape(probabilities, image, region)
     channels = pick_channels(image, settings.channels)
     scale, offset = grey_scale(image, channels, settings, chosen)
     units = _units(image, chosen, settings.volume, planes is not None)
@@ -133,11 +137,38 @@ def open_problem(
     return CRFProblem(probabilities, image, channels, scale, offset, where, units, spacing)
 
 
-def check_shape(probabilities: Any, image: ImageBlock) -> None:
-    """Refuse probabilities that are not (K, *stack, Y, X) of the image."""
+def check_memory(problem: CRFProblem) -> None:
+    """Refuse a lattice that will not fit what memory is free.
+
+    Raises
+    ------
+    InputError
+        Which tells of tiles.
+    """
+    needed = lattice_bytes(problem)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        mend = "set tile, such as 2048: approximate, and the result says by how much"
+        raise InputError(
+            "image", f"{needed / 1e9:.1f} GB to refine at once, {free / 1e9:.1f} GB free", mend
+        )
+
+
+def lattice_bytes(problem: CRFProblem) -> int:
+    """About how much memory a unit takes: vertices and weights of both lattices, unaries and beliefs."""
+    space = len(problem.space)
+    corners = (space + 1) + (space + len(problem.channels) + 1)
+    return math.prod(problem.space) * (8 * corners + 4 * (3 * problem.classes - 1))
+
+
+def check_shape(probabilities: Any, image: ImageBlock, region: Region | None) -> None:
+    """Refuse probabilities that are not (K, *stack, Y, X) of the image, or of the region."""
     expected = (*image.stack_shape, *image.plane_shape)
+    fitting = {expected}
+    if region is not None:
+        fitting.add((*image.stack_shape, region[1] - region[0], region[3] - region[2]))
     shape = tuple(getattr(probabilities, "shape", ()))
-    if len(shape) != len(expected) + 1 or shape[1:] != expected:
+    if shape[1:] not in fitting:
         wanted = ", ".join(["K", *map(str, expected)])
         mend = f"give one map for each class, classes first: shape ({wanted}) for {image.name}"
         raise InputError("probabilities", f"shape {shape}", mend)

@@ -17,7 +17,7 @@ from ..core.events import Event, Notice, Refined, Started, TileDone
 from ..core.image import ImageBlock
 from ..core.results import Refinement
 from ..core.tiles import Region
-from .crf_problem import CRFProblem, Unit, open_problem
+from .crf_problem import CRFProblem, Unit, check_memory, open_problem
 from .crf_solvers import import_pydensecrf, kept_lattices, solve
 from .crf_tiles import solve_tiled, tile_count
 from .device import pick_device
@@ -49,7 +49,7 @@ def refine(
     Parameters
     ----------
     probabilities : array, shape (K, *stack, Y, X)
-        Summing to 1 over the classes; below 1e-5 they count as 1e-5.
+        Summing to 1 over the classes; below 1e-5 they count as 1e-5. Of the image, or of the region.
     image : ImageBlock
         Any axes; T and Z are iterated, or Z joined with `settings.volume`.
     settings : CRFSettings, optional
@@ -93,6 +93,8 @@ def refine(
     if settings.volume and settings.tile is not None:
         raise InputError("tile", settings.tile, "leave it out where planes are joined along Z")
     problem = open_problem(probabilities, image, settings, region, planes)
+    if settings.tile is None:
+        check_memory(problem)
     job = _Job(problem, settings, backend, pick_device(device), show, keep)
     each = settings.iterations if settings.tile is None else tile_count(problem.space, settings.tile)
     job.total = len(problem.units) * each

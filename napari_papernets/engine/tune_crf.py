@@ -213,9 +213,9 @@ class _Search:
             )
             for rows, columns in windows_of(chooses | judges)
         ]  # fmt: skip
+        bare = [classes_of(p.beliefs) for p in self._pieces]
+        self.best_score, self.best_trial = self._score(bare, "chooses").iou, (0.0, 0.0, 0.0)
         self._store = LatticeStore(limit=0)  # the last two: the spatial one, and that of the σ at hand
-        self._smallest = self._score([classes_of(p.beliefs) for p in self._pieces], "chooses").iou
-        self.best_score, self.best_trial = self._smallest, (0.0, 0.0, 0.0)
 
     def try_all(
         self, grid: list[tuple[float, float, float]], total: int

@@ -62,7 +62,7 @@ def prepare() -> dict[str, Any]:
     compiled_walk()
     optimisation.warm()
     # a first time takes seconds: beside the jobs, so that nobody waits for it who needs no CRF
-    threading.Thread(target=densecrf.warm, name="warm up", daemon=True).start()
+    threading.Thread(target=densecrf.warm, name="warm up").start()
     return dict(
         device=str(device.pick_device("auto")),
         device_name=_device_name(),

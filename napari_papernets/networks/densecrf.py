@@ -131,7 +131,8 @@ class DenseCRF(nn.Module):
         threads : int, optional
             For compiled kernels; as many as torch uses by default.
         """
-        smoothness, appearance = self.features(np.asarray(torch.as_tensor(image).cpu()), spacing)
+        pixels = image.cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+        smoothness, appearance = self.features(np.ascontiguousarray(pixels), spacing)
         space = tuple(image.shape[:-1])
         if compiled:
             threads = threads or torch.get_num_threads()
@@ -144,7 +145,7 @@ class DenseCRF(nn.Module):
     def features(
         self, image: NDArray[np.generic], spacing: Sequence[float] = ()
     ) -> tuple[GridFeatures, GridFeatures]:
-        """Features of the smoothness and of the appearance kernel of an image (*space, C)."""
+        """Features of the smoothness and of the appearance kernel of a contiguous image (*space, C)."""
         steps = tuple(reversed(spacing or (1.0,) * (image.ndim - 1)))
         return (
             GridFeatures(image[..., :0], tuple(self.sigma_gamma / s for s in steps)),

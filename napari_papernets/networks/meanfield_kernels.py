@@ -151,11 +151,13 @@ def _update_many(d1: int, d2: int, c: int) -> Any:  # noqa: C901 - likewise
                 x[k] -= base
             if splats:
                 for r in range(d1 + 1):
+                    vertex, weight = offsets1[n, r], weights1[n, r]
                     for k in range(c):
-                        splat1[offsets1[n, r], k] += weights1[n, r] * x[k]
+                        splat1[vertex, k] += weight * x[k]
                 for r in range(d2 + 1):
+                    vertex, weight = offsets2[n, r], weights2[n, r]
                     for k in range(c):
-                        splat2[offsets2[n, r], k] += weights2[n, r] * x[k]
+                        splat2[vertex, k] += weight * x[k]
         return total - math.log(masses)
 
     return run

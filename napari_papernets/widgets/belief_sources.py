@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InputError
 from ..core.image import ImageBlock
+from ..core.tiles import Region
 from .image_layers import full_data
 from .outputs import OUTPUT
 
@@ -49,19 +50,26 @@ class BeliefSource:
     names: tuple[str, ...] = ()
     confidence: float = 0.7
 
+    @property
+    def identity(self) -> Any:
+        """Tells it from other sources, and labels from the same ones of another confidence."""
+        return self.key, self.confidence if self.kind == "labels" else None
+
     def with_confidence(self, confidence: float) -> BeliefSource:
         """The same with labels so sure."""
         return replace(self, confidence=confidence)
 
-    def read(self, plane: tuple[int, ...] | None) -> Beliefs:
-        """Probabilities of a plane, or of all where that is None.
+    def read(self, plane: tuple[int, ...] | None, region: Region | None = None) -> Beliefs:
+        """Probabilities of (a region of) a plane, or of all where that is None.
 
         Raises
         ------
         InputError
             If labels have but one class.
         """
-        index = () if plane is None else plane
+        index: tuple[Any, ...] = (*(plane or ()), ...)
+        if region is not None:
+            index = (*index, slice(region[0], region[1]), slice(region[2], region[3]))
         if self.kind == "result":
             maps = np.stack([np.asarray(a[index], np.float32) for a in self.arrays])
             return Beliefs(maps, _values(self.names), self.names)
@@ -104,8 +112,8 @@ def soften(labels: NDArray[Any], confidence: float) -> Beliefs:
     InputError
         If there are fewer than two different numbers.
     """
-    numbers = np.unique(labels)
-    if len(numbers) > MOST_LABELS or numbers[-1] > np.iinfo(np.uint8).max:
+    numbers = _numbers(labels)
+    if numbers is None:
         labels, numbers = (labels > 0).astype(np.uint8), np.array([0, 1])
     if len(numbers) < 2:
         mend = "choose labels with at least two different numbers in view"
@@ -115,6 +123,14 @@ def soften(labels: NDArray[Any], confidence: float) -> Beliefs:
     values = tuple(int(n) for n in numbers)
     names = tuple("background" if v == 0 else f"label {v}" for v in values)
     return Beliefs(maps.astype(np.float32), values, names)
+
+
+def _numbers(labels: NDArray[Any]) -> NDArray[np.intp] | None:
+    """The different numbers of labels; None where they are more than classes."""
+    if labels.size == 0 or labels.min() < 0 or labels.max() > np.iinfo(np.uint8).max:
+        return None
+    found = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
+    return found if len(found) <= MOST_LABELS else None
 
 
 def find_sources(viewer: napari.viewer.Viewer, block: ImageBlock) -> list[BeliefSource]:

@@ -75,12 +75,10 @@ class BeliefView(QWidget):
     def show_result(self, plan: CRFPlan, result: Refinement) -> None:
         """Show a refinement, at the last iteration where that is where the slider was."""
         before, was_last = self.iteration.value(), self.iteration.value() == self.iteration.maximum()
-        numbers = plan.beliefs.labels
-        self._history = [numbers(e.labels) for e in self._coming if e.labels is not None]
-        if not self._history:
-            self._history = [numbers(result.labels)]
+        self._history = [e.labels for e in self._coming if e.labels is not None]
+        self._history = self._history or [result.labels]
         self._plan, self._result = plan, result
-        self._before = numbers(class_labels(plan.cut(plan.beliefs.probabilities)))
+        self._before = plan.beliefs.labels(class_labels(plan.beliefs.probabilities))
         pixels = result.labels.size
         self.plot.draw([e / pixels for e in result.energies[0]] if result.energies else ())
         last = len(self._history) - 1
@@ -106,8 +104,10 @@ class BeliefView(QWidget):
         if self._plan is None or self._result is None or self._before is None:
             return
         plan = self._plan
-        before = plan.cut(plan.beliefs.probabilities)
-        for role, maps in (("before", before), ("after", self._result.probabilities)):
+        for role, maps in (
+            ("before", plan.beliefs.probabilities),
+            ("after", self._result.probabilities),
+        ):
             for name, values in zip(plan.beliefs.names, maps, strict=True):
                 data, placement = plan.place(np.ascontiguousarray(values))
                 put_output(
@@ -133,7 +133,8 @@ class BeliefView(QWidget):
         at = min(self.iteration.value(), len(self._history) - 1)
         self.plot.mark(at)
         self.number.setText(f"{at} of {len(self._history) - 1}")
-        shown = swiped(self._before, self._history[at], self.swipe.value() / STEPS)
+        after = self._plan.beliefs.labels(self._history[at])
+        shown = swiped(self._before, after, self.swipe.value() / STEPS)
         data, placement = self._plan.place(shown)
         key = self._plan.key("preview")
         new = find_output(self._viewer, key) is None

@@ -49,9 +49,9 @@ LIVE_HELP = (
 )
 DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
 BUTTONS = {
-    "view": ("Preview", "Refine what is in view now (Alt+1)."),
-    "plane": ("Whole image", "Refine the whole plane that is in view (Alt+2)."),
-    "stack": ("Whole stack", "Refine every plane along T and Z (Alt+3)."),
+    "view": ("Preview", "Refine what is in view now."),
+    "plane": ("Whole image", "Refine the whole plane that is in view."),
+    "stack": ("Whole stack", "Refine every plane along T and Z."),
 }
 
 
@@ -90,7 +90,7 @@ class CRFPanel(DockedPanel):
         self.tuning = CRFTuning(
             napari_viewer, self.image.block, lambda: self.plan("plane"), self._hold.engine
         )
-        self.bar, self.message = RunBar(buttons=BUTTONS), MessageLine(napari_viewer)
+        self.bar, self.message = RunBar(buttons=BUTTONS, keys={}), MessageLine(napari_viewer)
         self.control = RefineRun(napari_viewer, self.plan, self._hold.engine, self.bar, self)
         self.previews = NewestJob(self._hold.engine, self._wish, self)
         self.follower = ViewFollower(napari_viewer, self._in_view, self)
@@ -155,17 +155,24 @@ class CRFPanel(DockedPanel):
         except (InputError, ValueError):
             return None
 
+    def _chosen(self) -> Any:
+        """Image, source and plane that are chosen; None where something is missing."""
+        try:
+            layer, block = self.image.layer(), self.image.block()
+            plane = current_plane(self._viewer, layer, block.axes)
+            return layer.unique_id, self.beliefs.source().identity, plane
+        except InputError:
+            return None
+
     def _on_change(self, *_: object) -> None:
         if self.live.isChecked():
             self._pause.start(PAUSE)
 
     def _on_pause(self) -> None:
-        try:
-            self.plan("view")
-        except InputError:
+        if self._chosen() is None:
             self.view.clear()  # nothing to refine yet: no reason to complain while nobody asked
-            return
-        self.previews.request()
+        else:
+            self.previews.request()
 
     def _on_image(self) -> None:
         self.bar.set_stack(self.image.is_stack())
@@ -178,11 +185,7 @@ class CRFPanel(DockedPanel):
 
     def _on_answer(self, plan: CRFPlan, result: Refinement) -> None:
         """Show a preview, unless another image, plane or source has been chosen since."""
-        try:
-            now = self.plan("view")
-        except InputError:
-            return
-        if (now.identity, now.source) != (plan.identity, plan.source):
+        if self._chosen() != (plan.identity.unique_id, plan.source, plan.plane):
             return
         self.view.show_result(plan, result)
         if notices := result.provenance.get("notices"):
@@ -263,7 +266,8 @@ class CRFPanel(DockedPanel):
 def _let_go(hold: EngineHold, panel: CRFPanel) -> None:
     """Nothing of the panel outlives it, also where the window was destroyed with its widgets."""
     for part in (panel.previews, panel.control, panel.tuning):
-        part.leave()
+        with contextlib.suppress(RuntimeError):  # its half in C++ is gone
+            part.leave()
     for listener in (panel.follower, panel.beliefs, panel.tuning, panel.image):
         listener.close_events()
     hold.release()

@@ -31,7 +31,7 @@ class CRFPlan:
     Attributes
     ----------
     beliefs : Beliefs
-        Of the plane, or of the whole stack.
+        Of the region of the plane, of the plane, or of the whole stack.
     image : ImageBlock
         Of the same planes.
     settings : CRFSettings
@@ -51,7 +51,7 @@ class CRFPlan:
     identity, name : str
         Of the image layer, as in the keys of outputs; what results are called.
     source : object
-        Key of where the probabilities came from.
+        Tells where the probabilities came from.
     """
 
     beliefs: Beliefs
@@ -83,13 +83,6 @@ class CRFPlan:
     def key(self, role: str) -> str:
         """Of an output."""
         return output_key(f"refined {role}", self.identity)
-
-    def cut(self, array: NDArray[Any]) -> NDArray[Any]:
-        """The region of an array (..., Y, X) of the plane."""
-        if self.region is None:
-            return array
-        y0, y1, x0, x1 = self.region
-        return array[..., y0:y1, x0:x1]
 
     def place(self, array: NDArray[Any]) -> tuple[NDArray[Any], Placement]:
         """A result (*stack, Y, X) as its layer takes it, and where that layer lies."""
@@ -126,7 +119,7 @@ def plan_refinement(
         settings = settings.replace(volume=False)
     part = image if plane is None else _plane_of(image, plane)
     return CRFPlan(
-        beliefs=source.read(plane),
+        beliefs=source.read(plane, region),
         image=part,
         settings=settings,
         device=device,
@@ -138,7 +131,7 @@ def plan_refinement(
         placement=placement_of(layer),
         identity=layer,
         name=f"{layer.name} CRF" + (" preview" if kind == "view" else ""),
-        source=(source.key, source.confidence if source.kind == "labels" else None, plane),
+        source=source.identity,
     )
 
 

@@ -31,6 +31,8 @@ class RunBar(QWidget):
         Seconds, monotonic.
     buttons : mapping
         Text and tooltip of "view", "plane" and "stack", where they are not those of a prediction.
+    keys : mapping
+        Shortcuts of the buttons and of "cancel". Two panels with the same ones would have none.
 
     Attributes
     ----------
@@ -48,16 +50,19 @@ class RunBar(QWidget):
         parent: QWidget | None = None,
         clock: Callable[[], float] = time.monotonic,
         buttons: Mapping[str, tuple[str, str]] = BUTTONS,
+        keys: Mapping[str, str] = KEYS,
     ) -> None:
         super().__init__(parent)
+        self._keys = keys
         self._clock, self._began = clock, 0.0
         self.buttons = {name: self._run_button(name, *buttons[name]) for name in buttons}
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Progress")
         self.cancel = QPushButton("Cancel")
-        self.cancel.setShortcut(KEYS["cancel"])
-        self.cancel.setToolTip("Stop this run and put the layers back as they were (Alt+0).")
+        self.cancel.setShortcut(keys.get("cancel", ""))
+        shortcut = f" ({keys['cancel']})" if "cancel" in keys else ""
+        self.cancel.setToolTip(f"Stop this run and put the layers back as they were{shortcut}.")
         self.cancel.clicked.connect(self._ask_to_cancel)
         self.status = QLabel()
         self._lay_out()
@@ -118,7 +123,7 @@ class RunBar(QWidget):
 
     def _run_button(self, name: str, text: str, tooltip: str) -> QPushButton:
         button = QPushButton(text)
-        button.setShortcut(KEYS[name])
+        button.setShortcut(self._keys.get(name, ""))
         button.setToolTip(f"<p>{tooltip}</p>")
         button.clicked.connect(lambda: self.runRequested.emit(name))
         return button

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Notice, Refined, Started, TileDone
 from napari_papernets.core.image import ImageBlock
-from napari_papernets.engine import crf_solvers
-from napari_papernets.engine.crf_problem import grey_scale, open_problem
+from napari_papernets.engine import crf_problem, crf_solvers
+from napari_papernets.engine.crf_problem import grey_scale, lattice_bytes, open_problem
 from napari_papernets.engine.crf_solvers import LatticeStore, solve
 from napari_papernets.engine.refine import refine
 from napari_papernets.networks.permutohedral import GridFeatures
@@ -248,6 +249,18 @@ def test_grey_values_are_brought_to_8_bits(pixels: np.ndarray, scale: float) -> 
     found = grey_scale(block, (0,), CRFSettings(), [()])
     assert found[0] == pytest.approx(scale, rel=0.01)
     assert grey_scale(block, (0,), CRFSettings(grey="raw"), [()]) == (1.0, 0.0)
+
+
+def test_what_does_not_fit_the_memory_is_refused_but_for_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    share, image, _ = scene()
+    # 3 + 6 corners of 8 bytes, and 5 numbers for two classes
+    needed = 90 * 110 * (9 * 8 + 5 * 4)
+    assert lattice_bytes(open_problem(share, ImageBlock(image, "YXC"), SETTINGS)) == needed
+    free = SimpleNamespace(available=needed - 1)
+    monkeypatch.setattr(crf_problem.psutil, "virtual_memory", lambda: free)
+    with pytest.raises(InputError, match="set tile"):
+        run(share, ImageBlock(image, "YXC"), SETTINGS)
+    run(share, ImageBlock(image, "YXC"), SETTINGS.replace(tile=64, iterations=1))
 
 
 def test_alpha_is_no_edge() -> None:
