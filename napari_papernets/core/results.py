@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .crf_settings import CRFSettings
-from .feature_maps import EmbeddingView, FeatureMaps, ProbeScore
+from .feature_maps import FeatureMaps
 from .model import ModelRef
 
 __all__ = [
@@ -167,3 +167,49 @@ class TunedCRF:
     pixels: int
     message: str
     trials: tuple[Mapping[str, float], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingView:
+    """Answer of ``embedding``.
+
+    Attributes
+    ----------
+    filters : ndarray of float32, shape (n, P, P, C)
+        Principal components of the patch-embedding filters, by falling variance, each of length 1.
+    explained : ndarray of float32, shape (n,)
+        Share of the variance, 0…1.
+    positions : ndarray of float32, shape (side, side, side, side)
+        Cosine similarity, −1…1, of the position embedding in row i and column j (the first two axes) to
+        every other one.
+    provenance : mapping
+        Model and the SHA-256 of its weights.
+    """
+
+    filters: NDArray[np.float32]
+    explained: NDArray[np.float32]
+    positions: NDArray[np.float32]
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ProbeScore:
+    """Answer of ``probe``: how well tokens tell classes apart on strokes that were held out.
+
+    Attributes
+    ----------
+    linear, nearest : float
+        Mean IoU over the classes, 0…1, of logistic regression and of the 5 nearest tokens.
+    strokes : tuple of int
+        Strokes of each class.
+    folds : int
+        Groups of strokes, each of them held out once.
+    random : bool
+        The network had random weights: what is reached without having learnt anything.
+    """
+
+    linear: float
+    nearest: float
+    strokes: tuple[int, ...]
+    folds: int
+    random: bool

@@ -8,7 +8,7 @@ from collections.abc import Generator
 import numpy as np
 
 from ..core.events import Event, Started
-from ..core.feature_maps import EmbeddingView
+from ..core.results import EmbeddingView
 from ..core.token_math import fit_basis, unit
 from .models import ModelLike
 from .vit_models import load_vit

@@ -203,13 +203,14 @@ def _read_plane(
     with reader:
         for number, tile in enumerate(job.plan):
             asked = tile.y.read, tile.x.read, blocks, settings.density, looks, settings.summaries
-            try:
-                window = reader.read(source.read, *asked)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                yield reader.step_down(error)
-                window = reader.read(source.read, *asked)
+            window: WindowTokens | None = None
+            while window is None:
+                try:
+                    window = reader.read(source.read, *asked)
+                except Exception as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    yield reader.step_down(error)
             for block, arrays in found.items():
                 _write(job, tile, number, window, block, arrays)
             yield Progress(before + number + 1, total)

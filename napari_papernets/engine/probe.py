@@ -16,9 +16,10 @@ from scipy import ndimage
 
 from ..core.errors import InputError
 from ..core.events import Event
-from ..core.feature_maps import FeatureMaps, ProbeScore
+from ..core.feature_maps import FeatureMaps
 from ..core.feature_settings import FeatureSettings
 from ..core.image import ImageBlock
+from ..core.results import ProbeScore
 from ..core.token_math import unit
 from .features import features
 from .metrics import mean_iou

@@ -15,7 +15,7 @@ from ..core.events import Notice
 from ..core.image import Range
 from ..networks import VisionTransformer
 from ..networks.attention import mean_distance, rollout
-from ..networks.vit import Inside
+from ..networks.encoder import Inside
 from ..networks.vit_segmenter import shifts
 
 ReadPixels = Callable[[Range, Range], NDArray[np.float32]]

@@ -1,7 +1,7 @@
 """Linear layers as fast as a CPU allows in float32.
 
-torch hands them to MKL, which is slow on processors of other makers; oneDNN, which torch brings too,
-multiplies the same float32 numbers there in about half the time. Only the order of summation changes.
+torch hands them to MKL, which does not use the 512-bit registers of processors of other makers; oneDNN,
+which torch brings too, does. Only the order of summation changes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LEAST_ROWS = 64  # below, the call itself takes most of the time
 
 
 def fast_linear(x: Tensor, layer: nn.Linear) -> Tensor:
-    """What ``layer(x)`` gives, by oneDNN where that is possible: on a CPU, in float32, for inference.
+    """What ``layer(x)`` gives, by oneDNN where that is of use: on a CPU, in float32, for inference.
 
     Parameters
     ----------
@@ -40,11 +40,13 @@ def fast_linear(x: Tensor, layer: nn.Linear) -> Tensor:
 
 @cache
 def can_use_onednn() -> bool:
-    """Whether torch brings oneDNN's linear operator for this machine, and it answers as it should.
+    """Whether oneDNN's linear operator is there and of use, and answers as it should.
 
     It is not part of torch's promised interface (its compiler uses it), hence the trial.
     """
     if not torch.backends.mkldnn.is_available():
+        return False
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         return False
     x, weight = torch.linspace(-1, 1, 6 * 8).view(6, 8), torch.linspace(-1, 1, 4 * 8).view(4, 8)
     try:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -107,12 +106,14 @@ class ViTSegmenter(Forested):
         padded = F.pad(scaled, (patch,) * 4, mode="reflect")
         height, width = x.shape[-2:]
         shape = len(x), self.vit.dim, height // patch * density, width // patch * density
-        found = [x.new_empty(shape, dtype=torch.float32) for _ in self.blocks]
+        found: list[Tensor] = []
         for i, dy in enumerate(shifts(patch, density)):
             for j, dx in enumerate(shifts(patch, density)):
                 top, left = patch + dy, patch + dx
                 window = padded[..., top : top + height, left : left + width]
-                for whole, part in zip(found, self._pass(window), strict=True):
+                parts = self._pass(window)
+                found = found or [part.new_empty(shape) for part in parts]
+                for whole, part in zip(found, parts, strict=True):
                     whole[..., i::density, j::density] = part
         return found
 

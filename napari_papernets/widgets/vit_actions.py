@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject
 
 from ..core.errors import InputError, PapernetsError
-from ..core.feature_maps import EmbeddingView, ProbeScore
 from ..core.model import ModelRef
-from ..core.results import Prediction, Tuned
+from ..core.results import EmbeddingView, Prediction, ProbeScore, Tuned
 from ..core.settings import TuneSettings
 from .vit_pictures import beside, filters_picture, positions_picture
 from .vit_plan import FeaturePlan

@@ -66,13 +66,12 @@ class DistancePlot(QWidget):
             self.plot.getAxis(side).setPen(self._pg.mkPen(colours.faint))
             self.plot.getAxis(side).setTextPen(self._pg.mkPen(colours.text))
         if random not in self.points:
-            self.points[random] = self.plot.scatterPlot(size=7, pen=None)
+            self.points[random] = self.plot.plot(pen=None)
         depth, heads = distances.shape
         blocks = np.repeat(np.arange(1, depth + 1), heads) + (0.25 if random else 0.0)
         colour = colours.second if random else colours.first
-        self.points[random].setData(
-            blocks, distances.ravel(), brush=colour, symbol="x" if random else "o"
-        )
+        look = dict(symbol="x" if random else "o", symbolBrush=colour, symbolPen=None, symbolSize=7)
+        self.points[random].setData(blocks, distances.ravel(), **look)
 
     def drop(self, random: bool) -> None:
         """Take the points of a network away."""
@@ -127,7 +126,8 @@ class VitExtras(QWidget):
         if self._distances is None:
             self._distances, fold = DistancePlot(), self.folds["distances"]
             self._hold(fold).insertWidget(0, self._distances)
-            fold.collapse(animate=False)  # it knows its height anew when it is unfolded
+            self._distances.show()  # now, not with the next event: what is hidden has no height
+            fold.collapse(animate=False)  # it measures its content when it is unfolded
             fold.expand(animate=False)
         self._distances.draw(maps.distances, random)
         if not random:

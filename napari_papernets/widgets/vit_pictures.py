@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.feature_maps import EmbeddingView, FeatureMaps, Patch
+from ..core.feature_maps import FeatureMaps, Patch
+from ..core.results import EmbeddingView
 from ..core.token_math import Basis
 
 GAP = 1  # pixels between the pictures of a mosaic

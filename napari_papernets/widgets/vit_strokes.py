@@ -10,8 +10,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ..core.errors import InputError
-from ..core.feature_maps import ProbeScore
 from ..core.image import ImageBlock
+from ..core.results import ProbeScore
 from .editors import CalmComboBox
 from .outputs import is_output
 from .settings_form import add_row, aligned_rows

@@ -12,14 +12,9 @@ from napari.components import ViewerModel
 from napari_papernets.core.checkpoints import CHECKPOINTS
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Progress, Started
-from napari_papernets.core.feature_maps import (
-    EmbeddingView,
-    FeatureMaps,
-    ProbeScore,
-    WindowAttention,
-)
+from napari_papernets.core.feature_maps import FeatureMaps, WindowAttention
 from napari_papernets.core.model import ModelRef, ModelSpec, class_infos
-from napari_papernets.core.results import Prediction, Tuned
+from napari_papernets.core.results import EmbeddingView, Prediction, ProbeScore, Tuned
 from napari_papernets.core.tiles import SizeRule
 from napari_papernets.widgets import vit_picker, vit_reader
 from napari_papernets.widgets.outputs import PROVENANCE
