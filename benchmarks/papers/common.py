@@ -248,7 +248,7 @@ def section(
         f"Learnt from {counts[0]} frames, judged on {counts[1]} others; start `{made['base']}`, zoom "
         f"{recipe.zoom:g}, {changed}. {recipe.note}\n\n"
         f"{markdown_table(('score', f'mean of {turns} turns', 'target', 'reached'), rows)}\n\n"
-        "Against time on the processor (all cores together), without turns:\n\n"
+        "Against time on the processor (all cores together), without turns, in a run of that length:\n\n"
         f"{markdown_table(('step', 'core minutes', *names), points)}\n\n"
         f"{machine('napari-papernets')}. Made by `python -m napari_papernets.benchmarks.papers."
         f"{recipe.key} --steps {made['steps_done']}`."

@@ -32,7 +32,10 @@ RECIPE = Recipe(
     score=score_cells(),
     targets={"IoU": ("≥", 0.92), "SEG": ("≥", 0.92)},
     zoom=0.5,
-    note="The paper: 0.9203, the challenge's own SEG on its own test films.",
+    note=(
+        "The settings were chosen with these frames in view, from three short runs. The paper: 0.9203, "
+        "the challenge's own SEG on its own test films."
+    ),
 )
 
 if __name__ == "__main__":
