@@ -31,7 +31,9 @@ from .plateau import Plateau
 from .provenance import versions
 from .quick import HeadFitter
 from .scene import Scene
+from .shared_scale import with_shared_scale
 from .starts import live_start
+from .teacher import Teacher
 from .training import Training
 from .view_maps import ViewMaps
 from .weights import save_weights
@@ -72,7 +74,8 @@ class Learner:
         check_name(name)
         self.name, self.folder, self.patch = name, folder, patch
         self.device = pick_device(device)
-        self.start = live_start(images, model, settings, name, classes)
+        start = live_start(images, model, settings, name, classes)
+        self.start = replace(start, spec=with_shared_scale(start.spec, images[0]))
         self.settings = settings = with_rate(settings, self.start.fresh)
         self.base_name = getattr(model, "name", str(model))
         self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
@@ -85,6 +88,7 @@ class Learner:
         )
         self._grower = ForestGrower(self.network, self.device, settings.seed)
         self._training: Training | None = None
+        self._teacher: Teacher | None = None
         self._lessons_are_due = False
         self._plateau, self._round_start = Plateau(), 0
         self._before: float | None = None
@@ -151,6 +155,7 @@ class Learner:
         The forest, which knows the former strokes only, is left out until `grow`.
         """
         self.network.set_forest(None)
+        self._teacher = None  # it does not know them
         if self.step:
             self._maps.read()
         self._fitter.fit(self.scene.planes)
@@ -161,6 +166,7 @@ class Learner:
         """Grow the forest for the strokes there are."""
         self.forest_is_due = False
         self._grower.grow(self.scene.planes)
+        self._teacher = Teacher(self.network, self.device, self.bf16)
         self._maps.forest_changed()
 
     def read_view(self) -> None:
@@ -212,6 +218,7 @@ class Learner:
         if self._lessons_are_due:
             self._lessons_are_due = False
             self._training.learn_from(*self._lessons())
+        self._training.teacher = self._teacher
         for event in self._training.advance():
             if isinstance(event, Step):
                 self._plateau.stepped(event.loss)

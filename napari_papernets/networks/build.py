@@ -12,7 +12,7 @@ from ..core.errors import ModelError
 from ..core.model import ClassInfo, ModelSpec
 from ..core.tiles import Padding
 from .bands import GreyBands
-from .hypercolumn import HypercolumnUNet
+from .hypercolumn import HypercolumnUNet, with_reach
 from .unet import Norm, UNet, size_rule
 
 UNET_PAPER = (
@@ -85,6 +85,7 @@ def with_hypercolumns(spec: ModelSpec) -> ModelSpec:
         spec,
         architecture="hypercolumn_unet",
         options=options,
+        size_rule=with_reach(spec.size_rule),
         values_per_pixel=2 * (VALUES_PER_WIDTH * options["width"] + bands),
         paper=f"{UNET_PAPER}; hypercolumns: Hariharan et al., CVPR 2015, arXiv 1411.5752",
     )
