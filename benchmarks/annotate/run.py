@@ -4,16 +4,20 @@
 
 For each task strokes are painted on two images; after each of five rounds both learn from all strokes so
 far, and are judged by the mean IoU over the classes on images without strokes. Corrections are painted
-where the tool named by --corrected-by is wrong.
+where the tool named by --corrected-by is wrong: once where ours is, once where the forest is.
+
+A run takes long: with --rows what is done is kept in a file, and not done again. Several processes may
+each do some tasks into files of their own; a last run that is given all files writes the page.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +34,7 @@ from .annotator import Annotator
 from .tasks import TASKS, Task, load_tasks
 
 ROUNDS = 5
+TOOLS = ["ours", "forest"]
 Labels = Sequence[NDArray[np.integer]]
 
 
@@ -41,23 +46,32 @@ class Round:
     ----------
     task : str
         Its name.
+    seed : int
+        Of the strokes.
+    corrected_by : str
+        "ours" or "forest": whose mistakes are painted over.
     number, strokes : int
         From 1; painted so far.
     ours, theirs : float
         Mean IoU on the images without strokes.
-    seconds : float
-        That ours took to learn.
+    seconds, cpu : float
+        That ours took to learn, by the clock and of processors.
     """
 
     task: str
+    seed: int
+    corrected_by: str
     number: int
     strokes: int
     ours: float
     theirs: float
     seconds: float
+    cpu: float
 
 
-def run_task(task: Task, seed: int, seconds: float, model: str, corrected_by: str) -> list[Round]:
+def run_task(
+    task: Task, seed: int, settings: pn.TuneSettings, model: str, corrected_by: str
+) -> list[Round]:
     """The rounds of one task."""
     annotator = Annotator(task.truths[: task.annotated], seed)
     features = [forest.filters(image) for image in task.images]
@@ -65,14 +79,14 @@ def run_task(task: Task, seed: int, seconds: float, model: str, corrected_by: st
     rounds = []
     for number in range(1, ROUNDS + 1):
         with tempfile.TemporaryDirectory() as folder:
-            began = time.perf_counter()
-            tuned = _learn(task, annotator.strokes, seconds, model, folder)
-            took = time.perf_counter() - began
+            began, worked = time.perf_counter(), time.process_time()
+            tuned = _learn(task, annotator.strokes, settings, model, folder)
+            took = time.perf_counter() - began, time.process_time() - worked
             ours = [pn.predict(i, tuned, axes=i.axes).labels for i in task.images]
         trees = forest.fit(features[: task.annotated], annotator.strokes)
         theirs = [forest.classify(trees, f) for f in features]
         scores = score(task, ours), score(task, theirs)
-        rounds.append(Round(task.name, number, annotator.count, *scores, took))
+        rounds.append(Round(task.name, seed, corrected_by, number, annotator.count, *scores, *took))
         print(rounds[-1], flush=True)
         annotator.correct((ours if corrected_by == "ours" else theirs)[: task.annotated])
     return rounds
@@ -89,13 +103,18 @@ def score(task: Task, labels: Labels) -> float:
     return float(np.mean(found))
 
 
-def _learn(task: Task, strokes: Labels, seconds: float, model: str, folder: str) -> ModelRef:
-    settings = pn.TuneSettings(kind="strokes", seconds=seconds)
+def _learn(task: Task, strokes: Labels, settings: pn.TuneSettings, model: str, folder: str) -> ModelRef:
     images = list(task.images[: task.annotated])
     tuned = pn.finetune(
         images, list(strokes), model, settings, axes=images[0].axes, folder=Path(folder), name="task"
     )
     return tuned.model
+
+
+def read_rows(files: Sequence[Path]) -> list[Round]:
+    """What was done before."""
+    lines = [line for file in files if file.exists() for line in file.read_text().splitlines()]
+    return [Round(**json.loads(line)) for line in lines]
 
 
 def table(rounds: Sequence[Round]) -> str:
@@ -114,31 +133,55 @@ def table(rounds: Sequence[Round]) -> str:
     return markdown_table(header, rows)
 
 
+def report(rounds: Sequence[Round], settings: pn.TuneSettings, model: str) -> str:
+    """The section of the page: a table for each way to choose corrections."""
+    steps, seconds = settings.steps, settings.seconds
+    learning = f"{seconds:g} s of training" if steps is None else f"{steps} steps of training"
+    parts = [
+        "## From strokes to quality, beside a forest",
+        "Mean IoU over the classes on images without strokes, ours / forest (ilastik's recipe: "
+        "multi-scale filters, 100 trees) on the same strokes: 3 a class, then up to 4 corrections a "
+        f"round; start `{model}`, {learning} a round. Made by "
+        "`benchmarks/annotate/run.py`.",
+    ]
+    for corrected_by in dict.fromkeys(r.corrected_by for r in rounds):
+        some = [r for r in rounds if r.corrected_by == corrected_by]
+        who = {"ours": "ours is wrong", "forest": "the forest is wrong"}[corrected_by]
+        seeds = len({r.seed for r in some})
+        parts += [f"Corrections where {who}, {seeds} seed(s):", table(some)]
+    took, cpu = [r.seconds for r in rounds], [r.cpu for r in rounds]
+    parts.append(
+        f"Learning a round took {np.mean(cpu):.1f} s of processor time on average, {max(cpu):.1f} s at "
+        f"most, loading and saving included; by the clock, beside other work, {np.mean(took):.1f} s and "
+        f"{max(took):.1f} s. {machine('scikit-image', 'scikit-learn')}"
+    )
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--steps", type=int, help="in place of the seconds: the same on any machine")
     parser.add_argument("--model", default="strokes")
-    parser.add_argument("--corrected-by", choices=["ours", "forest"], default="ours")
-    parser.add_argument("--write", type=Path, help="put the table into this Markdown page")
+    parser.add_argument("--corrected-by", nargs="*", choices=TOOLS, default=TOOLS)
+    parser.add_argument("--rows", nargs="*", type=Path, default=[], help="new ones go to the first")
+    parser.add_argument("--write", type=Path, help="put the tables into this Markdown page")
     given = parser.parse_args()
     keep_heap()
-    rounds = [
-        r
-        for task in load_tasks(given.tasks)
-        for seed in range(given.seeds)
-        for r in run_task(task, seed, given.seconds, given.model, given.corrected_by)
-    ]
-    text = (
-        "## From strokes to quality, beside a forest\n\n"
-        f"Mean IoU over the classes on images without strokes, ours / forest (ilastik's recipe: "
-        f"multi-scale filters, 100 trees) on the same strokes: 3 a class, then up to 4 corrections a "
-        f"round where {given.corrected_by} is wrong; start `{given.model}`, {given.seconds:g} s of "
-        f"learning a round, {given.seeds} seed(s). Made by `benchmarks/annotate/run.py`.\n\n"
-        f"{table(rounds)}\n\nMean time of learning {np.mean([r.seconds for r in rounds]):.1f} s. "
-        f"{machine('scikit-image', 'scikit-learn')}"
-    )
+    settings = pn.TuneSettings(steps=given.steps, seconds=given.seconds if given.steps is None else None)
+    rounds = read_rows(given.rows)
+    wanted = [(t, s, c) for t in given.tasks for s in given.seeds for c in given.corrected_by]
+    done = {(r.task, r.seed, r.corrected_by) for r in rounds}
+    for task, seed, corrected_by in [w for w in wanted if w not in done]:
+        new = run_task(load_tasks([task])[0], seed, settings, given.model, corrected_by)
+        rounds += new
+        if given.rows:
+            with given.rows[0].open("a") as file:
+                file.writelines(json.dumps(asdict(r)) + "\n" for r in new)
+    chosen = [r for t, s, c in wanted for r in rounds if (r.task, r.seed, r.corrected_by) == (t, s, c)]
+    text = report(chosen, settings, given.model)
     print(text)
     if given.write:
         put_section(given.write, "annotate", text)

@@ -12,7 +12,7 @@ from .errors import InputError, ModelError
 from .image import ImageBlock
 from .tiles import SizeRule
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2  # 2: grey values on a shared scale
 
 # Okabe & Ito's palette, told apart with every common colour vision and on grey images; the first class,
 # usually background, is sky blue.
@@ -39,11 +39,22 @@ class Normalisation:
         Percentiles in 0…100.
     joint : bool
         All channels together, which keeps colours, rather than each on its own.
+    shared : tuple of (float, float)
+        For each channel of the network the grey values that become 0 and 1 in every image alike: windows
+        then hold each channel a second time, on this scale, for what tells absolute grey values apart.
+        Empty where every plane stands for itself.
     """
 
     low: float = 1.0
     high: float = 99.8
     joint: bool = True
+    shared: tuple[tuple[float, float], ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Normalisation:
+        """From what `dataclasses.asdict` made, perhaps by way of JSON."""
+        pairs = tuple((float(low), float(high)) for low, high in values.get("shared", ()))
+        return cls(**{**values, "shared": pairs})
 
 
 @dataclass(frozen=True)
@@ -125,12 +136,13 @@ class ModelSpec:
             return cls(
                 **{
                     **values,
+                    "version": SPEC_VERSION,
                     "classes": tuple(ClassInfo(**c) for c in values["classes"]),
                     "size_rule": SizeRule(**values["size_rule"]),
-                    "normalisation": Normalisation(**values["normalisation"]),
+                    "normalisation": Normalisation.from_dict(values["normalisation"]),
                 }
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             mend = "its header is damaged; save or download the model again"
             raise ModelError(source, f"a bad model description ({error})", mend) from error
 

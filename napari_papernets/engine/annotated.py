@@ -15,7 +15,7 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock, Range, reflect_indices, take_window
 from ..core.model import ModelSpec
 from .augment import keyed_generator
-from .normalise import normalisation_range, normalise
+from .normalise import Ranges, normalisation_range, normalise, shared_range
 from .targets import classes_of, closeness, encode_instances, number_objects
 
 MAX_CLASSES = 64
@@ -46,6 +46,8 @@ class Plane:
         "strokes", "classes" or "instances".
     held : ndarray of bool, shape (Y, X)
         What is kept from training to judge the model.
+    shared : (ndarray, ndarray), each of shape (c,), optional
+        Grey values that become 0 and 1 on the scale that all images share.
     """
 
     image: int
@@ -57,6 +59,7 @@ class Plane:
     annotation: NDArray[Any]
     kind: str
     held: NDArray[np.bool_]
+    shared: Ranges | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -68,9 +71,22 @@ class Plane:
             encode_instances(self.annotation, encoding) if self.kind == "instances" else self.annotation
         )
 
+    def on_scale(self, shared: Sequence[tuple[float, float]]) -> Plane:
+        """The same plane with the scale of all images, one pair for each channel of the network."""
+        if not shared:
+            return self
+        distinct = [shared[self.order.index(c)] for c in range(len(self.low))]
+        return replace(self, shared=shared_range((self.low, self.high), distinct))
+
     def read(self, y: Range, x: Range) -> NDArray[np.float32]:
         """Normalised grey values of a window, mirrored outside the plane, shape (c, y, x)."""
         return normalise(self.mirror(self.pixels, y, x), self.low, self.high)
+
+    def window(self, y: Range, x: Range) -> NDArray[np.float32]:
+        """What prediction feeds: all channels of the network, then those on the shared scale, if any."""
+        scales = [(self.low, self.high), *([self.shared] if self.shared is not None else [])]
+        raw = self.mirror(self.pixels, y, x)
+        return np.concatenate([normalise(raw, *scale)[list(self.order)] for scale in scales])
 
     def mirror(self, array: NDArray[Any], y: Range, x: Range) -> NDArray[Any]:
         """A window of any array on this plane, mirrored outside."""
@@ -221,7 +237,8 @@ def make_plane(
     meant = number_objects(values) if kind == "instances" else classes_of(values, kind)
     pixels = np.array(image.read(index, channels=distinct))
     unheld = np.zeros(image.plane_shape, bool)
-    return Plane(number, index, pixels, order, low, high, meant, kind, unheld)
+    plane = Plane(number, index, pixels, order, low, high, meant, kind, unheld)
+    return plane.on_scale(spec.normalisation.shared)
 
 
 def _some(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.intp]:

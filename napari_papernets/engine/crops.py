@@ -26,9 +26,11 @@ from .augment import (
 )
 from .recipes import recipe_of
 from .targets import IGNORE, balanced_weights, encode_instances, weight_map
+from .teacher import Teacher
 
 PURPOSE_CROP, PURPOSE_JUDGE = 3, 4
 JUDGED = 24  # crops on which the model is judged, at most
+FAR = 1.5  # sides of a crop: how far from annotation a teacher is listened to
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +73,15 @@ class Crop:
         The paper's w(x); 0 where the target is unknown or held out.
     field : Field
         Where the image was sampled.
+    taught : Tensor, shape (K, h, w), float32, optional
+        What a teacher says of these pixels, undisturbed.
     """
 
     image: Tensor
     classes: Tensor
     weights: Tensor
     field: Field
+    taught: Tensor | None = None
 
 
 def pose_problem(planes: Sequence[Plane], spec: ModelSpec, settings: TuneSettings) -> Problem:
@@ -106,7 +111,12 @@ def count_pixels(planes: Sequence[Plane], encoding: str, classes: int) -> NDArra
 
 
 def draw_crop(
-    planes: Sequence[Plane], chances: NDArray[np.float64], problem: Problem, step: int, item: int
+    planes: Sequence[Plane],
+    chances: NDArray[np.float64],
+    problem: Problem,
+    step: int,
+    item: int,
+    teacher: Teacher | None = None,
 ) -> Crop:
     """The crop number `item` of a step; it depends on the seed, the step and the item only.
 
@@ -120,28 +130,43 @@ def draw_crop(
         What to learn.
     step, item : int
         Step from 0, place in the batch from 0.
+    teacher : Teacher, optional
+        Says what is to be learnt of pixels without annotation. Every second crop is then taken further
+        away from it.
     """
     settings = problem.settings
     rng = keyed_generator(settings.seed, PURPOSE_CROP, step, item)
     plane = planes[int(np.searchsorted(np.cumsum(chances), rng.random(), side="right"))]
-    field = draw_field(rng, draw_centre(rng, plane, problem), problem.side, settings)
+    far = teacher is not None and item % 2 == 1
+    field = draw_field(rng, draw_centre(rng, plane, problem, far), problem.side, settings)
     crop = take_crop(plane, field, problem, held=False)
-    image = change_greys(rng, crop.image, settings)
-    return Crop(image[list(plane.order)], crop.classes, crop.weights, field)
+    image = change_greys(rng, crop.image, settings)[list(plane.order)]
+    taught = None
+    if teacher is not None:
+        target_field = field.centre(problem.target_side)
+        taught = sample_image(teacher.answer(plane, *target_field.window), target_field)
+    return Crop(image, crop.classes, crop.weights, field, taught)
 
 
-def draw_centre(rng: np.random.Generator, plane: Plane, problem: Problem) -> tuple[float, float]:
-    """A point near an annotated pixel; all classes of the plane are equally likely."""
+def draw_centre(
+    rng: np.random.Generator, plane: Plane, problem: Problem, far: bool = False
+) -> tuple[float, float]:
+    """A point near an annotated pixel, or around it; all classes of the plane are equally likely."""
     centres = plane.centres(problem.settings.seed)
     pixels = centres[int(rng.integers(len(centres)))]
     y, x = pixels[int(rng.integers(len(pixels)))]
     jitter = problem.target_side / (4 if problem.kind == "strokes" else 2)
+    if far:
+        jitter = FAR * problem.target_side
     dy, dx = rng.uniform(-jitter, jitter, 2)
     return float(np.clip(y + dy, 0, plane.shape[0])), float(np.clip(x + dx, 0, plane.shape[1]))
 
 
 def take_crop(plane: Plane, field: Field, problem: Problem, held: bool) -> Crop:
-    """Sample image (distinct channels), target and weights of the held-out or the other annotation."""
+    """Sample image, target and weights.
+
+    Of the held-out annotation the image is what prediction is fed, of the other it is distinct channels.
+    """
     settings = problem.settings
     target_field = field.centre(problem.target_side)
     window = target_field.window
@@ -156,7 +181,7 @@ def take_crop(plane: Plane, field: Field, problem: Problem, held: bool) -> Crop:
         spared = 1  # the inside of objects
     classes = np.where(sample(plane.held) == held, classes, IGNORE)
     weights = weight_map(classes, close, problem.class_weights, settings.w0, spared)
-    image = sample_image(plane.read(*field.window), field)
+    image = sample_image((plane.window if held else plane.read)(*field.window), field)
     return Crop(image, torch.from_numpy(classes), torch.from_numpy(weights), field)
 
 
@@ -165,10 +190,8 @@ def judged_crops(planes: Sequence[Plane], problem: Problem) -> list[Crop]:
     places = [(p, y, x) for p in planes if p.held.any() for y, x in _places(p, problem.target_side)]
     rng = keyed_generator(problem.settings.seed, PURPOSE_JUDGE)
     chosen = [places[i] for i in np.sort(rng.permutation(len(places))[:JUDGED])]
-    crops = []
-    for plane, y, x in chosen:
-        crop = take_crop(plane, plain_field((y, x), problem.side), problem, held=True)
-        crops.append(Crop(crop.image[list(plane.order)], crop.classes, crop.weights, crop.field))
+    fields = [(p, plain_field((y, x), problem.side)) for p, y, x in chosen]
+    crops = [take_crop(plane, field, problem, held=True) for plane, field in fields]
     return [c for c in crops if bool((c.classes >= 0).any())]
 
 

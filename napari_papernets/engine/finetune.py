@@ -34,7 +34,9 @@ from .optimisation import with_rates
 from .provenance import versions
 from .quick import HeadFitter
 from .recipes import recipe_of
+from .shared_scale import with_shared_scale
 from .starts import AUTO, Start, prepare
+from .teacher import Teacher
 from .training import Training
 from .weights import save_weights
 
@@ -95,7 +97,8 @@ def finetune(
     -------
     Tuned
         The saved model, the history and the provenance. The best model by the held-out score is
-        kept, or the last where nothing could be held out; the provenance says which.
+        kept, or the last where nothing could be held out; the provenance says which. The score is that
+        of the network before strokes that were held out are learnt too, in closed form, at the end.
 
     Raises
     ------
@@ -120,8 +123,8 @@ def finetune(
     with closing(training):
         listener = Listener(request, start.spec, planes, training)
         yield from run(training, notices, len(planes), listener)
-        listener.finish()
         kept, kept_step = training.keep()
+        listener.finish(refit=start.fits_head and kept_step == 0)
     facts = dict(kept=kept, kept_step=kept_step, notices=[n.message for n in notices])
     if listener.arrivals:
         facts |= dict(arrivals=listener.arrivals, repeats_exactly=False)
@@ -146,6 +149,9 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         request.class_names,
         state,
     )
+    if settings.kind == "strokes" and isinstance(start.network, Forested):
+        start = replace(start, spec=with_shared_scale(start.spec, request.images[0]))
+        planes = [plane.on_scale(start.spec.normalisation.shared) for plane in planes]
     settings = with_rates(settings, recipe_of(start.spec.architecture), start.fresh)
     chances = chances_of(planes, request.shares, len(request.images))
     fingerprint = fingerprint_of(planes, chances)
@@ -156,8 +162,10 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     fits = start.fits_head and state is None and settings.kind != "instances"
     if fits and isinstance(start.network, ReadableNetwork):
         HeadFitter(start.network.to(device), device, bf16).fit(planes)
+    teacher = None
     if settings.kind == "strokes" and isinstance(start.network, Forested):
         ForestGrower(start.network.to(device), device, settings.seed).grow(planes)
+        teacher = Teacher(start.network, device, bf16)
     training = Training(
         start.network,
         planes,
@@ -167,7 +175,13 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         bf16,
         start.fresh,
         path,
-        dict(spec=start.spec.to_dict(), fresh=start.fresh, fingerprint=fingerprint),
+        dict(
+            spec=start.spec.to_dict(),
+            fresh=start.fresh,
+            fits_head=start.fits_head,
+            fingerprint=fingerprint,
+        ),
+        teacher,
     )
     if state is not None:
         training.restore(state)

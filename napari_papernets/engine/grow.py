@@ -36,31 +36,40 @@ class ForestGrower:
 
     def __init__(self, network: Forested, device: torch.device, seed: int = 0) -> None:
         self._network, self._device, self._seed = network, device, seed
-        self._memories: dict[int, PixelMemory] = {}  # by the channels that the filters see
+        self._memories: dict[tuple[int, ...], PixelMemory] = {}  # by the channels that the filters see
 
     def grow(self, planes: Sequence[Plane]) -> None:
         """Grow it from all annotated pixels that are not held out."""
-        channels = 1 if all(len(set(p.order)) == 1 for p in planes) else self._network.in_channels
-        features, classes = self._memory(channels).of(planes)
-        forest = grow_forest(
-            features.numpy(), classes.numpy(), self._network.classes, channels, self._seed
-        )
+        sees = channels_seen(planes, self._network.in_channels)
+        features, classes = self._memory(sees).of(planes)
+        forest = grow_forest(features.numpy(), classes.numpy(), self._network.classes, sees, self._seed)
         self._network.set_forest(forest.to(self._device))
 
-    def _memory(self, channels: int) -> PixelMemory:
-        if channels not in self._memories:
+    def _memory(self, sees: tuple[int, ...]) -> PixelMemory:
+        if sees not in self._memories:
 
             def read(window: NDArray[np.float32], points: Places) -> Tensor:
-                maps = filters(to_device(window[:channels], self._device))[0]
+                maps = filters(to_device(window[list(sees)], self._device))[0]
                 return maps[:, points[:, 0], points[:, 1]].T.cpu()
 
-            width = filter_count(channels)
-            self._memories[channels] = PixelMemory(read, self._network.size_rule, width)
-        return self._memories[channels]
+            width = filter_count(len(sees))
+            self._memories[sees] = PixelMemory(read, self._network.size_rule, width)
+        return self._memories[sees]
+
+
+def channels_seen(planes: Sequence[Plane], channels: int) -> tuple[int, ...]:
+    """Channels of a window that filters look at: those on the shared scale, a repeated one once."""
+    first = 0 if planes[0].shared is None else channels
+    count = 1 if all(len(set(p.order)) == 1 for p in planes) else channels
+    return tuple(range(first, first + count))
 
 
 def grow_forest(
-    features: NDArray[np.float32], classes: NDArray[Any], count: int, channels: int, seed: int = 0
+    features: NDArray[np.float32],
+    classes: NDArray[Any],
+    count: int,
+    sees: Sequence[int],
+    seed: int = 0,
 ) -> PixelForest:
     """A forest in which every class weighs alike.
 
@@ -72,8 +81,8 @@ def grow_forest(
         From 0.
     count : int
         K; classes without a pixel get no vote.
-    channels : int
-        That the filters see.
+    sees : sequence of int
+        Channels of a window that the filters see.
     seed : int
         The same seed gives the same trees.
     """
@@ -89,7 +98,7 @@ def grow_forest(
     trees = [e.tree_ for e in grown.estimators_]
     sizes = [t.node_count for t in trees]
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    forest = PixelForest(len(trees), int(starts[-1]), channels, count)
+    forest = PixelForest(len(trees), int(starts[-1]), sees, count)
     value = np.zeros((int(starts[-1]), count), np.float32)
     for tree, start in zip(trees, starts, strict=False):
         part = slice(start, start + tree.node_count)

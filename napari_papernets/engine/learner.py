@@ -33,7 +33,9 @@ from .provenance import versions
 from .quick import HeadFitter
 from .recipes import recipe_of
 from .scene import Scene
+from .shared_scale import with_shared_scale
 from .starts import live_start
+from .teacher import Teacher
 from .training import Training
 from .view_maps import ViewMaps
 from .weights import save_weights
@@ -74,9 +76,11 @@ class Learner:
         check_name(name)
         self.name, self.folder, self.patch = name, folder, patch
         self.device = pick_device(device)
-        self.start = live_start(images, model, settings, name, classes)
-        recipe = recipe_of(self.start.spec.architecture)
-        self.settings = settings = with_rates(settings, recipe, self.start.fresh)
+        start = live_start(images, model, settings, name, classes)
+        if isinstance(start.network, Forested):
+            start = replace(start, spec=with_shared_scale(start.spec, images[0]))
+        self.start, recipe = start, recipe_of(start.spec.architecture)
+        self.settings = settings = with_rates(settings, recipe, start.fresh)
         self.base_name = getattr(model, "name", str(model))
         self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
         wanted = settings.precision
@@ -90,6 +94,7 @@ class Learner:
         if isinstance(self.network, Forested):
             self._grower = ForestGrower(self.network, self.device, settings.seed)
         self._training: Training | None = None
+        self._teacher: Teacher | None = None
         self._lessons_are_due = False
         self._plateau, self._round_start = Plateau(), 0
         self._before: float | None = None
@@ -157,6 +162,7 @@ class Learner:
         """
         if isinstance(self.network, Forested):
             self.network.set_forest(None)
+        self._teacher = None  # it does not know them
         if self.step:
             self._maps.read()
         self._fitter.fit(self.scene.planes)
@@ -168,6 +174,7 @@ class Learner:
         self.forest_is_due = False
         if self._grower is not None:
             self._grower.grow(self.scene.planes)
+            self._teacher = Teacher(self.network, self.device, self.bf16)
             self._maps.forest_changed()
 
     def read_view(self) -> None:
@@ -219,6 +226,7 @@ class Learner:
         if self._lessons_are_due:
             self._lessons_are_due = False
             self._training.learn_from(*self._lessons())
+        self._training.teacher = self._teacher
         for event in self._training.advance():
             if isinstance(event, Step):
                 self._plateau.stepped(event.loss)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..networks.forested import Forested
 from .annotated import Plane
 from .crops import pose_problem
 from .grow import ForestGrower
+from .quick import HeadFitter
 from .scene import Scene
 from .training import Training
 
@@ -72,11 +73,20 @@ class Listener:
         elif sent is not None:
             raise InputError("sent", repr(sent), 'send a Patch or "stop"')
 
-    def finish(self) -> None:
-        """Grow the forest anew where strokes were added."""
+    def finish(self, refit: bool) -> None:
+        """Learn in closed form from what judged the training, and from strokes that came late.
+
+        Nothing is left to be judged, and strokes are few: the forest is grown from all of them, and
+        where `refit` says so (no step of training was kept) the head is fitted to all of them.
+        """
         network, training = self._training.network, self._training
-        if self.arrivals and isinstance(network, Forested):
-            ForestGrower(network, training.device, training.settings.seed).grow(self.planes)
+        late = bool(self.arrivals) or any(plane.held.any() for plane in self.planes)
+        if training.settings.kind != "strokes" or not isinstance(network, Forested) or not late:
+            return
+        every = [replace(plane, held=np.zeros_like(plane.held)) for plane in self.planes]
+        if refit:
+            HeadFitter(network, training.device, training.bf16).fit(every)
+        ForestGrower(network, training.device, training.settings.seed).grow(every)
 
     def _learn(self, patch: Patch) -> None:
         request = self._request
@@ -93,6 +103,7 @@ class Listener:
         self.planes = self._scene.planes
         chances = chances_of(self.planes, request.shares, len(request.images))
         problem = pose_problem(self.planes, self._spec, settings)
+        self._training.teacher = None  # it does not know the new stroke
         self._training.learn_from(self.planes, chances, problem)
 
 

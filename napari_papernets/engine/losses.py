@@ -1,4 +1,4 @@
-"""The loss of the papers: pixel-wise softmax and weighted cross-entropy, and where it is taken."""
+"""The loss of the papers, weighted cross-entropy of a pixel-wise softmax; and that of a student."""
 
 from __future__ import annotations
 
@@ -61,4 +61,28 @@ def weighted_cross_entropy(logits: Tensor, classes: Tensor, weights: Tensor) -> 
     # gather instead of nll_loss, whose sum on a GPU is not reproducible
     truth = classes.clamp(0, logits.shape[1] - 1).unsqueeze(1)  # (B, 1, H, W)
     losses = -log_p.gather(1, truth).squeeze(1)  # (B, H, W)
+    return (losses * weights).sum() / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def taught_cross_entropy(logits: Tensor, taught: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy with what a teacher says, over the pixels that are not annotated.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, K, H, W)
+        Any floating type; computed in float32.
+    taught : Tensor, shape (B, K, H, W), float32
+        Probabilities. Pixels weigh by how sure the teacher is: by the difference of the two highest.
+    classes : Tensor, shape (B, H, W), int64
+        Annotated classes, below 0 where there are none.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 where all is annotated.
+    """
+    log_p = torch.log_softmax(logits.float(), dim=1)  # (B, K, H, W)
+    best = taught.topk(2, dim=1).values
+    weights = (best[:, 0] - best[:, 1]) * (classes < 0)  # (B, H, W)
+    losses = -(taught * log_p).sum(1)
     return (losses * weights).sum() / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)

@@ -15,6 +15,9 @@ from ..core.model import Normalisation
 
 SAMPLE_PIXELS = 2**20
 LIMIT = 1000.0  # |normalised value|: a single hot pixel must not overflow a network
+OTHER_SCALE = 10.0  # times wider or narrower: another camera, or another number of bits
+
+Ranges = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def normalisation_range(
@@ -60,6 +63,29 @@ def normalisation_range(
         ranges = ranges * len(distinct)
     found = np.array([ranges[distinct.index(c)] for c in wanted], np.float64)
     return found[:, 0], found[:, 1]
+
+
+def shared_range(own: Ranges, shared: Sequence[tuple[float, float]]) -> Ranges:
+    """The scale of all images, as it holds for one plane.
+
+    Parameters
+    ----------
+    own : (low, high), each of shape (C,)
+        The range of the plane, from `normalisation_range`.
+    shared : sequence of (float, float)
+        For each of these channels what becomes 0 and 1 in every image.
+
+    Returns
+    -------
+    low, high : ndarray, shape (C,), float64
+        `shared`; of a plane that is on another scale altogether (its range is more than ten times wider
+        or narrower, or so far away) its own range, since its grey values cannot be compared.
+    """
+    low, high = np.array(shared, np.float64).T
+    span, own_span = high - low, own[1] - own[0]
+    alike = (own_span <= OTHER_SCALE * span) & (span <= OTHER_SCALE * own_span)
+    near = np.abs(own[0] - low) <= OTHER_SCALE * span
+    return (low, high) if (alike & near).all() else own
 
 
 def normalise(

@@ -17,7 +17,7 @@ WINDOW = 768**2  # pixels of one pass
 
 Places = NDArray[np.int64]
 Read = Callable[[NDArray[np.float32], Places], Tensor]
-"""Takes a window (C, y, x) of normalised grey values and points (N, 2) in it; gives values (N, F)."""
+"""Takes a window (`Plane.window`) and points (N, 2) in it; gives values (N, F)."""
 Lookup = Callable[[Plane, Places], tuple[NDArray[np.bool_], Tensor]]
 """Tells which flat places of a plane have values at hand, and those (N, F)."""
 
@@ -88,7 +88,7 @@ class PixelMemory:
         for tile in plan_tiles(plane.shape, self._rule, max_pixels=WINDOW):
             here = np.flatnonzero(inside(points, tile) & ~found)
             if len(here):
-                window = plane.read(tile.y.read, tile.x.read)[list(plane.order)]
+                window = plane.window(tile.y.read, tile.x.read)
                 values[here] = self._read(window, points[here] - (tile.y.read[0], tile.x.read[0]))
         return values
 

@@ -64,7 +64,8 @@ def prepare(
     if state is not None:
         spec = ModelSpec.from_dict(state.facts["spec"])
         planes = read_planes(images, annotations, settings.kind, spec)
-        return Start(spec, build(spec), bool(state.facts["fresh"])), planes
+        fits = bool(state.facts.get("fits_head", False))
+        return Start(spec, build(spec), bool(state.facts["fresh"]), fits_head=fits), planes
     base = _base(model, settings, settings.kind)
     feed = base.spec if base is not None else scratch_spec(images, settings, name, ())
     planes = read_planes(images, annotations, settings.kind, feed)

@@ -15,7 +15,7 @@ from ..core.events import Notice
 from ..core.image import ImageBlock
 from ..core.model import Normalisation
 from ..core.tiles import Region, SizeRule, Tile, TilePlan, halve_tiles, plan_tiles
-from .normalise import normalisation_range, normalise
+from .normalise import Ranges, normalisation_range, normalise, shared_range
 from .runner import Runner, is_out_of_memory
 from .zoom import resize
 
@@ -36,6 +36,8 @@ class PlaneSource:
         In the order that the network takes them.
     low, high : ndarray, shape (C,)
         Grey values that become 0 and 1.
+    shared : (ndarray, ndarray), each of shape (C,), optional
+        Those of the scale that all images share (`Normalisation.shared`).
     """
 
     image: ImageBlock
@@ -43,15 +45,17 @@ class PlaneSource:
     channels: tuple[int, ...]
     low: NDArray[Any]
     high: NDArray[Any]
+    shared: Ranges | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.image.plane_shape
 
     def read(self, y: tuple[int, int], x: tuple[int, int]) -> NDArray[np.float32]:
-        """Window (C, y, x), float32, grey values about 0…1."""
+        """Window (C, y, x), float32, grey values about 0…1; (2C, y, x) with the shared scale."""
         window = self.image.read(self.plane, y, x, self.channels)
-        return normalise(window, self.low, self.high)
+        own = normalise(window, self.low, self.high)
+        return own if self.shared is None else np.concatenate([own, normalise(window, *self.shared)])
 
 
 def open_source(
@@ -68,12 +72,13 @@ def open_source(
     InputError
         If the plane has no finite value.
     """
-    low, high = normalisation_range(image, plane, channels, normalisation)
-    source = PlaneSource(image, plane, channels, low, high)
+    own = normalisation_range(image, plane, channels, normalisation)
+    shared = shared_range(own, normalisation.shared) if normalisation.shared else None
+    source = PlaneSource(image, plane, channels, *own, shared)
     if zoom == 1.0:
         return source
     pixels = resize(source.read((0, source.shape[0]), (0, source.shape[1])), zoom)
-    count = len(channels)
+    count = len(pixels)
     resized = ImageBlock(pixels, "CYX", name=image.name)
     return PlaneSource(resized, (), tuple(range(count)), np.zeros(count), np.ones(count))
 

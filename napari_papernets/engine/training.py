@@ -21,7 +21,7 @@ from .annotated import Plane
 from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
 from .crops import Crop, Problem, draw_crop, judged_crops
 from .judging import judge_crops
-from .losses import answer_to_learn_from, weighted_cross_entropy
+from .losses import answer_to_learn_from, taught_cross_entropy, weighted_cross_entropy
 from .optimisation import (
     WeightAverage,
     copy_into,
@@ -35,9 +35,11 @@ from .optimisation import (
 )
 from .recipes import recipe_of
 from .runner import is_out_of_memory
+from .teacher import Teacher
 
 DEFAULT_STEPS = 500
 JUDGINGS = 4  # for each checkpoint
+TIE = 0.02  # a few strokes tell no less: what was taught stands unless its start was better by that
 
 
 class Training:
@@ -65,6 +67,8 @@ class Training:
         Of the checkpoint.
     identity : dict
         JSON-able facts that go into every checkpoint beside the progress; "spec" describes the network.
+    teacher : Teacher, optional
+        What to learn of pixels that are not annotated.
 
     Attributes
     ----------
@@ -84,10 +88,11 @@ class Training:
         fresh: bool,
         path: Path,
         identity: dict[str, Any],
+        teacher: Teacher | None = None,
     ) -> None:
         self.network = network.to(device, memory_format=torch.channels_last)
         self.device, self.bf16, self.fresh = device, bf16, fresh
-        self.path, self.identity = path, identity
+        self.path, self.identity, self.teacher = path, identity, teacher
         self.settings: TuneSettings = problem.settings
         recipe = recipe_of(identity["spec"]["architecture"])
         self.optimiser = make_optimiser(network, self.settings, recipe)
@@ -173,9 +178,11 @@ class Training:
         """Score the model on what was held out, and remember it if it is the best so far."""
         self.judged_step = self.step
         k = len(self.problem.class_weights)
+        since_start = self.teacher is not None and self.best_step == 0 < self.step
+        least = self.best_score - (TIE if since_start else 0)
         with self.average.in_place():
             score = judge_crops(self.network, self.judged, k, self.device, self.bf16)
-            best = score is not None and score > self.best_score
+            best = score is not None and score > least
             if best and score is not None:
                 self.best_score, self.best_step = score, self.step
                 self.best = snapshot(self.network)
@@ -189,6 +196,8 @@ class Training:
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state.items()}
         tensors |= optimiser_tensors(self.optimiser)
+        if self.teacher is not None:
+            tensors |= {f"teacher.{k}": v for k, v in self.teacher.state.items()}
         facts = dict(
             self.identity,
             settings=self.settings.to_dict(),
@@ -208,6 +217,11 @@ class Training:
         restore_optimiser(self.optimiser, state.part("optimiser"))
         self.best = {k: v.to(self.device) for k, v in state.part("best").items()}
         self.average.restore(state.part("average"))
+        taught = state.part("teacher")
+        if self.teacher is not None and taught:
+            self.teacher.restore(taught)
+        else:
+            self.teacher = None
         facts = state.facts
         self.step, self.seconds_before = facts["step"], facts["seconds"]
         self.history = list(facts["history"])
@@ -250,7 +264,9 @@ class Training:
 
     def _draw(self, step: int) -> list[Crop]:
         items = range(self.settings.batch)
-        return [draw_crop(self.planes, self.chances, self.problem, step, i) for i in items]
+        teacher = self.teacher  # another thread may set it
+        shown = self.planes, self.chances, self.problem, step
+        return [draw_crop(*shown, i, teacher) for i in items]
 
     def _optimise_or_explain(self, crops: Sequence[Crop], rate: float) -> float:
         try:
@@ -288,7 +304,11 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits, every = answer_to_learn_from(self.network, images, self.settings.kind)
         classes, weights = classes[:, ::every, ::every], weights[:, ::every, ::every]
-        return weighted_cross_entropy(logits, classes, weights)
+        loss = weighted_cross_entropy(logits, classes, weights)
+        taught = [c.taught for c in crops if c.taught is not None]
+        if taught:
+            loss = loss + taught_cross_entropy(logits, torch.stack(taught).to(self.device), classes)
+        return loss
 
     def _roll_back(self, rate: float) -> Notice:
         """Return to the last weights whose loss was a finite number, and stop."""

@@ -16,7 +16,7 @@ from .bands import GreyBands
 from .deeplab import DeepLab
 from .encoder_network import EncoderNetwork, encoder_rule
 from .encoders import EncoderName
-from .hypercolumn import HypercolumnUNet
+from .hypercolumn import HypercolumnUNet, with_reach
 from .unet import Norm, UNet, size_rule
 from .vit import VisionTransformer
 from .vit_segmenter import ViTSegmenter
@@ -109,6 +109,7 @@ def with_hypercolumns(spec: ModelSpec) -> ModelSpec:
         spec,
         architecture="hypercolumn_unet",
         options=options,
+        size_rule=with_reach(spec.size_rule),
         values_per_pixel=2 * (VALUES_PER_WIDTH * options["width"] + bands),
         paper=f"{UNET_PAPER}; hypercolumns: Hariharan et al., CVPR 2015, arXiv 1411.5752",
     )

@@ -6,6 +6,8 @@ its Hessian, larger first (the "basic features" of scikit-image, ilastik's recip
 
 from __future__ import annotations
 
+from math import ceil
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,6 +16,7 @@ from .bands import smooth
 
 SIGMAS = (0.7, 1.4, 2.6, 5.1, 10.0)
 PER_SIGMA = 4
+REACH = ceil(3 * SIGMAS[-1]) + 2  # pixels: the widest kernel, and two differences
 
 
 def filter_count(channels: int) -> int:

@@ -6,6 +6,7 @@ pixel's neighbourhood, the network what needs a wider view; the mean of the two 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -28,8 +29,9 @@ class PixelForest(nn.Module):
     ----------
     trees, nodes : int
         How many, all trees together.
-    channels : int
-        Channels of the image that the filters see; of an image that repeats its grey channel 1.
+    sees : sequence of int
+        Channels of a window that the filters see: those on the scale that all images share, where there
+        is one (`Normalisation.shared`); of an image that repeats its grey channel the first only.
     classes : int
         K.
     """
@@ -41,9 +43,9 @@ class PixelForest(nn.Module):
     value: Tensor
     roots: Tensor
 
-    def __init__(self, trees: int, nodes: int, channels: int, classes: int) -> None:
+    def __init__(self, trees: int, nodes: int, sees: Sequence[int], classes: int) -> None:
         super().__init__()
-        self.channels, self.classes = channels, classes
+        self.sees, self.classes = tuple(sees), classes
         shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = dict(
             roots=((trees,), torch.int32), feature=((nodes,), torch.int16),
             threshold=((nodes,), torch.float32), left=((nodes,), torch.int32),
@@ -52,19 +54,24 @@ class PixelForest(nn.Module):
         for name, (shape, dtype) in shapes.items():
             self.register_buffer(name, torch.zeros(shape, dtype=dtype))
 
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What makes an empty forest of this size, JSON-able; see `read_sizes`."""
+        return dict(trees=len(self.roots), nodes=len(self.feature), sees=list(self.sees))
+
     def features(self, x: Tensor) -> Tensor:
-        """What the trees look at, (B, F, H, W) float32, of an image (B, C, H, W)."""
-        return filters(x[:, : self.channels])
+        """What the trees look at, (B, F, H, W) float32, of windows (B, C, H, W)."""
+        return filters(x[:, list(self.sees)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mean class frequencies of the leaves, (B, K, H, W), of an image (B, C, H, W)."""
+        """Mean class frequencies of the leaves, (B, K, H, W), of windows (B, C, H, W)."""
         return self.vote(self.features(x))
 
     @torch.no_grad()
     def vote(self, features: Tensor) -> Tensor:
         """As `forward`, of features (B, F, H, W)."""
         batch, count, height, width = features.shape
-        assert count == filter_count(self.channels)
+        assert count == filter_count(len(self.sees))
         rows = features.permute(0, 2, 3, 1).reshape(-1, count)
         found = self._walk_compiled(rows) if rows.device.type == "cpu" else self._walk(rows)
         return found.view(batch, height, width, self.classes).permute(0, 3, 1, 2)
@@ -89,6 +96,14 @@ class PixelForest(nn.Module):
                 node = torch.where(inner, torch.where(goes_left, left[node], right[node]), node)
             total += self.value[node]
         return total / len(self.roots)
+
+
+def read_sizes(sizes: Mapping[str, Any] | Sequence[int]) -> dict[str, Any]:
+    """Parameters of `PixelForest` beside classes; model format 1 has [trees, nodes, channels]."""
+    if isinstance(sizes, Mapping):
+        return dict(sizes)
+    trees, nodes, channels = sizes
+    return dict(trees=trees, nodes=nodes, sees=range(channels))
 
 
 _ARRAYS = ("roots", "feature", "threshold", "left", "right", "value")

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .forest import PixelForest
+from .forest import PixelForest, read_sizes
 from .linear_head import ReadableNetwork
 
 
 class Forested(ReadableNetwork):
-    """Holds the forest, and tells its sizes among the options from which the network is built again."""
+    """Holds the forest, and tells its sizes among the options from which the network is built again.
+
+    A window may hold further channels after those of the network, for the forest.
+    """
 
     options: dict[str, Any]
     forest: PixelForest | None
 
-    def make_forest(self, sizes: Sequence[int], classes: int) -> None:
-        """Make room for a forest of (trees, nodes, channels), or for none where `sizes` is empty."""
-        self.forest = None
-        if sizes:
-            trees, nodes, seen = sizes
-            self.forest = PixelForest(trees, nodes, seen, classes)
+    def make_forest(self, sizes: Mapping[str, Any] | Sequence[int], classes: int) -> None:
+        """Make room for a forest of these sizes (`PixelForest.sizes`), or for none."""
+        self.set_forest(PixelForest(classes=classes, **read_sizes(sizes)) if sizes else None)
 
     def set_forest(self, forest: PixelForest | None) -> None:
         """Put a forest beside the network, or take it away."""
         self.forest = forest
-        sizes = [len(forest.roots), len(forest.feature), forest.channels] if forest is not None else []
-        self.options = {**self.options, "forest": sizes}
+        self.options = {**self.options, "forest": forest.sizes if forest is not None else {}}

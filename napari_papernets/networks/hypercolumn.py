@@ -12,13 +12,19 @@ A forest may stand beside the network; whoever predicts takes the mean of both (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..core.tiles import SizeRule
 from .bands import GreyBands
+from .filters import REACH
+from .forest import PixelForest
 from .forested import Forested
 from .linear_head import SCALE, LinearHead, sample
 from .unet import Norm, UNet
@@ -33,8 +39,8 @@ class HypercolumnUNet(UNet, Forested):
     ----------
     in_channels, classes, width, depth, norm, dropout
         As for `UNet`; ``padding`` is "same".
-    forest : (trees, nodes, channels), optional
-        Sizes of a forest that stands beside the network (`forest`); none by default.
+    forest : mapping, optional
+        Sizes of a forest that stands beside the network (`PixelForest.sizes`); none by default.
     """
 
     def __init__(
@@ -45,10 +51,11 @@ class HypercolumnUNet(UNet, Forested):
         depth: int = 4,
         norm: Norm = "batch",
         dropout: float = 0.0,
-        forest: Sequence[int] = (),
+        forest: Mapping[str, Any] | Sequence[int] = (),
     ) -> None:
         super().__init__(in_channels, classes, width, depth, "same", norm, dropout)
-        self.options = dict(width=width, depth=depth, norm=norm, dropout=dropout, forest=list(forest))
+        self.size_rule = with_reach(self.size_rule)
+        self.options = dict(width=width, depth=depth, norm=norm, dropout=dropout)
         self.make_forest(forest, classes)
         self.levels = ("expand 0", "contract 0", *(f"expand {n}" for n in range(1, min(depth, 3))))
         self.bands = GreyBands(in_channels)
@@ -62,9 +69,15 @@ class HypercolumnUNet(UNet, Forested):
     def read(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> list[Tensor]:
         """The maps that the last layer reads, (B, C, H/2^l, W/2^l); the first is of full size."""
         maps = {} if maps is None else maps
+        x = x[:, : self.in_channels]  # what follows is for the forest
         self.decode(x, maps)
         maps[BANDS] = self.bands(x)
         return [maps[name] for name in (*self.levels, BANDS)]
+
+
+def with_reach(rule: SizeRule) -> SizeRule:
+    """The size rule of a padded U-Net with the context that bands and forest need, if it is more."""
+    return replace(rule, context=max(rule.context, ceil(REACH / rule.step) * rule.step))
 
 
 class HypercolumnHead(LinearHead):
@@ -115,7 +128,7 @@ def gather(maps: list[Tensor], scales: Tensor, points: Tensor) -> Tensor:
     return sample(maps, scales, grid, align_corners=False)
 
 
-def mixed(forest: nn.Module | None, probabilities: Tensor, x: Tensor) -> Tensor:
+def mixed(forest: PixelForest | None, probabilities: Tensor, x: Tensor) -> Tensor:
     """The mean of a network's probabilities (B, K, H, W) for `x` (B, C, H, W), and of its forest's.
 
     Without a forest they stand alone.

@@ -9,7 +9,7 @@ as it was trained with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -48,7 +48,7 @@ class ViTSegmenter(Forested):
     conv : bool
         Put two 3×3 convolutions between tokens and last layer, to be trained by steps: the small
         convolutional head.
-    forest : (trees, nodes, channels)
+    forest : mapping
         As for `HypercolumnUNet`.
     **options
         Of `VisionTransformer`.
@@ -60,15 +60,14 @@ class ViTSegmenter(Forested):
         classes: int = 2,
         density: int = 1,
         conv: bool = False,
-        forest: Iterable[int] = (),
+        forest: Mapping[str, Any] | Sequence[int] = (),
         **options: Any,
     ) -> None:
         super().__init__()
         self.in_channels, self.classes, self.density = in_channels, classes, density
         self.vit = VisionTransformer(in_channels=in_channels, **options)
-        sizes = list(forest)
-        self.options = dict(self.vit.options, density=density, conv=conv, forest=sizes)
-        self.make_forest(sizes, classes)
+        self.options = dict(self.vit.options, density=density, conv=conv)
+        self.make_forest(forest, classes)
         self.size_rule = vit_rule(self.vit.patch_size)
         self.blocks = middle_and_last(self.vit.depth)
         self.bands = GreyBands(in_channels)
@@ -84,6 +83,7 @@ class ViTSegmenter(Forested):
     def read(self, x: Tensor) -> list[Tensor]:
         """The maps that the last layer reads: grey bands (B, C, H, W), then tokens of a middle and of
         the last block (B, D, density · H/P, density · W/P)."""
+        x = x[:, : self.in_channels]  # what follows is for the forest
         maps = [self.bands(x), *self._tokens(x)]
         if self.conv is not None:
             maps.append(self.conv(maps[-1]))

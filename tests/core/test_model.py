@@ -9,7 +9,7 @@ import pytest
 
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.image import ImageBlock
-from napari_papernets.core.model import ModelSpec, class_infos
+from napari_papernets.core.model import SPEC_VERSION, ModelSpec, Normalisation, class_infos
 from napari_papernets.core.tiles import SizeRule
 
 
@@ -26,6 +26,15 @@ def image(channels: int, last: bool = False) -> ImageBlock:
 def test_json_goes_round():
     values = json.loads(json.dumps(spec().to_dict()))
     assert ModelSpec.from_dict(values) == spec()
+    scaled = spec(normalisation=Normalisation(shared=((0.0, 255.0), (10.5, 80.0), (1.0, 2.0))))
+    assert ModelSpec.from_dict(json.loads(json.dumps(scaled.to_dict()))) == scaled
+
+
+def test_the_first_format_is_read_and_written_again_as_this_one():
+    values = spec().to_dict() | {"version": 1}
+    del values["normalisation"]["shared"]
+    assert ModelSpec.from_dict(values) == spec()
+    assert ModelSpec.from_dict(values).version == SPEC_VERSION
 
 
 @pytest.mark.parametrize(
@@ -35,6 +44,7 @@ def test_json_goes_round():
         ({"version": "x"}, "update napari-papernets"),
         ({"classes": [{"nome": "a"}]}, "damaged"),
         ({"size_rule": 5}, "damaged"),
+        ({"normalisation": {"shared": [[1.0]]}}, "damaged"),
         ({"surprise": 1}, "damaged"),
     ],
 )

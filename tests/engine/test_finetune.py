@@ -196,6 +196,31 @@ def test_no_mean_is_kept_unless_asked_for() -> None:
         assert float(network.weight.detach()) == before
 
 
+@pytest.mark.parametrize("steps", [6, 0])
+def test_strokes_resumed_give_the_weights_of_an_uninterrupted_training(
+    tmp_path: Path, steps: int
+) -> None:
+    image, ids = scene()
+    settings = TINY.replace(kind="strokes", steps=steps)
+    whole, _ = train([image], [strokes(ids)], tmp_path, settings, name="whole")
+    job = finetune([image], [strokes(ids)], "scratch", settings, folder=tmp_path, name="parts")
+    for event in job:
+        if isinstance(event, Checkpoint):  # after step 4, whose teacher is that of the start
+            job.close()
+    resumed, _ = train([image], [strokes(ids)], tmp_path, settings, name="parts", resume=True)
+    assert_same_weights(whole, resumed)
+
+
+def test_what_was_held_out_is_learnt_in_the_end(tmp_path: Path) -> None:
+    image, ids = scene()
+    settings = TINY.replace(kind="strokes", steps=0)
+    judged, _ = train([image], [strokes(ids)], tmp_path, settings.replace(held_out=0.5), name="half")
+    whole, _ = train([image], [strokes(ids)], tmp_path, settings.replace(held_out=0.0), name="all")
+    assert judged.provenance["score"] is not None
+    assert judged.provenance["held_out_planes"] == 1
+    assert_same_weights(judged, whole)
+
+
 def test_stop_keeps_the_model_and_it_can_go_on(tmp_path: Path) -> None:
     image, ids = scene()
     whole, _ = train([image], [ids], tmp_path, name="whole")

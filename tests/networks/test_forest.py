@@ -29,7 +29,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 def test_it_votes_as_scikit_learn_does_compiled_and_in_torch(data: tuple) -> None:
     x, y = data
     y = np.where(y == 1, 0, y)  # class 1 has no pixel
-    forest = grow_forest(x, y, 4, channels=1)
+    forest = grow_forest(x, y, 4, [0])
     peer = RandomForestClassifier(
         TREES, min_samples_leaf=SMALLEST_LEAF, class_weight="balanced_subsample", random_state=0
     ).fit(x, y)
@@ -55,7 +55,7 @@ def test_filters_are_those_of_scikit_image_away_from_the_border() -> None:
 
 def test_it_is_saved_and_loaded_with_its_network(tmp_path: Path, data: tuple) -> None:
     network = HypercolumnUNet(1, 4, width=2, depth=2)
-    network.set_forest(grow_forest(*data, 4, channels=1))
+    network.set_forest(grow_forest(*data, 4, [0]))
     spec = with_hypercolumns(unet_spec("toy", 1, class_infos(list("abcd")), 2, 2, "same", "batch", 0.0))
     spec = type(spec).from_dict({**spec.to_dict(), "options": network.options})
     ref = save_weights(spec, network.state_dict(), tmp_path / "toy.safetensors")
@@ -67,3 +67,9 @@ def test_it_is_saved_and_loaded_with_its_network(tmp_path: Path, data: tuple) ->
         both = mixed(again.forest, torch.softmax(again(x), 1), x)
         torch.testing.assert_close(both.sum(1), torch.ones(1, 32, 32))
         torch.testing.assert_close(2 * both - torch.softmax(again(x), 1), network.forest(x))
+
+
+def test_sizes_of_the_first_format_are_read() -> None:
+    network = HypercolumnUNet(3, 2, width=2, depth=2, forest=[5, 70, 1])
+    assert network.forest.sees == (0,)
+    assert network.forest.feature.shape == (70,)
