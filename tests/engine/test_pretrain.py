@@ -18,10 +18,12 @@ from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Checkpoint, LookUps, Notice, Started, Step
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.moco_settings import MoCoSettings
+from napari_papernets.core.model import class_infos
 from napari_papernets.core.settings import TuneSettings
 from napari_papernets.engine import pretraining
 from napari_papernets.engine.finetune import finetune
 from napari_papernets.engine.pretrain import pretrain
+from napari_papernets.engine.starts import live_start
 from napari_papernets.engine.weights import load_weights
 from napari_papernets.networks import MoCo
 from napari_papernets.networks.encoders import encoder_factory
@@ -223,3 +225,13 @@ def test_a_stack_larger_than_memory(tmp_path: Path) -> None:
 
 def test_defaults_are_valid() -> None:
     assert MoCoSettings.from_dict(MoCoSettings().to_dict()) == MoCoSettings()
+
+
+def test_live_learning_starts_from_an_encoder_too(pretrained: Any) -> None:
+    classes = class_infos(["ground", "cell"])
+    start = live_start(images()[:1], pretrained, TuneSettings(), "mine", classes)
+    assert (start.spec.architecture, start.fits_head) == ("hypercolumn_unet", True)
+    assert start.spec.classes == classes
+    encoder = weights(pretrained)
+    first = start.network.state_dict()["contract.0.0.weight"]
+    assert torch.equal(first, encoder["encoder.unet.contract.0.0.weight"])

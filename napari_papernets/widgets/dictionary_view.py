@@ -1,0 +1,186 @@
+"""The dictionary: a place is looked up, and its nearest keys are shown as pictures, dots and points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ..core.errors import InputError, PapernetsError
+from ..core.model import ModelRef
+from ..core.patches import PatchMap
+from .dictionary_points import DictionaryPoints
+from .job_adapter import Engine, JobAdapter
+from .moco_sources import Sources
+from .patch_scatter import PatchScatter
+from .thumbnails import ThumbnailStrip
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+NEAREST = 8
+MAKE_HELP = (
+    "Encode patches of the chosen layers with the encoder. Then click on the image (while it, or the "
+    "layer “dictionary”, is selected), on a dot or on a picture: the patch there is looked up among all "
+    "others."
+)
+POSITIVE_HELP = "The patch that was looked up, and another view of it: the positive pair."
+NEAREST_HELP = "The patches whose keys are most similar to it; the numbers are cosines."
+HARDEST_HELP = (
+    "Hardest negatives: the keys elsewhere that are most similar to the other view. Training pushes "
+    "them away, even where they show the same kind of thing."
+)
+
+
+class DictionaryView(QWidget):
+    """Makes and shows the dictionary of an encoder.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where points are shown, and clicks are heard.
+    engine : callable
+        The engine.
+    sources : callable
+        Gives the chosen `Sources`.
+    model : callable
+        Gives the encoder: a ModelRef; raises PapernetsError where there is none.
+    side : callable
+        Gives the side of a patch in pixels.
+
+    Attributes
+    ----------
+    told : Signal(str)
+        Something to say.
+    failed : Signal(object)
+        An error.
+    """
+
+    told = Signal(str)
+    failed = Signal(object)
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        engine: Callable[[], Engine],
+        sources: Callable[[], Sources],
+        model: Callable[[], ModelRef],
+        side: Callable[[], int],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._engine, self._sources, self._model, self._side = engine, sources, model, side
+        self._map: PatchMap | None = None
+        self._query: int | None = None
+        self._jobs: list[JobAdapter] = []
+        self.points = DictionaryPoints(viewer)
+        self.make = QPushButton("Make the dictionary")
+        self.scatter = PatchScatter()
+        self.about = QLabel("")
+        self.positive = ThumbnailStrip("Positive pair")
+        self.nearest, self.hardest = ThumbnailStrip("Nearest keys"), ThumbnailStrip("Hardest negatives")
+        self._lay_out()
+        self.make.clicked.connect(self.start)
+        self.scatter.picked.connect(self.look_up)
+        self.scatter.surrounded.connect(self._on_surrounded)
+        self.points.picked.connect(self.look_up)
+        self.points.chosen.connect(self.scatter.mark)
+        for strip in (self.nearest, self.hardest):
+            strip.chosen.connect(self.look_up)
+
+    @property
+    def patch_map(self) -> PatchMap | None:
+        """The dictionary that is shown."""
+        return self._map
+
+    def start(self) -> None:
+        """Encode the patches of the chosen layers."""
+        if self._jobs:
+            return
+        try:
+            sources, model = self._sources(), self._model()
+            if not sources.images:
+                raise InputError(
+                    "images", "a folder only", "tick a layer: the dictionary is shown on it"
+                )
+            job = JobAdapter(self)
+            job.returned.connect(lambda found: self._on_map(found, sources))
+            job.failed.connect(self._on_failed)
+            job.cancelled.connect(self._end)
+            self._jobs.append(job)
+            self.make.setEnabled(False)
+            job.start(self._engine(), "patches", images=sources.images, model=model, side=self._side())
+        except PapernetsError as error:
+            self._on_failed(error)
+
+    def look_up(self, number: int) -> None:
+        """Show the patch of that number, its nearest keys and its hardest negatives."""
+        if self._map is None:
+            return
+        found = self._map
+        self._query = number
+        nearest, hardest = found.nearest(number, NEAREST), found.hardest(number, NEAREST)
+        cosine = float(found.keys[number] @ found.positives[number])
+        pair = np.stack([found.thumbnails[number], found.views[number]])
+        self.positive.show_pictures(pair, ["query", f"{cosine:.2f}"], [number, number])
+        for strip, numbers, query in (
+            (self.nearest, nearest, found.keys[number]),
+            (self.hardest, hardest, found.positives[number]),
+        ):
+            captions = [f"{float(found.keys[n] @ query):.2f}" for n in numbers]
+            strip.show_pictures(found.thumbnails[numbers], captions, list(numbers))
+        self.scatter.mark([number, *nearest])
+        self.points.mark(number, nearest)
+
+    def leave(self) -> None:
+        """Drop what runs and let go of the viewer."""
+        for job in self._jobs:
+            job.forget()
+        self._jobs.clear()
+        self.points.leave()
+
+    def _on_map(self, found: PatchMap, sources: Sources) -> None:
+        self._end()
+        self._map = found
+        shares = [f"component {n + 1} ({share:.0%})" for n, share in enumerate(found.explained)]
+        self.scatter.set_points(found.plane_map, (shares[0], shares[1]))
+        self.points.show(found, sources)
+        same = float(found.similarity_of_positives().mean())
+        self.about.setText(
+            f"{len(found.keys)} patches of {found.side}×{found.side} pixels; "
+            f"cosine of positive pairs {same:.2f}."
+        )
+        self.look_up(0)
+
+    def _on_surrounded(self, numbers: NDArray[np.int64]) -> None:
+        self.points.select(numbers)
+        self.told.emit(f"{len(numbers)} patches are selected in the layer “dictionary”.")
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._end()
+        self.failed.emit(error)
+
+    def _end(self) -> None:
+        self._jobs.clear()
+        self.make.setEnabled(True)
+
+    def _lay_out(self) -> None:
+        self.make.setToolTip(f"<p>{MAKE_HELP}</p>")
+        self.about.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.make, self.about, self.scatter):
+            layout.addWidget(widget)
+        for text, strip, tooltip in (
+            ("Positive pair", self.positive, POSITIVE_HELP),
+            ("Nearest keys", self.nearest, NEAREST_HELP),
+            ("Hardest negatives", self.hardest, HARDEST_HELP),
+        ):
+            label = QLabel(text)
+            for widget in (label, strip):
+                widget.setToolTip(f"<p>{tooltip}</p>")
+                layout.addWidget(widget)

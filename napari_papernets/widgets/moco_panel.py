@@ -1,0 +1,153 @@
+"""The MoCo panel: learn from images without annotation, watch the dictionary, see whether it helps."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer, Signal
+
+from ..core.errors import PapernetsError
+from ..core.results import Tuned
+from .dictionary_view import DictionaryView
+from .docked_panel import DockedPanel
+from .engine_access import EngineHold
+from .job_adapter import Engine
+from .message_line import MessageLine
+from .moco_plots import MoCoPlots
+from .moco_sources import SourcePicker
+from .panel_layout import fill_panel, group
+from .pretrain_bar import PretrainBar
+from .pretrain_control import PretrainControl
+from .pretrain_form import PretrainForm
+from .settings_form import align_labels
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+WARM_UP = 300  # ms after the panel was made, so that the window comes first
+
+
+class MoCoPanel(DockedPanel):
+    """Pre-trains encoders by momentum contrast.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer that the panel belongs to.
+    engine : Engine, optional
+        In place of the one that all panels share.
+
+    Attributes
+    ----------
+    trained : Signal(object)
+        The Tuned of a training that came to its end.
+    """
+
+    trained = Signal(object)
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, *, engine: Engine | None = None) -> None:
+        super().__init__()
+        self.setObjectName("papernets-moco")
+        self._hold = EngineHold(engine)
+        self.sources, self.form = SourcePicker(napari_viewer), PretrainForm()
+        self.plots = MoCoPlots()
+        self.bar, self.message = PretrainBar(), MessageLine(napari_viewer)
+        self.control = PretrainControl(self._hold.engine, self.plan, self)
+        self.dictionary = DictionaryView(
+            napari_viewer, self._hold.engine, self.sources.value, self.form.encoder, self.form.crop
+        )
+        groups = (
+            group("Images", self.sources),
+            group("Training", self.form),
+            group("How it goes", self.plots),
+            group("Dictionary", self.dictionary),
+        )
+        fill_panel(self, groups, (self.bar, self.message))
+        self._connect()
+        QTimer.singleShot(WARM_UP, self._warm_up)
+
+    def plan(self) -> dict[str, Any]:
+        """Arguments of the training that would be started now.
+
+        Raises
+        ------
+        InputError
+            If nothing is chosen, or something chosen does not fit.
+        """
+        sources = self.sources.value()
+        return self.form.value() | dict(
+            images=sources.images, strokes=sources.strokes, folder_of_images=sources.folder
+        )
+
+    def shut_down(self) -> None:
+        """Drop what runs, remember the settings and let go of the viewer and the engine."""
+        self.form.remember()
+        self.control.drop()
+        self.dictionary.leave()
+        self._hold.release()
+
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        self.form.refresh_models()
+        align_labels(self)
+
+    def closeEvent(self, event: Any) -> None:
+        self.shut_down()
+        super().closeEvent(event)
+
+    def _warm_up(self) -> None:
+        """Start the engine beside the window, so that the first training need not wait for it."""
+        try:
+            self._hold.engine().start()
+        except PapernetsError as error:
+            self.message.complain(error)
+
+    def _on_started(self, arguments: dict[str, Any]) -> None:
+        self.form.remember()
+        self.plots.clear()
+        self.message.tell("")
+        self.bar.set_running(arguments["settings"].seconds)
+
+    def _on_finished(self, tuned: Tuned) -> None:
+        self.bar.set_idle()
+        self.form.refresh_models()
+        steps = tuned.provenance.get("steps_done", 0)
+        text = (
+            f"Kept as “{tuned.model.name}” after {steps} steps. Annotate & fine-tune can start from it."
+        )
+        self.message.tell(f"{text} {self.plots.helps.text()}")
+        self.trained.emit(tuned)
+
+    def _on_failed(self, error: BaseException) -> None:
+        self.bar.set_idle()
+        self.message.complain(error)
+
+    def _on_cancelled(self) -> None:
+        self.bar.set_idle()
+        self.message.tell("Cancelled; nothing was kept.")
+
+    def _stop(self) -> None:
+        self.bar.set_stopping()
+        self.control.stop()
+
+    def _connect(self) -> None:
+        self.bar.startRequested.connect(self.control.start)
+        self.bar.stopRequested.connect(self._stop)
+        self.bar.cancelRequested.connect(self.control.cancel)
+        self.control.started.connect(self._on_started)
+        for listener in (self.plots.add, self.bar.show_event):
+            self.control.happened.connect(listener)
+        self.control.finished.connect(self._on_finished)
+        self.control.failed.connect(self._on_failed)
+        self.control.cancelled.connect(self._on_cancelled)
+        self.dictionary.told.connect(self.message.tell)
+        self.dictionary.failed.connect(self.message.complain)
+        self.destroyed.connect(functools.partial(_let_go, self._hold, self.control, self.sources))
+
+
+def _let_go(hold: EngineHold, control: PretrainControl, sources: SourcePicker, *_: object) -> None:
+    """The window was destroyed, and its widgets with it: nothing of the panel outlives it."""
+    control.drop()
+    sources.close_events()
+    hold.release()

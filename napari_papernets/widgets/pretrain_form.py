@@ -1,0 +1,132 @@
+"""How to pre-train: where to start, for how long, under which name, with which settings."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+from qtpy.QtWidgets import QDoubleSpinBox, QLineEdit, QVBoxLayout, QWidget
+
+from ..core.errors import InputError, ModelError
+from ..core.moco_settings import MoCoSettings
+from ..core.model import ModelRef
+from ..core.settings import Device
+from ..model_files import list_models
+from .editors import CalmComboBox
+from .remembered import recall, remember
+from .settings_form import SettingsForm, add_row, aligned_rows
+
+MEMORY = "moco_panel"
+BASIC = ("encoder", "contrast", "K", "m", "T", "crop")
+SCRATCH = "scratch"
+MINUTES = 10.0
+NAME_HELP = "Name of the encoder that is made; it is then among the models that training starts from."
+MINUTES_HELP = "How long to learn. Stop and keep ends it at any time."
+START_HELP = "Random weights, or an encoder that has learnt already and goes on."
+DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
+
+
+class PretrainForm(QWidget):
+    """Edits all of a pre-training but the images.
+
+    Attributes
+    ----------
+    settings : SettingsForm
+        The settings, but for the time.
+    start_from, device : QComboBox
+    minutes : QDoubleSpinBox
+    name : QLineEdit
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._models: list[ModelRef] = []
+        self.settings = SettingsForm(
+            MoCoSettings, basic=BASIC, leave_out=("seconds", "steps"), starts={"learning_rate": 0.002}
+        )
+        self.start_from, self.device = CalmComboBox(), CalmComboBox()
+        self.device.addItems(typing.get_args(Device))
+        self.minutes, self.name = QDoubleSpinBox(), QLineEdit("moco")
+        self._lay_out()
+        self.refresh_models()
+        self._recall()
+
+    def value(self) -> dict[str, Any]:
+        """Arguments of the verb, but for the images.
+
+        Raises
+        ------
+        InputError
+            If a setting is out of range.
+        """
+        settings = self.settings.value().replace(seconds=60 * self.minutes.value())
+        return dict(
+            model=self._start(),
+            settings=settings,
+            device=self.device.currentText(),
+            name=self.name.text().strip(),
+        )
+
+    def encoder(self) -> ModelRef:
+        """The encoder that a training would start from, or else the one of the name that is shown.
+
+        Raises
+        ------
+        ModelError
+            If there is none yet.
+        """
+        chosen = self._start()
+        if isinstance(chosen, ModelRef):
+            return chosen
+        named = [ref for ref in self._models if ref.name == self.name.text().strip()]
+        if not named:
+            raise ModelError("model", "no encoder yet", "learn one first, or choose one to start from")
+        return named[-1]
+
+    def crop(self) -> int:
+        """Side of a crop in pixels."""
+        return self.settings.value().crop
+
+    def refresh_models(self) -> None:
+        """Offer the encoders that there are."""
+        before = self.start_from.currentText()
+        self._models = [ref for ref in list_models() if ref.spec.architecture == "encoder"]
+        self.start_from.clear()
+        self.start_from.addItems([SCRATCH, *(ref.name for ref in self._models)])
+        self.start_from.setCurrentIndex(max(0, self.start_from.findText(before)))
+
+    def remember(self) -> None:
+        """Keep what is shown for the next time."""
+        values = dict(
+            settings=self.settings.value().changed(),
+            minutes=self.minutes.value(),
+            device=self.device.currentText(),
+        )
+        remember(MEMORY, values)
+
+    def _recall(self) -> None:
+        values = recall(MEMORY)
+        try:
+            self.settings.setValue(MoCoSettings.from_dict(values.get("settings", {})))
+            self.minutes.setValue(float(values.get("minutes", MINUTES)))
+        except (InputError, TypeError, ValueError, AttributeError):
+            pass  # of another version: the defaults are fine
+        self.device.setCurrentText(str(values.get("device", "auto")))
+
+    def _start(self) -> str | ModelRef:
+        index = self.start_from.currentIndex() - 1
+        return self._models[index] if 0 <= index < len(self._models) else SCRATCH
+
+    def _lay_out(self) -> None:
+        self.minutes.setRange(0.1, 10_000)
+        self.minutes.setDecimals(1)
+        self.minutes.setValue(MINUTES)
+        rows = aligned_rows()
+        add_row(rows, "Start from", self.start_from, START_HELP)
+        add_row(rows, "Minutes", self.minutes, MINUTES_HELP)
+        add_row(rows, "Name", self.name, NAME_HELP)
+        add_row(self.settings.advanced_rows, "Device", self.device, DEVICE_HELP)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(rows)
+        layout.addWidget(self.settings)

@@ -1,0 +1,67 @@
+"""A strip of small pictures with a caption each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
+
+ROOM = 20  # pixels below a picture for its caption
+
+
+class ThumbnailStrip(QListWidget):
+    """Pictures side by side; the person may choose one.
+
+    Parameters
+    ----------
+    name : str
+        For assistive technology.
+    side : int
+        Of a picture on the screen, in pixels.
+
+    Attributes
+    ----------
+    chosen : Signal(int)
+        The number of the picture that was clicked.
+    """
+
+    chosen = Signal(int)
+
+    def __init__(self, name: str, side: int = 48, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._side = side
+        self._numbers: list[int] = []
+        self.setViewMode(QListWidget.ViewMode.IconMode)
+        self.setFlow(QListWidget.Flow.LeftToRight)
+        self.setWrapping(False)
+        self.setMovement(QListWidget.Movement.Static)
+        self.setIconSize(QPixmap(side, side).size())
+        self.setFixedHeight(side + ROOM + 20)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.setAccessibleName(name)
+        self.itemClicked.connect(lambda item: self.chosen.emit(self._numbers[self.row(item)]))
+
+    def show_pictures(
+        self, pictures: NDArray[np.uint8], captions: Sequence[str], numbers: Sequence[int]
+    ) -> None:
+        """Show pictures (N, h, w, 3) with their captions; `numbers` are what `chosen` gives."""
+        self._numbers = [int(n) for n in numbers]
+        self.clear()
+        for picture, caption in zip(pictures, captions, strict=True):
+            item = QListWidgetItem(QIcon(to_pixmap(picture, self._side)), caption)
+            item.setTextAlignment(Qt.AlignmentFlag.AlignHCenter)
+            self.addItem(item)
+
+
+def to_pixmap(picture: NDArray[np.uint8], side: int) -> QPixmap:
+    """A picture (h, w, 3) as large as `side`."""
+    picture = np.ascontiguousarray(picture)
+    height, width = picture.shape[:2]
+    image = QImage(picture.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+    return QPixmap.fromImage(image).scaled(
+        side, side, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+    )

@@ -1,0 +1,298 @@
+"""The MoCo panel: what it asks the engine for, what it shows while one learns, and the dictionary."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import Qt
+
+from napari_papernets.core.errors import InputError
+from napari_papernets.core.events import LookUps, Step, StrokeProbe
+from napari_papernets.core.moco_settings import MoCoSettings
+from napari_papernets.core.model import ModelRef, ModelSpec, class_infos
+from napari_papernets.core.patches import PatchMap
+from napari_papernets.core.results import Tuned
+from napari_papernets.core.tiles import SizeRule
+from napari_papernets.widgets import pretrain_form
+from napari_papernets.widgets.moco_panel import MoCoPanel
+from napari_papernets.widgets.moco_plots import verdict
+
+pytestmark = pytest.mark.gui
+
+
+def encoder(name: str = "moco") -> ModelRef:
+    spec = ModelSpec(
+        name, "encoder", {"encoder": "contracting", "width": 4, "depth": 2}, 1, class_infos(["a", "b"]),
+        SizeRule("same", 4, 48, 4), task="features", provenance={"steps_done": 7},
+    )  # fmt: skip
+    return ModelRef(spec, Path(f"/models/{name}.safetensors"))
+
+
+def patch_map(images: int = 1, rows: int = 4) -> PatchMap:
+    """Patches on a grid 8 pixels apart; the key of each is its angle on a circle."""
+    grid = [
+        (i, 0, 8 * r + 4, 8 * c + 4) for i in range(images) for r in range(rows) for c in range(rows)
+    ]
+    n = len(grid)
+    angle = np.linspace(0, np.pi, n)
+    keys = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
+    pictures = np.random.default_rng(0).integers(0, 255, (n, 40, 40, 3)).astype(np.uint8)
+    places = np.array(grid, np.int64)
+    return PatchMap(keys, keys, places, pictures, pictures, keys * 3, (0.7, 0.2), 8, {})
+
+
+@pytest.fixture
+def viewer(qapp):
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random((40, 40)), name="frame", scale=(0.5, 0.5))
+    viewer.add_image(np.random.default_rng(1).random((6, 40, 40)), name="stack")
+    return viewer
+
+
+@pytest.fixture
+def known(monkeypatch) -> list[ModelRef]:
+    refs: list[ModelRef] = []
+    monkeypatch.setattr(pretrain_form, "list_models", lambda: tuple(refs))
+    return refs
+
+
+@pytest.fixture
+def panel(viewer, engine, known, qtbot):
+    made = MoCoPanel(viewer, engine=engine)
+    qtbot.addWidget(made)
+    return made
+
+
+def start(panel, engine) -> Any:
+    panel.bar.start.click()
+    job = engine.jobs[-1]
+    job.sent = []
+    job.send = job.sent.append
+    return job
+
+
+def test_a_training_is_what_is_chosen(panel, engine, viewer):
+    panel.form.settings.setValue(MoCoSettings(encoder="resnet18", K=100, m=0.9, T=0.07, crop=64))
+    panel.form.minutes.setValue(2.5)
+    panel.form.name.setText("mine")
+    panel.sources.tick("stack")
+    job = start(panel, engine)
+    given = job.arguments
+    assert job.verb == "pretrain"
+    assert [(i.name, i.axes) for i in given["images"]] == [("stack", "ZYX")]
+    expected = MoCoSettings(encoder="resnet18", K=100, m=0.9, T=0.07, crop=64, seconds=150)
+    assert given["settings"] == expected
+    assert (given["name"], given["model"], given["strokes"]) == ("mine", "scratch", None)
+    assert given["folder_of_images"] is None
+    assert not panel.bar.start.isEnabled()
+    panel.bar.start.click()
+    assert len(engine.jobs) == 1
+
+
+def test_new_layers_are_offered_and_our_own_are_not(panel, viewer):
+    viewer.add_image(np.zeros((5, 5)), name="result", metadata={"papernets_output": {}})
+    viewer.add_image(np.zeros((9, 9)), name="new")
+    names = [panel.sources.list.item(i).text() for i in range(panel.sources.list.count())]
+    assert names == ["frame", "stack", "new"]
+    panel.sources.tick("frame")
+    viewer.layers.remove("new")
+    assert [i.name for i in panel.sources.value().images] == ["frame"]
+
+
+def test_nothing_chosen_is_said_in_red(panel, engine):
+    panel.sources.tick()
+    panel.bar.start.click()
+    assert not engine.jobs
+    assert panel.message.is_error
+    assert "tick a layer" in panel.message.text()
+    panel.sources.folder.setText("/data/frames")
+    assert start(panel, engine).arguments["folder_of_images"] == "/data/frames"
+
+
+def test_strokes_go_with_the_image_that_they_fit(panel, engine, viewer):
+    strokes = np.zeros((40, 40), np.uint8)
+    strokes[3, 3] = 1
+    viewer.add_labels(strokes, name="strokes")
+    panel.sources.strokes.setCurrentText("strokes")
+    given = start(panel, engine).arguments["strokes"]
+    np.testing.assert_array_equal(given[0], strokes)
+    assert given[1] is None
+    panel.sources.tick("stack")
+    with pytest.raises(InputError, match="painted on"):
+        panel.sources.value()
+
+
+def test_events_are_drawn(panel, engine, qtbot):
+    panel.show()
+    job = start(panel, engine)
+    for step in range(1, 6):
+        job.tell(Step(step, 7.0 - step, 1e-3, step * 1.0))
+    positives, negatives = np.zeros(64, np.int64), np.zeros(64, np.int64)
+    positives[60], negatives[32] = 4, 900
+    job.tell(LookUps(5, 0.25, positives, negatives, 12.0, 1.0))
+    job.tell(StrokeProbe(5, 0.62, 0.5, 0.5))
+    curves = panel.plots._curves
+    qtbot.waitUntil(lambda: curves["score"].getData()[0] is not None)
+    assert curves["loss"].getData()[1].tolist() == [6, 5, 4, 3, 2]
+    assert curves["positives"].getData()[0][np.argmax(curves["positives"].getData()[1])] > 0.8
+    assert panel.plots.numbers.text() == "looks up 25% correctly · oldest key 12 steps old"
+    assert panel.plots.helps.text().startswith("It helps: 0.62")
+    assert "step 5" in panel.bar.status.text()
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [(0.7, "It helps"), (0.505, "does not help so far"), (0.4, "does not help, it is")],
+)
+def test_the_verdict_is_plain(score, words):
+    assert words in verdict(StrokeProbe(9, score, 0.5, 0.5))
+    assert "the start" not in verdict(StrokeProbe(9, score, 0.5, 0.5))
+    assert "the start 0.60" in verdict(StrokeProbe(9, score, 0.6, 0.5))
+
+
+def test_stop_keeps(panel, engine, known, qtbot):
+    job = start(panel, engine)
+    panel.bar.stop.click()
+    assert job.sent == ["stop"]
+    known.append(encoder())
+    with qtbot.waitSignal(panel.trained):
+        job.give(Tuned(encoder(), (), {"steps_done": 7}))
+    assert "Kept as “moco” after 7 steps" in panel.message.text()
+    assert panel.bar.start.isEnabled()
+    assert panel.form.start_from.findText("moco") == 1
+    assert panel.form.encoder().name == "moco"
+
+
+def test_cancel_and_failure_leave_the_panel_ready(panel, engine, qtbot):
+    job = start(panel, engine)
+    panel.bar.cancel.click()
+    assert job.cancelled
+    job._call("on_cancelled")
+    qtbot.waitUntil(panel.bar.start.isEnabled)
+    assert "nothing was kept" in panel.message.text()
+    job = start(panel, engine)
+    job.fail(InputError("batch", 3, "give a multiple of 2"))
+    qtbot.waitUntil(panel.bar.start.isEnabled)
+    assert "multiple of 2" in panel.message.text()
+
+
+def make_dictionary(panel, engine, qtbot, found: PatchMap) -> None:
+    panel.dictionary.make.click()
+    job = engine.jobs[-1]
+    assert job.verb == "patches"
+    job.give(found)
+    qtbot.waitUntil(lambda: panel.dictionary.patch_map is not None)
+
+
+def test_the_dictionary_needs_an_encoder(panel, engine):
+    panel.dictionary.make.click()
+    assert not engine.jobs
+    assert "learn one first" in panel.message.text()
+
+
+def test_a_patch_is_looked_up_in_pictures_dots_and_points(panel, engine, known, viewer, qtbot):
+    known.append(encoder())
+    panel.form.refresh_models()
+    panel.sources.tick("frame")
+    make_dictionary(panel, engine, qtbot, patch_map())
+    assert engine.jobs[-1].arguments["model"].name == "moco"
+    view, points = panel.dictionary, viewer.layers["dictionary"]
+    np.testing.assert_array_equal(points.data[1], [4, 12])
+    np.testing.assert_array_equal(points.scale, (0.5, 0.5))
+    view.scatter.picked.emit(5)
+    assert view.nearest.count() == 8
+    assert view.nearest._numbers[:2] in ([4, 6], [6, 4])
+    assert view.nearest.item(0).text() == "0.98"
+    assert view.positive.item(1).text() == "1.00"
+    colours = [tuple(np.round(c[:3], 2)) for c in points.face_color]
+    assert colours[5] == (0.84, 0.37, 0.0)
+    assert colours[4] == colours[6] == (0.9, 0.62, 0.0)
+    assert colours[15] == (0.34, 0.71, 0.91)
+    expected = view.hardest._numbers[0]
+    view.hardest.itemClicked.emit(view.hardest.item(0))
+    assert view._query == expected
+
+
+def test_the_map_and_the_image_choose_for_each_other(panel, engine, known, viewer, qtbot):
+    known.append(encoder())
+    panel.form.refresh_models()
+    panel.sources.tick("frame")
+    make_dictionary(panel, engine, qtbot, patch_map())
+    view, points = panel.dictionary, viewer.layers["dictionary"]
+    inside = view.scatter.inside([(2.5, -1), (4, -1), (4, 2), (2.5, 2)])
+    assert len(inside)
+    assert (view.patch_map.plane_map[inside, 0] > 2.5).all()
+    view.scatter._on_lasso([(2.5, -1), (4, -1), (4, 2), (2.5, 2)])
+    assert set(points.selected_data) == set(inside.tolist())
+    points.selected_data = {7}
+    assert view._query == 7
+    assert np.allclose(view.scatter.chosen.getData()[0][0], view.patch_map.plane_map[7, 0])
+
+
+class Press:
+    """What napari tells of a mouse button: pixel (13, 21) of a frame of scale 0.5, in a 3-D viewer."""
+
+    position = (0, 13 * 0.5, 21 * 0.5)
+    type = "mouse_press"
+
+
+def click(points, viewer, moved: bool = False) -> None:
+    press = Press()
+    way = points._on_press(viewer, press)
+    if next(way, "over") is None:
+        press.type = "mouse_move" if moved else "mouse_release"
+        next(way, None)
+
+
+def test_a_click_looks_up_the_place(panel, engine, known, viewer, qtbot):
+    known.append(encoder())
+    panel.form.refresh_models()
+    panel.sources.tick("frame")
+    make_dictionary(panel, engine, qtbot, patch_map())
+    view, points = panel.dictionary, panel.dictionary.points
+    viewer.layers.selection.active = viewer.layers["stack"]
+    click(points, viewer)
+    assert view._query == 0  # another layer is worked on
+    viewer.layers.selection.active = viewer.layers["frame"]
+    click(points, viewer, moved=True)
+    assert view._query == 0  # the view was moved
+    click(points, viewer)
+    assert view._query == 1 * 4 + 2
+
+
+def test_the_panel_leaves_nothing_behind(panel, engine, viewer, known, qtbot):
+    before = len(viewer.mouse_drag_callbacks)
+    known.append(encoder())
+    panel.form.refresh_models()
+    make_dictionary(panel, engine, qtbot, patch_map(images=2))
+    job = start(panel, engine)
+    panel.shut_down()
+    assert job.cancelled
+    assert len(viewer.mouse_drag_callbacks) == before
+    assert not engine.closed  # it was given to the panel
+
+
+def test_what_was_set_is_remembered(panel, viewer, engine, known, qtbot):
+    panel.form.settings.setValue(MoCoSettings(K=77))
+    panel.form.minutes.setValue(3)
+    panel.shut_down()
+    again = MoCoPanel(viewer, engine=engine)
+    qtbot.addWidget(again)
+    assert again.form.settings.value() == MoCoSettings(K=77)
+    assert again.form.value()["settings"].seconds == 180
+
+
+def test_the_keyboard_reaches_every_button(panel):
+    for button in (panel.bar.start, panel.dictionary.make, panel.sources.browse):
+        assert button.focusPolicy() & Qt.FocusPolicy.TabFocus
+
+
+def test_the_panel_needs_no_torch():
+    code = "import sys, napari_papernets.widgets.moco_panel; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
