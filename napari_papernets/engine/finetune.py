@@ -99,6 +99,8 @@ def finetune(
         The saved model, the history and the provenance. The best model by the held-out score is
         kept, or the last where nothing could be held out; the provenance says which. The score is that
         of the network before strokes that were held out are learnt too, in closed form, at the end.
+        Where strokes are too few to hold any out, the quick fit of a model that had learnt before is
+        kept: a training by so few does as often harm. With ``held_out=0`` it is trained all the same.
 
     Raises
     ------
@@ -195,6 +197,11 @@ def run(
     held = f", judged on {len(training.judged)} held-out crops" if training.judged else ""
     total = training.total_steps if training.settings.seconds is None else 0
     message = f"{len(training.planes)} of {planes} planes to learn from{held}"
+    untold = bool(training.settings.held_out) and not training.judged
+    if training.teacher and untold and not training.fresh:
+        training.stop("too few strokes to judge a training by")
+        more = "paint five strokes of a class, or hold nothing out (held_out=0)"
+        notices.append(Notice(f"Quick fit, not trained: {training.stopped}; {more}", dict(few=True)))
     first: list[Event] = [Started(total or 0, "step", message), *notices]
     for event in first:
         listener.take((yield event))

@@ -211,6 +211,19 @@ def test_strokes_resumed_give_the_weights_of_an_uninterrupted_training(
     assert_same_weights(whole, resumed)
 
 
+def test_strokes_too_few_to_judge_by_are_fitted_quickly_and_no_more(tmp_path: Path) -> None:
+    image, ids = scene()
+    few = np.zeros(ids.shape, np.uint8)
+    few[8, 5:40], few[ids == ids.max()] = 1, 2
+    settings = TINY.replace(kind="strokes", held_out=0.2, steps=2)
+    tuned, events = train([image], [few], tmp_path, settings, model="strokes")
+    assert tuned.provenance["steps_done"] == 0
+    assert any("five strokes" in e.message for e in events if isinstance(e, Notice))
+    wish = settings.replace(held_out=0.0)
+    asked, _ = train([image], [few], tmp_path, wish, name="asked", model="strokes")
+    assert asked.provenance["steps_done"] == wish.steps
+
+
 def test_what_was_held_out_is_learnt_in_the_end(tmp_path: Path) -> None:
     image, ids = scene()
     settings = TINY.replace(kind="strokes", steps=0)
