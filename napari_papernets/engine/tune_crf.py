@@ -180,6 +180,7 @@ class _Piece:
     truth: NDArray[np.int64]
     chooses: NDArray[np.bool_]
     judges: NDArray[np.bool_]
+    store: LatticeStore  # of the last two: the spatial one, and that of the σ at hand
 
 
 @dataclass(eq=False)
@@ -210,12 +211,12 @@ class _Search:
                 np.ascontiguousarray(beliefs[:, rows, columns]),
                 np.ascontiguousarray(grey[rows, columns]),
                 self.truth[rows, columns], chooses[rows, columns], judges[rows, columns],
+                LatticeStore(limit=0),
             )
             for rows, columns in windows_of(chooses | judges)
         ]  # fmt: skip
         bare = [classes_of(p.beliefs) for p in self._pieces]
         self.best_score, self.best_trial = self._score(bare, "chooses").iou, (0.0, 0.0, 0.0)
-        self._store = LatticeStore(limit=0)  # the last two: the spatial one, and that of the σ at hand
 
     def try_all(
         self, grid: list[tuple[float, float, float]], total: int
@@ -251,9 +252,8 @@ class _Search:
         )  # fmt: skip
 
     def _labels(self, piece: _Piece, settings: CRFSettings) -> NDArray[np.uint8]:
-        store = self._store if len(self._pieces) == 1 else None
         *_, last = solve(
-            piece.beliefs, piece.grey, (1.0, 1.0), settings, "torch", self.device, store=store
+            piece.beliefs, piece.grey, (1.0, 1.0), settings, "torch", self.device, store=piece.store
         )
         return classes_of(last.q)
 

@@ -94,6 +94,7 @@ class CRFPanel(DockedPanel):
         self.control = RefineRun(napari_viewer, self.plan, self._hold.engine, self.bar, self)
         self.previews = NewestJob(self._hold.engine, self._wish, self)
         self.follower = ViewFollower(napari_viewer, self._in_view, self)
+        self._waits = False  # the message says what is waited for
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._lay_out()
@@ -188,9 +189,15 @@ class CRFPanel(DockedPanel):
         if self._chosen() != (plan.identity.unique_id, plan.source, plan.plane):
             return
         self.view.show_result(plan, result)
-        if notices := result.provenance.get("notices"):
-            self.message.tell(" · ".join(notices))
+        notices = " · ".join(result.provenance.get("notices") or [])
+        if notices or self._waits:  # what a search has told stays
+            self.message.tell(notices)
+        self._waits = False
         self.previewed.emit(result)
+
+    def _on_waiting(self, reason: str) -> None:
+        self._waits = True
+        self.message.tell(reason)
 
     def _on_run(self, kind: str) -> None:
         if kind == "view":
@@ -237,7 +244,7 @@ class CRFPanel(DockedPanel):
         self._pause.timeout.connect(self._on_pause)
         self.previews.happened.connect(self._on_event)
         self.previews.answered.connect(self._on_answer)
-        self.previews.waiting.connect(self.message.tell)
+        self.previews.waiting.connect(self._on_waiting)
         self.bar.runRequested.connect(self._on_run)
         self.control.finished.connect(self.runFinished)
         self.tuning.tuned.connect(self._on_tuned)

@@ -248,6 +248,14 @@ def test_without_probabilities_it_waits_and_says_so_when_asked(qtbot, engine):
     qtbot.waitUntil(lambda: len(engine.jobs) == 1)
 
 
+def test_what_was_waited_for_is_forgotten_when_it_comes(panel, engine, qtbot):
+    panel.previews.waiting.emit("Waiting for the engine to start.")
+    assert panel.message.text() == "Waiting for the engine to start."
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[0], labels())
+    assert panel.message.text() == ""
+
+
 def test_settings_are_remembered(panel, viewer, engine, qtbot):
     panel.form.setValue(CRFSettings(w1=7.5))
     panel.shut_down()
