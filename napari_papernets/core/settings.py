@@ -149,8 +149,8 @@ class TuneSettings(Settings):
         described(
             "Train",
             "all: every weight; decoder: the expanding path and the head; head: only the last "
-            "1×1 convolution. (Of a Vision Transformer, decoder: its convolutional head or last "
-            "block, and the head.)",
+            "1×1 convolution. Of a Vision Transformer, decoder: its convolutional head or "
+            "last block, and the head.",
         ),
     ] = "all"
     width: Annotated[
