@@ -7,9 +7,10 @@ import json
 import pytest
 
 from napari_papernets.core.errors import InputError
+from napari_papernets.core.feature_settings import FeatureSettings
 from napari_papernets.core.settings import PredictSettings, TuneSettings
 
-ALL = (PredictSettings, TuneSettings)
+ALL = (FeatureSettings, PredictSettings, TuneSettings)
 
 
 @pytest.mark.parametrize("kind", ALL)
