@@ -220,9 +220,9 @@ class TuneSettings(Settings):
         float | None,
         described(
             "Learning rate",
-            "Largest step size; DeepLab's last layer takes ten times as large ones. Automatic: for a "
-            "U-Net 0.002 from scratch and 0.0005 for a model that has learnt something already; for "
-            "DeepLab 0.0003 and 0.00005, with sgd the paper's 0.001; for a Vision Transformer 0.00003.",
+            "Largest step size. Automatic: for a U-Net 0.002 from scratch and 0.0005 for a model that "
+            "has learnt something already; for DeepLab 0.0001 and 0.00002, with sgd the paper's 0.001 "
+            "(ten times as much for its last layer); for a Vision Transformer 0.00003.",
             min=0.0,
             max=10.0,
             step=1e-4,

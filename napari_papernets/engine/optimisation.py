@@ -52,14 +52,15 @@ def make_optimiser(network: nn.Module, settings: TuneSettings, recipe: Recipe) -
     rate, decay = settings.learning_rate, settings.weight_decay
     assert rate is not None
     assert decay is not None  # see `with_rates`
+    sgd, factor = settings.optimiser == "sgd", recipe.sgd_last_factor
     groups: list[dict[str, Any]] = [{"params": trained_parameters(network, settings), "factor": 1.0}]
-    if recipe.last_factor != 1:
+    if sgd and factor != 1:
         last = [p for m in network.part("head") for p in m.parameters()]
         known = {id(p) for p in last}
         body = [p for p in groups[0]["params"] if id(p) not in known]
-        groups = [{"params": body, "factor": 1.0}, {"params": last, "factor": recipe.last_factor}]
+        groups = [{"params": body, "factor": 1.0}, {"params": last, "factor": factor}]
         groups = [group for group in groups if group["params"]]
-    if settings.optimiser == "sgd":
+    if sgd:
         return optim.SGD(groups, lr=rate, momentum=recipe.momentum, weight_decay=decay)
     return optim.AdamW(groups, lr=rate, weight_decay=decay)
 

@@ -14,7 +14,8 @@ first and its last pixel, and `restore` interpolates between just those places.
 Deviations: ``width`` scales all channels; ``mean`` and ``std`` are taken off the input inside the
 network, so that it can be fed as any other; images of any size (the last score is held beyond its
 place); without VGG's weights they are drawn from N(0, √(2/N)), N the fan-in (He et al. 2015), but the
-last layer's from N(0, 0.01). The paper's multi-scale variant (DeepLab-MSc) is not built.
+last layer's from N(0, 0.01), and fc6's far taps start small (`look_near_first`). The paper's multi-scale
+variant (DeepLab-MSc) is not built.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ STRIDE = 8  # pixels from score to score
 BLOCKS = ((64, 2, 1, 2), (128, 2, 1, 2), (256, 3, 1, 2), (512, 3, 1, 1), (512, 3, 2, 1))
 FC_FILTERS = 1024
 LAST_DEVIATION = 0.01
+FAR = 0.1  # of a far tap of a drawn fc6, beside the deviation that all would have
 TRUSTED = 128  # features of unit size that a fit of the last layer trusts as it does hypercolumns
 
 
@@ -100,6 +102,7 @@ class DeepLabLargeFOV(ReadableNetwork):
         self.fc7 = _fully_connected(filters, filters, 1, 1, dropout)
         self.head = ScoreHead(filters, classes)  # fc8
         self.apply(draw_weights)
+        look_near_first(self.fc6[0])
         nn.init.normal_(self.head.weights[0].weight, std=LAST_DEVIATION)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -209,6 +212,19 @@ def restore(scores: Tensor, height: int, width: int) -> Tensor:
     return full[..., :height, :width]
 
 
+@torch.no_grad()
+def look_near_first(layer: nn.Conv2d) -> None:
+    """Redraw a drawn fc6 so that its centre tap, where it has one, counts for nearly all.
+
+    Eight of nine taps lie 96 pixels away: alike in size they would drown what a score knows of its own
+    place, and no training of a few hundred steps finds it again.
+    """
+    kernel = layer.kernel_size[0]
+    if kernel % 2 and kernel > 1:
+        layer.weight *= FAR
+        layer.weight[:, :, kernel // 2, kernel // 2] *= kernel / FAR  # the deviation of a 1×1 layer
+
+
 def restored(network: DeepLabLargeFOV) -> DeepLab:
     """A copy of a network that answers in full size, in evaluation mode."""
     made = DeepLab(network.in_channels, network.classes, **network.options)
@@ -249,16 +265,20 @@ def _trunk(in_channels: int, width: float) -> Iterator[nn.Module]:
     for channels, convolutions, dilation, stride in BLOCKS:
         outputs = scaled(channels, width)
         for _ in range(convolutions):
-            yield nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation)
-            yield nn.ReLU(inplace=True)
+            yield from _convolution(inputs, outputs, 3, dilation)
             inputs = outputs
         yield nn.MaxPool2d(3, stride, padding=1)
 
 
 def _fully_connected(inputs: int, outputs: int, kernel: int, rate: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(*_convolution(inputs, outputs, kernel, rate), nn.Dropout(dropout))
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, rate: int) -> Iterator[nn.Module]:
+    """An atrous convolution that keeps the size, and its ReLU."""
     border = (kernel - 1) * rate // 2
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=border, dilation=rate)
-    return nn.Sequential(layer, nn.ReLU(inplace=True), nn.Dropout(dropout))
+    yield nn.Conv2d(inputs, outputs, kernel, padding=border, dilation=rate)
+    yield nn.ReLU(inplace=True)
 
 
 def _check(

@@ -163,6 +163,12 @@ def test_a_restored_copy_answers_in_full_size() -> None:
     assert full.size_rule == coarse.size_rule
 
 
+def test_a_drawn_fc6_looks_at_its_own_place_first(paper) -> None:
+    weight = paper.fc6[0].weight
+    assert weight[:, :, 1, 1].std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)
+    assert weight[:, :, 0, 0].std().item() == pytest.approx(0.1 * (2 / (9 * 512)) ** 0.5, rel=0.02)
+
+
 BAD = [
     ({"classes": 0}, "classes"),
     ({"width": 0.0}, "width"),
