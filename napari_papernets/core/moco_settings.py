@@ -119,7 +119,7 @@ class MoCoSettings(Settings):
     crop: Annotated[int, described("Crop", "Side of a crop in pixels.", min=16, max=4096, step=16)] = 96
     optimiser: Annotated[
         Literal["adamw", "sgd"],
-        described("Optimiser", "sgd: the paper's, with momentum 0.9; adamw: needs less tuning of the rate."),
+        described("Optimiser", "sgd: the paper's, with momentum 0.9; or adamw."),
     ] = "adamw"
     learning_rate: Annotated[
         float | None,
