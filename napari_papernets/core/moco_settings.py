@@ -14,7 +14,7 @@ Contrast = Literal["dense", "image"]
 
 @dataclass(frozen=True, repr=False)
 class MoCoSettings(Settings):
-    """How to pre-train; the defaults are what measured best on microscopy (`docs/moco.md`)."""
+    """How to pre-train; the defaults keep a step short on a processor, and are not tuned for quality."""
 
     seconds: Annotated[
         float | None,
@@ -64,17 +64,17 @@ class MoCoSettings(Settings):
         int,
         described(
             "Queue K",
-            "Keys in the dictionary (paper: 65536). With few images a smaller one learns as well.",
+            "Keys in the dictionary (paper: 65536). A larger one costs time and memory in each step.",
             min=1,
             max=2**20,
             step=1024,
         ),
-    ] = 16384
+    ] = 4096
     m: Annotated[
         float,
         described(
             "Momentum m",
-            "How slowly the key encoder follows (paper: 0.999; 0 fails). For short runs 0.99.",
+            "How slowly the key encoder follows (paper: 0.999; there, 0 fails). Lower follows sooner.",
             min=0.0,
             max=1.0,
             step=0.001,
@@ -114,12 +114,12 @@ class MoCoSettings(Settings):
     places: Annotated[
         int,
         described("Places", "Looked up in each crop (dense only).", min=1, max=4096, step=16),
-    ] = 64
+    ] = 32
     batch: Annotated[int, described("Batch", "Crops in each step.", min=1, max=4096, step=4)] = 16
     crop: Annotated[int, described("Crop", "Side of a crop in pixels.", min=16, max=4096, step=16)] = 96
     optimiser: Annotated[
         Literal["adamw", "sgd"],
-        described("Optimiser", "sgd: the paper's, with momentum 0.9; adamw: learns faster."),
+        described("Optimiser", "sgd: the paper's, with momentum 0.9; or adamw."),
     ] = "adamw"
     learning_rate: Annotated[
         float | None,
