@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -35,10 +34,8 @@ def test_a_slider_gives_a_new_preview_that_follows_edges(make_napari_viewer_prox
     layer = viewer.layers["tissue CRF preview"]
     smooth = layer.data.copy()
     qtbot.waitUntil(lambda: not panel.previews.busy, timeout=60_000)
-    started = time.perf_counter()
     with qtbot.waitSignal(panel.previewed, timeout=60_000):
         panel.form.sliders["w1"].setValue(20.0)
-    assert time.perf_counter() - started < 20
     assert (viewer.layers["tissue CRF preview"].data != smooth).any()
     assert len(panel.view.plot.energies) == 11
     assert "torch" not in sys.modules
