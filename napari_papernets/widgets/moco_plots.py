@@ -140,6 +140,8 @@ class MoCoPlots(QWidget):
         plot.showGrid(x=True, y=True, alpha=0.15)
         plot.setLabel("left", label)
         plot.getAxis("left").setWidth(AXIS_WIDTH)
+        for side in ("left", "bottom"):
+            plot.getAxis(side).enableAutoSIPrefix(False)
         return plot
 
 

@@ -46,6 +46,8 @@ class PatchScatter(QWidget):
         self._box = make_lasso_box(self._pg, self._on_lasso)
         self.plot = self.view.addPlot(viewBox=self._box)
         self.plot.hideButtons()
+        for side in ("left", "bottom"):
+            self.plot.getAxis(side).enableAutoSIPrefix(False)
         self.dots = self._pg.ScatterPlotItem(pxMode=True, size=SIZE)
         self.chosen = self._pg.ScatterPlotItem(pxMode=True, size=SIZE + 4)
         for item in (self.dots, self.chosen):
