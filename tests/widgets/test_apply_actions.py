@@ -51,7 +51,7 @@ def apply(qtbot, engine):
             raise ModelError("version", number, "let it learn first")
         return ref("semantic")
 
-    apply = ApplyActions(viewer, painting, lambda: engine, model)
+    apply = ApplyActions(viewer, painting, lambda: engine, model, lambda: "auto")
     qtbot.addWidget(apply)
     apply.viewer, apply.told_, apply.errors, apply.engine_use = viewer, [], [], []
     apply.told.connect(apply.told_.append)
