@@ -56,4 +56,5 @@ def test_plugins_menu_has_all_panels():
 
     path = napari_papernets.__file__.replace("__init__.py", "napari.yaml")
     widgets = PluginManifest.from_file(path).contributions.widgets
-    assert [w.display_name for w in widgets] == ["Annotate & fine-tune", "U-Net", "Engine"]
+    names = ["Annotate & fine-tune", "U-Net", "DeepLab + CRF", "ViT", "MoCo", "Engine"]
+    assert [w.display_name for w in widgets] == names
