@@ -111,7 +111,7 @@ def test_the_state_line_follows_the_events(control, engine, qtbot):
     job = engine.jobs[0]
     assert control.state.kind == "starting"
     reason = "Paint strokes of at least two classes (a, b): nothing is painted yet."
-    tell(job, control, qtbot, Resting(reason), "waiting")
+    tell(job, control, qtbot, Resting(reason, lacks=True), "waiting")
     assert control.state.text == reason
     job.tell(Step(1, 0.5, 1e-3, 0.5))
     tell(job, control, qtbot, Step(2, 0.4, 1e-3, 0.625), "learning")
@@ -127,7 +127,7 @@ def test_stop_ends_a_round_and_keeps_it(control, engine, qtbot):
     control.start()
     control.rest()
     assert engine.jobs[0].sent == ["rest", "keep"]
-    engine.jobs[0].tell(Version(ref("semantic"), 3, 2, None, None, "trained", ""))
+    engine.jobs[0].tell(Version(ref("semantic"), 3, 2, None, None, "trained", "stopped by you"))
     qtbot.waitUntil(lambda: bool(control.events))
     assert control.events[0].reason == "stopped by you"
 
