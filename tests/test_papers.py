@@ -87,3 +87,12 @@ def test_a_perfect_answer_reaches_every_target() -> None:
         missed = Prediction(truth * 0, np.stack([inside, 1 - inside]), {})
         worse = recipe.score([missed], [frame])
         assert any(common.verdict(t, worse[n])[1] == "no" for n, t in recipe.targets.items())
+
+
+def test_what_kept_a_run_from_being_repeated_is_told() -> None:
+    plain = dict(plans=[[0, 500]], settings=dict(seconds=None))
+    assert common.how_exactly(plain) == ""
+    assert "500 steps from step 0 on, 300 steps from step 100 on" in common.how_exactly(
+        dict(plain, plans=[[0, 500], [100, 300]])
+    )
+    assert "clock of 60 s" in common.how_exactly(dict(plain, settings=dict(seconds=60.0)))

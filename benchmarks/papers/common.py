@@ -215,7 +215,7 @@ def parse(recipe: Recipe, arguments: Sequence[str] | None) -> argparse.Namespace
     parser.add_argument("--judged", type=Path, help="judge on this folder, learn from all of --data")
     parser.add_argument("--folder", type=Path, default=Path("build/papers"))
     parser.add_argument("--steps", type=int, default=recipe.settings.steps)
-    parser.add_argument("--every", type=int, default=200, help="steps between points of the curve")
+    parser.add_argument("--every", type=int, default=500, help="steps between points of the curve")
     parser.add_argument("--turns", type=int, default=8, help="turned versions that are averaged")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--model", type=Path, help="judge this model instead of training one")
@@ -251,8 +251,18 @@ def section(
         "Against time on the processor (all cores together), without turns, in a run of that length:\n\n"
         f"{markdown_table(('step', 'core minutes', *names), points)}\n\n"
         f"{machine('napari-papernets')}. Made by `python -m napari_papernets.benchmarks.papers."
-        f"{recipe.key} --steps {made['steps_done']}`."
+        f"{recipe.key} --steps {made['steps_done']}`{how_exactly(made)}."
     )
+
+
+def how_exactly(made: Mapping[str, Any]) -> str:
+    """What kept a run from being repeated exactly by its command, if anything."""
+    if len(made["plans"]) > 1:
+        plans = ", ".join(f"{total} steps from step {begun} on" for begun, total in made["plans"])
+        return f", but its length was changed on the way ({plans}), and the learning rate with it"
+    if made["settings"]["seconds"] is not None:
+        return f", but its learning rate followed a clock of {made['settings']['seconds']:g} s"
+    return ""
 
 
 def verdict(target: tuple[str, float] | None, value: float) -> tuple[str, str]:
