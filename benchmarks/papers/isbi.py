@@ -81,8 +81,8 @@ RECIPE = Recipe(
     annotate=lambda truth: (truth > 0).astype(np.uint8),
     note=(
         "Pixel error is the challenge's: 1 − F-score of the inside of cells at the best threshold on "
-        "these slices; the plain share of wrong pixels is larger and stands below. The paper: pixel error "
-        "0.0611, Rand error 0.0382, on the challenge's own test slices."
+        "these slices; the plain share of wrong pixels is larger and stands below. The paper: pixel "
+        "error 0.0611, Rand error 0.0382, on the challenge's own test slices."
     ),
 )
 
