@@ -50,6 +50,11 @@ class Normalisation:
     joint: bool = True
     shared: tuple[tuple[float, float], ...] = ()
 
+    @property
+    def alone(self) -> Normalisation:
+        """The same for a network beside which there is no forest: every plane stands for itself."""
+        return dataclasses.replace(self, shared=())
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Normalisation:
         """From what `dataclasses.asdict` made, perhaps by way of JSON."""

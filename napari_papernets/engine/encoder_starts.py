@@ -78,7 +78,7 @@ def spec_of_start(model: str | Path | ModelRef) -> EncoderStart:
     else:
         mend = "give an encoder, a padded U-Net with batch normalisation, or a MoCo checkpoint"
         raise ModelError("model", f"{ref.name!r}, architecture {ref.spec.architecture!r}", mend)
-    return EncoderStart(weights, ref.spec.in_channels, ref.spec.normalisation, adopted)
+    return EncoderStart(weights, ref.spec.in_channels, ref.spec.normalisation.alone, adopted)
 
 
 def read_public(path: Path) -> Mapping[str, Tensor]:

@@ -59,7 +59,7 @@ class FeatureJob:
 
     def source(self, plane: tuple[int, ...]) -> PlaneSource:
         """Grey values of a plane."""
-        return open_source(self.image, plane, self.channels, self.model.spec.normalisation)
+        return open_source(self.image, plane, self.channels, self.model.spec.normalisation.alone)
 
     def keys(self, source: PlaneSource, blocks: Collection[int]) -> dict[int, str]:
         """For each block, what its tokens depend on, as a hash."""

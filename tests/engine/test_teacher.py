@@ -23,7 +23,9 @@ from napari_papernets.networks import HypercolumnUNet
 from napari_papernets.networks.build import unet_spec, with_hypercolumns
 
 CPU = torch.device("cpu")
-SETTINGS = TuneSettings(kind="strokes", crop=32, batch=2, learning_rate=3e-3, held_out=0.0)
+SETTINGS = TuneSettings(
+    weight_decay=1e-4, kind="strokes", crop=32, batch=2, learning_rate=3e-3, held_out=0.0
+)
 
 
 @pytest.fixture
@@ -115,11 +117,12 @@ def test_with_a_teacher_the_network_keeps_what_strokes_do_not_say(
     before = teacher.answer(plane, (0, 80), (0, 112))
     start = {k: v.clone() for k, v in network.state_dict().items()}
     changes = []
+    about = {"spec": SPEC.to_dict()}
     for guide in (None, teacher):
         network.load_state_dict(start)
         problem = pose_problem([plane], SPEC, SETTINGS)
         training = Training(
-            network, [plane], np.ones(1), problem, CPU, False, False, tmp_path / "x", {}, guide
+            network, [plane], np.ones(1), problem, CPU, False, False, tmp_path / "x", about, guide
         )
         for _ in range(15):
             list(training.advance())
