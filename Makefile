@@ -21,7 +21,7 @@ lint: $(STAMPS)/test
 	$(BIN)/lint-imports
 
 tests: $(STAMPS)/test
-	$(BIN)/python -m pytest -n auto --ignore tests/widgets -p no:napari -p no:pytest-qt
+	$(BIN)/python -m pytest --ignore tests/widgets -p no:napari -p no:pytest-qt
 
 # Viewer tests have processes of their own, one for each file and binding: torch must stay out of them,
 # and what Qt still has to delete after one file must not fall into the next.

@@ -119,7 +119,8 @@ def _load_once(url: str, part: Path) -> Generator[Event, Any, Answer]:
     if have and tag:
         headers |= {"Range": f"bytes={have}-", "If-Range": tag}
     request = urllib.request.Request(url, headers=headers)
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+    # `urlopen` would keep the proxies of its first call in this process.
+    with urllib.request.build_opener().open(request, timeout=TIMEOUT) as response:
         answer = _read_answer(response, have)
         _tag_file(part).write_text(answer.tag)
         yield Started(answer.total, "byte", f"from {urlsplit(url).hostname}")
