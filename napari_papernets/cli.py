@@ -32,7 +32,7 @@ DEVICES = click.Choice(get_args(Device))
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="papernets")
 def main() -> None:
-    """U-Net on your own microscopy images: segment, train, look inside."""
+    """U-Net, DeepLab, ViT and MoCo on your own microscopy images: segment, train, look inside."""
 
 
 @main.command()
