@@ -1,6 +1,7 @@
 """Does the window stay smooth? A 5 ms timer in a real viewer while the panel predicts a 4096×4096 image.
 
-    python benchmarks/heartbeat.py        # needs a screen, or xvfb-run
+    python benchmarks/heartbeat.py            # needs a screen, or xvfb-run
+    python benchmarks/heartbeat.py --explain  # and tells what the window did in the longest gaps
 
 Prints the longest gaps between two beats: from the press of the button, while tiles arrive, at the end.
 """
@@ -8,7 +9,11 @@ Prints the longest gaps between two beats: from the press of the button, while t
 from __future__ import annotations
 
 import sys
+import threading
 import time
+import traceback
+from collections import Counter
+from pathlib import Path
 
 import napari
 import numpy as np
@@ -34,6 +39,9 @@ def main() -> None:
     timer = QTimer(interval=BEAT, timerType=Qt.TimerType.PreciseTimer)
     timer.timeout.connect(lambda: beats.append(time.perf_counter()))
     timer.start()
+    watch = GapWatch(beats)
+    if "--explain" in sys.argv:
+        watch.start()
 
     def press() -> None:
         marks["press"] = time.perf_counter()
@@ -48,8 +56,36 @@ def main() -> None:
     QTimer.singleShot(WARM, press)
     napari.run()
     report(np.array(beats), marks["press"], marks["end"])
+    watch.tell(marks["press"])
     assert "torch" not in sys.modules
     viewer.close()
+
+
+class GapWatch(threading.Thread):
+    """Looks at what the main thread does, every few ms that a beat is late."""
+
+    LATE, EVERY, DEPTH = 0.030, 0.004, 12
+
+    def __init__(self, beats: list[float]) -> None:
+        super().__init__(daemon=True)
+        self._beats, self._main = beats, threading.main_thread().ident
+        self.seen: dict[float, Counter[str]] = {}  # by the beat before the gap
+
+    def run(self) -> None:
+        while True:
+            time.sleep(self.EVERY)
+            last = self._beats[-1] if self._beats else None
+            if last is not None and time.perf_counter() - last > self.LATE:
+                stack = traceback.extract_stack(sys._current_frames()[self._main])[-self.DEPTH :]
+                line = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in stack[::-1])
+                self.seen.setdefault(last, Counter())[line] += 1
+
+    def tell(self, start: float, longest: int = 8) -> None:
+        """Print the gaps with the most looks, and the commonest stacks of each."""
+        for last, stacks in sorted(self.seen.items(), key=lambda kv: -kv[1].total())[:longest]:
+            print(f"\n{last - start:.2f} s: {stacks.total()} looks")
+            for line, count in stacks.most_common(4):
+                print(f"  {count}: {line}")
 
 
 def report(beats: np.ndarray, press: float, end: float) -> None:

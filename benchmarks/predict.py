@@ -23,6 +23,8 @@ import torch
 from napari_papernets.benchmarks.report import machine, markdown_table, put_section
 from numpy.typing import NDArray
 
+from napari_papernets.engine.device import fast_bf16, pick_device
+
 PEER = "MONAI roi 512, overlap 0.25, gaussian, float32"
 VARIANTS = {
     "monai": PEER,
@@ -38,6 +40,9 @@ Call = Callable[[], NDArray[np.float32]]
 def run_benchmark(size: int, rounds: int, device: str, page: Path | None) -> None:
     """Measure all variants and print the table; put it into `page` where one is given."""
     names = [n for n in VARIANTS if not n.startswith("monai") or find_spec("monai")]
+    rounded = fast_bf16(pick_device(device))
+    if not rounded:
+        names = [n for n in names if not n.endswith("16")]
     with tempfile.TemporaryDirectory() as folder:
         make_case(Path(folder), size)
         workers = {n: Worker(n, Path(folder), device) for n in names}
@@ -49,14 +54,16 @@ def run_benchmark(size: int, rounds: int, device: str, page: Path | None) -> Non
         facts = {n: w.ask("facts") for n, w in workers.items()}
         table = make_table(Path(folder), timings, facts)
     packages = ("monai",) if find_spec("monai") else ()
+    title = f"Tiled prediction, {size}×{size}, U-Net of width 32, depth 4, `same`, batch norm"
+    lacking = "" if rounded else ", on a processor without bfloat16"
     text = (
-        f"## Tiled prediction, {size}×{size}, U-Net of width 32, depth 4, `same`, batch norm\n\n"
+        f"## {title}{lacking}\n\n"
         f"Medians of {rounds} interleaved rounds, one process each. {machine(*packages)}. "
         f"Differences are of probabilities, against one pass in float32.\n\n{table}"
     )
     print(text)
     if page:
-        put_section(page, "predict", text)
+        put_section(page, "predict" if rounded else "predict-float32", text)
 
 
 def make_case(folder: Path, size: int) -> None:
