@@ -54,12 +54,25 @@ class FirstLook:
         if isinstance(event, PlaneDone):
             plane[...] = labels[:: self.step, :: self.step]
             return
-        starts = event.y[0] - plan.origin[-2], event.x[0] - plan.origin[-1]
+        rows, columns = self._overlap(event)
+        plane[rows[0], columns[0]] = labels[rows[1], columns[1]]
+
+    def box(self, event: Event) -> tuple[slice, slice] | None:
+        """Rows and columns of the array that a tile changes; None is everything."""
+        if not isinstance(event, TileDone):
+            return None
+        rows, columns = self._overlap(event)
+        return rows[0], columns[0]
+
+    def _overlap(self, tile: TileDone) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Of the rows and of the columns, where they land in the array, and which these are."""
+        starts = tile.y[0] - self._plan.origin[-2], tile.x[0] - self._plan.origin[-1]
+        sizes = self._plan.shape[-2:]
         rows, columns = (
             overlap(start, length, size, self.step)
-            for start, length, size in zip(starts, labels.shape, plan.shape[-2:], strict=True)
+            for start, length, size in zip(starts, tile.labels.shape, sizes, strict=True)
         )
-        plane[rows[0], columns[0]] = labels[rows[1], columns[1]]
+        return rows, columns
 
 
 def overlap(start: int, length: int, size: int, step: int) -> tuple[slice, slice]:

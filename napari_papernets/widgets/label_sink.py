@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 
 from ..core.events import Event
@@ -22,6 +24,7 @@ from .outputs import (
     show_labels,
     update_layer,
 )
+from .part_refresh import Box, in_bands, refresh_boxes
 from .placement import placement_of
 from .run_plan import RunPlan
 
@@ -30,13 +33,15 @@ if TYPE_CHECKING:
     import napari.viewer
 
 INTERVAL = 250  # ms between updates: one takes about 40 ms where GL is software
+IN_PLACE = 64_000_000  # bytes of a result that are quickly copied into the array that is shown
 
 
 class LabelSink(QObject):
     """The labels layer of one run.
 
     `opening` shows an empty layer (or empties the one of the last run). Before, meanwhile and after, for
-    any number of events, `look.write` and `show`, and at the end either `finish` or `abandon`.
+    any number of events, `look.write` and `show`, and at the end either `finish` and the steps of
+    `settling`, or `abandon`.
 
     Parameters
     ----------
@@ -63,6 +68,8 @@ class LabelSink(QObject):
         super().__init__(parent)
         self._viewer, self._plan = viewer, plan
         self._stale = False
+        self._boxes: list[Box] | None = []
+        self._in_place = False
         self._timer = QTimer(self)
         self._timer.setInterval(interval)
         self._timer.timeout.connect(self._on_time)
@@ -96,6 +103,11 @@ class LabelSink(QObject):
         """Show what `event` has written, within the interval."""
         if self.look.takes(event):
             self._stale = True
+            box = self.look.box(event)
+            if box is None or self._boxes is None:
+                self._boxes = None
+            else:
+                self._boxes.append(box)
             if not self._timer.isActive():
                 self._refresh()
                 self._timer.start()
@@ -104,12 +116,18 @@ class LabelSink(QObject):
         """Show the result (after `RunPlan.prepare`), in a new layer if the user deleted or painted on
         the one of the run."""
         self._stop()
-        self._shown, self._placement = self._plan.place(result.labels)
+        shown, placement = self._plan.place(result.labels)
         layer = self._untouched()
-        if layer is not None:
-            update_layer(layer, self._shown, self._placement)
+        if layer is not None and layer.data is self._shown and self._fits(shown):
+            np.copyto(self.look.array, result.labels)
+            self._in_place = True
+            self._reveal()
+        elif layer is not None:
+            self._shown, self._placement = shown, placement
+            update_layer(layer, shown, placement)
             self._reveal()
         else:
+            self._shown, self._placement = shown, placement
             layer = self._put()
         self._layer = layer
         layer.metadata[PROVENANCE] = dict(result.provenance)
@@ -118,6 +136,15 @@ class LabelSink(QObject):
             if lesser is not None:
                 lesser.visible = False
         return layer
+
+    def settling(self) -> Iterator[None]:
+        """Bring to the screen what `finish` has put into the layer and is not there yet."""
+        layer = self._layer
+        if self._in_place and layer is not None:
+            for _ in in_bands(self._viewer, layer):
+                yield
+                if not is_shown(self._viewer, layer):
+                    return
 
     def abandon(self) -> None:
         """Put the layer back as it was before the run, or take it away if there was none."""
@@ -138,6 +165,11 @@ class LabelSink(QObject):
         if layer is None or not is_shown(self._viewer, layer) or layer.metadata.get(EDITED):
             return None
         return layer
+
+    def _fits(self, shown: NDArray[Any]) -> bool:
+        """Whether a result can be copied into the array that is shown."""
+        same = (shown.shape, shown.dtype) == (self._shown.shape, self._shown.dtype)
+        return same and shown.nbytes <= IN_PLACE
 
     def _reveal(self) -> None:
         if self._hidden and self._layer is not None:
@@ -175,10 +207,10 @@ class LabelSink(QObject):
 
     def _refresh(self) -> None:
         self._stale = False
+        boxes, self._boxes = self._boxes, []
         layer = self._layer
         if layer is not None and is_shown(self._viewer, layer) and layer.data is self._shown:
-            # The data were written in place, without a setter: nothing enters the undo history.
-            layer.refresh(thumbnail=False, highlight=False, extent=False)
+            refresh_boxes(self._viewer, layer, boxes)
 
 
 def class_colours(classes: Sequence[ClassInfo]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -149,15 +150,16 @@ class Run(QObject):
     def _on_returned(self, result: Prediction) -> None:
         self._end()
         layer = self._sink.finish(result)
-        self._steps = show_probabilities(self._viewer, self.plan, result)
-        QTimer.singleShot(0, self._add_probabilities)
+        adding = show_probabilities(self._viewer, self.plan, result)
+        self._steps = chain(self._sink.settling(), adding)
+        QTimer.singleShot(SOON, self._settle_next)
         self.finished.emit(layer, result)
 
-    def _add_probabilities(self) -> None:
+    def _settle_next(self) -> None:
         if next(self._steps, self) is self:
             self.deleteLater()
         else:
-            QTimer.singleShot(0, self._add_probabilities)
+            QTimer.singleShot(SOON, self._settle_next)
 
     def _on_failed(self, error: BaseException) -> None:
         self._end()

@@ -79,11 +79,13 @@ def test_many_tiles_cost_few_refreshes(make, qtbot):
     viewer, plan = make()
     sink = opened(viewer, plan, interval=50)
     layer, drawn = viewer.layers["image toy"], []
-    layer.events.set_data.connect(lambda _: drawn.append(1))
+    layer.events.labels_update.connect(lambda e: drawn.append((*e.offset, *e.data.shape)))
+    layer.events.set_data.connect(lambda _: drawn.append("all"))
     for row in range(40):
         add(sink, tile((row, row + 1), (0, 50)))
-    assert len(drawn) == 1
-    qtbot.waitUntil(lambda: len(drawn) == 2)
+    assert drawn == [(0, 0, 1, 50)]  # what has changed, and no more
+    qtbot.waitUntil(lambda: len(drawn) > 1)
+    assert drawn[1:] == ["all"]  # 39 parts are too many
     assert layer.data.all()
     sink.abandon()
 
