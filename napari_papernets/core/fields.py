@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from .errors import InputError
@@ -79,8 +80,7 @@ class Settings:
     @classmethod
     def fields(cls) -> tuple[FieldInfo, ...]:
         """Description of every field, in order."""
-        hints = typing.get_type_hints(cls, include_extras=True)
-        return tuple(_field_info(f, hints[f.name]) for f in dataclasses.fields(cls))
+        return _fields_of(cls)
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their defaults."""
@@ -116,6 +116,13 @@ class Settings:
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}={v!r}" for k, v in self.changed().items())
         return f"{type(self).__name__}({inside})"
+
+
+@cache
+def _fields_of(settings: type[Settings]) -> tuple[FieldInfo, ...]:
+    # Kept: it takes 2 ms, and a form asks at every move of a slider.
+    hints = typing.get_type_hints(settings, include_extras=True)
+    return tuple(_field_info(f, hints[f.name]) for f in dataclasses.fields(settings))
 
 
 def check_value(info: FieldInfo, value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import QEvent, Qt, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from ..core.events import Event, Refined
@@ -14,11 +14,13 @@ from ..core.results import Refinement
 from .calm_wheel import CalmWheel
 from .crf_plan import CRFPlan, class_labels
 from .energy_plot import EnergyPlot
-from .outputs import PROVENANCE, find_output, put_output
+from .outputs import PROVENANCE, find_output, put_output, update_layer
+from .placement import Placement, placement_of
 from .settings_form import add_row, aligned_rows
 from .theme_colours import theme_colours
 
 if TYPE_CHECKING:
+    import napari.layers
     import napari.viewer
 
 HELP = {
@@ -28,6 +30,7 @@ HELP = {
     "layers": "Add the probability maps before and after the CRF, and the labels before, as layers.",
 }
 STEPS = 1000  # of the swipe
+LATER = 30  # ms after the labels
 OPACITY = 0.5  # of a new layer: the edges below must be seen
 
 
@@ -59,7 +62,10 @@ class BeliefView(QWidget):
         self.iteration, self.swipe = _slider(), _slider(STEPS)
         self.number = QLabel("–")
         self.layers = QPushButton("Add as layers")
-        self.iteration.valueChanged.connect(self._draw)
+        # The labels come first; window and curve are painted in turns, or one of them would wait long.
+        self._later = QTimer(self, singleShot=True, interval=LATER)
+        self._later.timeout.connect(self._draw_plot)
+        self.iteration.valueChanged.connect(self._on_iteration)
         self.swipe.valueChanged.connect(self._draw)
         self.layers.clicked.connect(lambda: self.add_layers())
         self._lay_out()
@@ -78,9 +84,8 @@ class BeliefView(QWidget):
         self._history = [e.labels for e in self._coming if e.labels is not None]
         self._history = self._history or [result.labels]
         self._plan, self._result = plan, result
-        self._before = plan.beliefs.labels(class_labels(plan.beliefs.probabilities))
-        pixels = result.labels.size
-        self.plot.draw([e / pixels for e in result.energies[0]] if result.energies else ())
+        first = self._history[0] if self._history[1:] else class_labels(plan.beliefs.probabilities)
+        self._before = plan.beliefs.labels(first)  # iteration 0 is what the CRF was given
         last = len(self._history) - 1
         self.iteration.blockSignals(True)
         self.iteration.setMaximum(last)
@@ -88,6 +93,7 @@ class BeliefView(QWidget):
         self.iteration.blockSignals(False)
         self._enable()
         self._draw()
+        self._later.start()
 
     def clear(self) -> None:
         """Forget what is shown, and take its layer away."""
@@ -96,7 +102,7 @@ class BeliefView(QWidget):
             if layer is not None:
                 self._viewer.layers.remove(layer)
         self._plan, self._result, self._history = None, None, []
-        self.plot.draw(())
+        self._draw_plot()
         self._enable()
 
     def add_layers(self) -> None:
@@ -127,20 +133,40 @@ class BeliefView(QWidget):
             self.plot.recolour(theme_colours(self))
         return super().event(event)
 
+    def _draw_plot(self) -> None:
+        """The energies and the number of the iteration."""
+        result = self._result
+        energies = result.energies[0] if result is not None and result.energies else ()
+        self.plot.draw([e / result.labels.size for e in energies] if result is not None else ())
+        if result is not None:
+            self._tell_iteration()
+
+    def _tell_iteration(self) -> int:
+        last = len(self._history) - 1
+        at = min(self.iteration.value(), last)
+        self.plot.mark(at)
+        self.number.setText(f"{at} of {last}")
+        return at
+
+    def _on_iteration(self) -> None:
+        if self._plan is not None:
+            self._tell_iteration()
+            self._draw()
+
     def _draw(self, *_: object) -> None:
         if self._plan is None or self._before is None:
             return
         at = min(self.iteration.value(), len(self._history) - 1)
-        self.plot.mark(at)
-        self.number.setText(f"{at} of {len(self._history) - 1}")
         after = self._plan.beliefs.labels(self._history[at])
         shown = swiped(self._before, after, self.swipe.value() / STEPS)
         data, placement = self._plan.place(shown)
         key = self._plan.key("preview")
-        new = find_output(self._viewer, key) is None
-        layer = put_output(self._viewer, "labels", key, self._plan.name, data, placement)
-        if new:
+        layer = find_output(self._viewer, key)
+        if layer is None:
+            layer = put_output(self._viewer, "labels", key, self._plan.name, data, placement)
             layer.opacity = OPACITY
+        elif not refilled(layer, data, placement):
+            update_layer(layer, data, placement)
         layer.metadata[PROVENANCE] = dict(self._result.provenance) if self._result else {}
 
     def _enable(self) -> None:
@@ -174,6 +200,21 @@ def swiped(before: NDArray[Any], after: NDArray[Any], share: float) -> NDArray[A
     mixed = after.copy()
     mixed[..., :edge] = before[..., :edge]
     return mixed
+
+
+def refilled(layer: napari.layers.Layer, data: NDArray[Any], placement: Placement) -> bool:
+    """Write new labels into the array of a layer, where they fit; that costs half of what new data does.
+
+    The array is the layer's own: nobody else holds it. The thumbnail stays behind.
+    """
+    old, lies, wanted = layer.data, placement_of(layer).options(), placement.options()
+    if not all(np.array_equal(lies[name], wanted[name]) for name in wanted):
+        return False
+    if not isinstance(old, np.ndarray) or (old.shape, old.dtype) != (data.shape, data.dtype):
+        return False
+    old[...] = data
+    layer.refresh(thumbnail=False, highlight=False, extent=False)
+    return True
 
 
 def _slider(maximum: int = 0) -> QSlider:

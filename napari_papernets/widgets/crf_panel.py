@@ -166,7 +166,8 @@ class CRFPanel(DockedPanel):
             return None
 
     def _on_change(self, *_: object) -> None:
-        if self.live.isChecked():
+        # Not started anew by each change: under a hand that does not rest it would never end.
+        if self.live.isChecked() and not self._pause.isActive():
             self._pause.start(PAUSE)
 
     def _on_pause(self) -> None:

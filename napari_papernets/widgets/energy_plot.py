@@ -11,6 +11,7 @@ from .calm_wheel import CalmWheel
 from .curve_plots import AXIS_WIDTH, import_pyqtgraph
 from .theme_colours import ThemeColours
 
+PADDING = 0.06  # of the range, around it
 RISE = 1e-6  # of the energy: less is rounding
 
 
@@ -26,6 +27,7 @@ class EnergyPlot(QWidget):
         self.view.setMenuEnabled(False)
         self.view.hideButtons()
         self.view.setMouseEnabled(False, False)
+        self.view.disableAutoRange()
         self.view.setLabel("left", "nats / pixel")
         self.view.setLabel("bottom", "iteration")
         for side in ("left", "bottom"):
@@ -46,7 +48,9 @@ class EnergyPlot(QWidget):
         self._curve.setData(list(range(len(energies))), list(energies))
         at = rises(energies)
         self._rises.setData(at, [energies[i] for i in at])
-        self.view.enableAutoRange()
+        if self.energies:  # at once: by itself the plot would do so while it is painted, and paint again
+            ends = min(self.energies), max(self.energies)
+            self.view.setRange(xRange=(0, max(len(energies) - 1, 1)), yRange=ends, padding=PADDING)
 
     def mark(self, iteration: int) -> None:
         """Tell which iteration is shown."""

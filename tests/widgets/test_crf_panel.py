@@ -58,6 +58,8 @@ def answer(job, labels, energies=(5.0, 4.0, 4.5), **more):
     job.tell(Started(2, "iteration"))
     for n, energy in enumerate(energies):
         flipped = labels if n == len(energies) - 1 else np.ones_like(labels)
+        if n == 0:
+            flipped = job.arguments["probabilities"].argmax(0).astype(np.uint8) + np.uint8(1)
         job.tell(Refined((), n, n, 2, energy, n == 2, flipped, None))
     job.give(refinement(labels, energies, **more))
 
@@ -79,7 +81,8 @@ def test_what_is_in_view_is_refined_at_once(panel, viewer, engine, qtbot):
     layer = viewer.layers["cells CRF preview"]
     np.testing.assert_array_equal(layer.data, labels())
     np.testing.assert_array_equal(layer.scale, (0.5, 0.5))
-    assert panel.view.plot.energies == tuple(e / 2000 for e in (5.0, 4.0, 4.5))
+    told = tuple(e / 2000 for e in (5.0, 4.0, 4.5))
+    qtbot.waitUntil(lambda: panel.view.plot.energies == told)
     assert (panel.view.iteration.value(), panel.view.iteration.maximum()) == (2, 2)
 
 
@@ -91,6 +94,28 @@ def test_a_slider_asks_again_and_of_many_changes_only_the_newest_counts(panel, e
     answer(engine.jobs[0], labels())
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
     assert engine.jobs[1].arguments["settings"].w1 == 8.0
+
+
+def test_it_previews_while_the_hand_moves(panel, engine, qtbot):
+    answer(engine.jobs[0], labels())
+    for w1 in range(6, 18):
+        panel.form.sliders["w1"].setValue(w1)
+        qtbot.wait(20)
+    assert len(engine.jobs) > 1
+
+
+def test_a_preview_writes_into_the_layer_that_is_there(panel, viewer, engine, qtbot):
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[0], labels())
+    layer = viewer.layers["cells CRF preview"]
+    array, drawn = layer.data, []
+    layer.events.set_data.connect(lambda _: drawn.append(1))
+    panel.preview()
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[1], np.full(SHAPE, 2, np.uint8))
+    assert layer.data is array
+    assert (array == 2).all()
+    assert drawn
 
 
 def test_an_answer_for_another_source_is_dropped(panel, viewer, engine, qtbot):
