@@ -1,60 +1,56 @@
-"""Mean IoU of a model on unseen images, over all pixels and within a band around true borders.
+"""Mean IoU of a model on unseen images, over all pixels and within bands around true borders.
 
-python -m benchmarks.deeplab.evaluate MODEL --set hela
+python -m napari_papernets.benchmarks.deeplab.evaluate MODEL --set hela
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from benchmarks.deeplab.sets import CLASSES, SETS, Example
 from napari_papernets.api import predict
 from napari_papernets.core.model import ModelRef
 from napari_papernets.engine.metrics import mean_iou
+from napari_papernets.engine.trimap import band
+
+from .sets import CLASSES, SETS, Example
 
 BAND = 5.0  # pixels to each side of a true border
+WIDTHS = (1.0, 2.0, 3.0, BAND, 8.0, 12.0, 20.0, 40.0)
 
 
-def trimap(classes: NDArray[np.uint8], width: float = BAND) -> NDArray[np.bool_]:
-    """Pixels at most `width` away from the nearest pixel of another class (Kohli et al. 2009).
+@dataclass(frozen=True)
+class Scores:
+    """Mean IoU over the classes, of all images together: of all pixels, and by the width of the band."""
 
-    Parameters
-    ----------
-    classes : ndarray, shape (Y, X)
-        The truth.
-    width : float
-        In pixels.
-    """
-    near = np.zeros(classes.shape, bool)
-    for c in np.unique(classes):
-        inside = classes == c
-        if not inside.all():
-            near |= inside & (ndimage.distance_transform_edt(inside) <= width)
-    return near
+    miou: float
+    curve: Mapping[float, float]
+
+    @property
+    def trimap(self) -> float:
+        """Within 5 pixels of true borders."""
+        return self.curve[BAND]
 
 
-def score(labels: Sequence[NDArray[np.integer]], examples: Sequence[Example]) -> dict[str, float]:
-    """Mean IoU over the classes, of all images together: "miou", and "trimap" within the band.
-
-    `labels` are classes from 1, as `predict` gives them.
-    """
+def score(labels: Sequence[NDArray[np.integer]], examples: Sequence[Example]) -> Scores:
+    """Compare classes from 1, as `predict` gives them, with the truth."""
     k = len(CLASSES)
-    whole, band = np.zeros((k, k), np.int64), np.zeros((k, k), np.int64)
+    counts = {width: np.zeros((k, k), np.int64) for width in (None, *WIDTHS)}
     for found, example in zip(labels, examples, strict=True):
         pairs = example.classes.astype(np.int64) * k + found - 1
-        whole += np.bincount(pairs.ravel(), minlength=k * k).reshape(k, k)
-        near = pairs[trimap(example.classes)]
-        band += np.bincount(near, minlength=k * k).reshape(k, k)
-    return {"miou": mean_iou(whole), "trimap": mean_iou(band)}
+        for width, confusion in counts.items():
+            chosen = pairs if width is None else pairs[band(example.classes + np.uint8(1), width)]
+            confusion += np.bincount(chosen.ravel(), minlength=k * k).reshape(k, k)
+    whole = mean_iou(counts.pop(None))
+    return Scores(whole, {width: mean_iou(confusion) for width, confusion in counts.items()})
 
 
-def evaluate(model: str | Path | ModelRef, name: str) -> dict[str, float]:
+def evaluate(model: str | Path | ModelRef, name: str) -> Scores:
     """Scores of a model on the unseen images of a set."""
     examples = SETS[name].examples(unseen=True)
     labels = [predict(e.image, model, e.image.axes, probabilities=False).labels for e in examples]
@@ -67,7 +63,7 @@ def main() -> None:
     parser.add_argument("--set", choices=SETS, required=True)
     given = parser.parse_args()
     scores = evaluate(given.model, given.set)
-    print(given.set, {name: round(value, 4) for name, value in scores.items()})
+    print(f"{given.set}: mean IoU {scores.miou:.4f}, within {BAND:g} px {scores.trimap:.4f}")
 
 
 if __name__ == "__main__":

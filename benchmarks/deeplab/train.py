@@ -12,14 +12,15 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks.deeplab.evaluate import evaluate
-from benchmarks.deeplab.sets import CLASSES, SETS, SHARED
 from napari_papernets.api import drain
 from napari_papernets.core.events import Checkpoint, Event, Notice, Started, Step
 from napari_papernets.core.settings import TuneSettings
 from napari_papernets.engine.device import keep_heap
 from napari_papernets.engine.finetune import finetune
 from napari_papernets.engine.vgg_files import import_vgg16
+
+from .evaluate import evaluate
+from .sets import CLASSES, SETS, SHARED
 
 VGG = SHARED / "weights" / "vgg16_features_fp16.safetensors"
 
@@ -71,7 +72,8 @@ def main() -> None:
             resume=given.resume,
         )
         tuned = drain(job, report)
-        scores = evaluate(tuned.model, name)
+        found = evaluate(tuned.model, name)
+        scores = dict(miou=found.miou, trimap=found.trimap)
         facts = dict(set=name, seen=len(seen), seconds=tuned.provenance["seconds"], **scores)
         print(json.dumps(facts), flush=True)
 
