@@ -5,12 +5,14 @@
 
 Tells the longest gaps between two beats: from the press of the button, while tiles arrive, at the end;
 and, for scale, those of napari alone, with nothing else to do: as it draws the image again, and as it
-adds an empty labels layer of 16×16 pixels. With --write PAGE they go into a Markdown page.
+adds an empty labels layer of 16×16 pixels. A timer in a process of its own, which does nothing else,
+tells when the machine itself stood still. With --write PAGE the gaps go into a Markdown page.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import threading
 import time
@@ -32,6 +34,17 @@ ADD, DRAW, DRAWS = 6000, 8000, 8  # ms until a layer is added, and until the ima
 MARGIN = 0.3  # s before the end that are not "during"
 START = 1.5  # s after the press that are not "during"
 
+BARE_TIMER = """
+import sys, threading, time
+ended = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+beats = [time.perf_counter()]
+while not ended.wait(0.005):
+    beats.append(time.perf_counter())
+for last, now in zip(beats, beats[1:]):
+    print(now, now - last)
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -47,6 +60,9 @@ def main() -> None:
     timer = QTimer(interval=BEAT, timerType=Qt.TimerType.PreciseTimer)
     timer.timeout.connect(lambda: beats.append(time.perf_counter()))
     timer.start()
+    bare = subprocess.Popen(
+        [sys.executable, "-c", BARE_TIMER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     watch = GapWatch(beats)
     if given.explain:
         watch.start()
@@ -78,7 +94,8 @@ def main() -> None:
     napari.run()
     assert "torch" not in sys.modules
     viewer.close()
-    text = report(np.array(beats), marks)
+    lines = bare.communicate()[0].split()
+    text = report(np.array(beats), np.array(lines, float).reshape(-1, 2), marks)
     print(text)
     if given.write:
         from .report import put_section
@@ -115,8 +132,8 @@ class GapWatch(threading.Thread):
                 print(f"  {count}: {line}")
 
 
-def report(beats: np.ndarray, marks: dict[str, float]) -> str:
-    """What the page says of the gaps."""
+def report(beats: np.ndarray, bare: np.ndarray, marks: dict[str, float]) -> str:
+    """What the page says of the gaps; `bare` are times and gaps of the other process."""
     from .report import machine, markdown_table  # which imports torch
 
     gaps, at = np.diff(beats) * 1000, beats[1:]
@@ -128,9 +145,12 @@ def report(beats: np.ndarray, marks: dict[str, float]) -> str:
         "while it predicts": (at >= press + START) & (at < end - MARGIN),
         "as the result comes": at >= end - MARGIN,
     }
+    found = {name: gaps[part] for name, part in parts.items()}
+    meanwhile = (bare[:, 0] >= press + START) & (bare[:, 0] < end - MARGIN)
+    found["a bare timer, while it predicts"] = bare[meanwhile, 1] * 1000
     rows = [
         (name, *(f"{v:.0f}" for v in (np.percentile(g, 99), g.max())), f"{(g > 50).sum()} of {len(g)}")
-        for name, g in ((name, gaps[part]) for name, part in parts.items())
+        for name, g in found.items()
     ]
     return (
         "## Does the window stay smooth?\n\n"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Box = tuple[slice, slice]
 """Rows and columns, in pixels of the layer."""
 
-BAND = 4_000_000  # bytes that go to the screen at once
+BAND = 2_000_000  # bytes that go to the screen at once
 MOST_BOXES = 16  # together; of more, all is sent
 
 
