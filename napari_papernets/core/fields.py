@@ -119,7 +119,7 @@ class Settings:
 
 
 @cache
-def _fields_of(settings: type[Settings]) -> tuple[FieldInfo, ...]:
+def _fields_of(settings: Any) -> tuple[FieldInfo, ...]:
     # Kept: it takes 2 ms, and a form asks at every move of a slider.
     hints = typing.get_type_hints(settings, include_extras=True)
     return tuple(_field_info(f, hints[f.name]) for f in dataclasses.fields(settings))
