@@ -9,7 +9,6 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from .errors import InputError
@@ -80,7 +79,9 @@ class Settings:
     @classmethod
     def fields(cls) -> tuple[FieldInfo, ...]:
         """Description of every field, in order."""
-        return _fields_of(cls)
+        if id(cls) not in _KNOWN:
+            _KNOWN[id(cls)] = cls, _fields_of(cls)
+        return _KNOWN[id(cls)][1]
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their defaults."""
@@ -118,9 +119,12 @@ class Settings:
         return f"{type(self).__name__}({inside})"
 
 
-@cache
-def _fields_of(settings: Any) -> tuple[FieldInfo, ...]:
-    # Kept: it takes 2 ms, and a form asks at every move of a slider.
+# Kept, since they take 2 ms, and a form asks at every move of a slider; by the id of the class, which
+# stands beside them so that it stays.
+_KNOWN: dict[int, tuple[type, tuple[FieldInfo, ...]]] = {}
+
+
+def _fields_of(settings: type[Settings]) -> tuple[FieldInfo, ...]:
     hints = typing.get_type_hints(settings, include_extras=True)
     return tuple(_field_info(f, hints[f.name]) for f in dataclasses.fields(settings))
 
