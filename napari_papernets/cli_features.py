@@ -80,7 +80,7 @@ def weights(name: str | None, file: Path | None, heads: int | None, antialias: b
     from .cli import drain_with_bar, friendly_errors
 
     with friendly_errors():
-        from .core.checkpoints import CHECKPOINTS
+        from .core.moco_checkpoints import ALL_CHECKPOINTS
         from .engine.downloads import adopt, download
 
         if file is not None:
@@ -89,7 +89,7 @@ def weights(name: str | None, file: Path | None, heads: int | None, antialias: b
         elif name is not None:
             click.echo(drain_with_bar(download(name), name).path)
         else:
-            for c in CHECKPOINTS:
+            for c in ALL_CHECKPOINTS:
                 click.echo(f"{c.name:<24}{c.megabytes:>4} MB  {c.licence:<14}{c.about}")
 
 

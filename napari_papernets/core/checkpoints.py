@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from .errors import InputError
 
@@ -44,6 +44,8 @@ class PublicCheckpoint:
         checked.
     options : mapping
         What a state dict does not tell: `antialias`, `mean`, `std`, `heads`.
+    kind : {"vit", "moco"}
+        A Vision Transformer, or a residual network in MoCo's layout.
     """
 
     name: str
@@ -54,6 +56,7 @@ class PublicCheckpoint:
     millions: float
     sha256: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["vit", "moco"] = "vit"
 
     @property
     def megabytes(self) -> int:
@@ -113,7 +116,7 @@ CHECKPOINTS: tuple[PublicCheckpoint, ...] = (
 )
 
 
-def find_checkpoint(name: str) -> PublicCheckpoint:
+def find_checkpoint(name: str, among: Sequence[PublicCheckpoint] = CHECKPOINTS) -> PublicCheckpoint:
     """The checkpoint of that name.
 
     Raises
@@ -121,7 +124,7 @@ def find_checkpoint(name: str) -> PublicCheckpoint:
     InputError
         If there is none.
     """
-    found = {c.name: c for c in CHECKPOINTS}
+    found = {c.name: c for c in among}
     if name not in found:
         raise InputError("checkpoint", repr(name), f"choose one of {', '.join(found)}")
     return found[name]

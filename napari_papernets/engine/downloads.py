@@ -9,8 +9,10 @@ from typing import Any
 from ..core.checkpoints import PublicCheckpoint, find_checkpoint
 from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice, Started
+from ..core.moco_checkpoints import ALL_CHECKPOINTS
 from ..core.model import ModelRef
 from ..model_files import SUFFIX, read_spec, user_folder
+from .moco_files import import_moco
 from .transfer import fetch
 from .vit_models import import_checkpoint
 
@@ -26,7 +28,7 @@ def download(
     Parameters
     ----------
     name : str
-        See `core.checkpoints`.
+        See `core.checkpoints` and `core.moco_checkpoints`.
     folder : Path, optional
         Where the model file goes; the user's models by default.
     checkpoint : PublicCheckpoint, optional
@@ -45,9 +47,9 @@ def download(
     Raises
     ------
     InputError
-        If the file cannot be fetched, or is corrupt; ModelError if it is no Vision Transformer.
+        If the file cannot be fetched, or is corrupt; ModelError if it is not what the list says.
     """
-    chosen = checkpoint or find_checkpoint(name)
+    chosen = checkpoint or find_checkpoint(name, ALL_CHECKPOINTS)
     folder = folder or user_folder()
     target = folder / f"{chosen.name}{SUFFIX}"
     if target.is_file():
@@ -61,7 +63,8 @@ def download(
         provenance=dict(source=chosen.url, cite=chosen.paper),
     )
     try:
-        ref = import_checkpoint(raw, folder, chosen.name, about, **chosen.options)
+        take = import_moco if chosen.kind == "moco" else import_checkpoint
+        ref = take(raw, folder, chosen.name, about, **chosen.options)
     finally:
         raw.unlink(missing_ok=True)  # a file that cannot be read is to be fetched anew
     return ref

@@ -13,14 +13,18 @@ import pytest
 import torch
 
 from napari_papernets.api import drain
-from napari_papernets.core.checkpoints import CHECKPOINTS, PublicCheckpoint, find_checkpoint
+from napari_papernets.core.checkpoints import PublicCheckpoint, find_checkpoint
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Notice, Progress, Started
+from napari_papernets.core.moco_checkpoints import ALL_CHECKPOINTS
 from napari_papernets.engine import transfer
 from napari_papernets.engine.downloads import adopt, download
 from napari_papernets.engine.transfer import fetch
 from napari_papernets.engine.vit_models import load_vit
+from napari_papernets.engine.weights import load_weights
 from napari_papernets.networks import VisionTransformer
+from napari_papernets.networks.encoders import ResNetEncoder
+from napari_papernets.networks.moco import two_layers
 
 CONTENT = bytes(range(256)) * 5000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -230,12 +234,31 @@ def test_files_that_a_person_has(network: VisionTransformer, tmp_path: Path) -> 
         drain(adopt(tmp_path / "none.pth"))
 
 
+def test_a_public_moco_checkpoint_becomes_an_encoder(site: Site, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = ResNetEncoder(18, 16, 1)
+    network.fc = two_layers(network.fc)
+    source = tmp_path / "moco.pth.tar"
+    state = {f"module.encoder_q.{k}": v for k, v in network.state_dict().items()}
+    torch.save({"state_dict": state, "norms": [0.5, 0.2], "epoch": 200}, source)
+    site.content = source.read_bytes()
+    options = dict(mean=(0.5,), std=(0.2,))
+    toy = PublicCheckpoint("toy", "", site.url, "CC0", "nobody", 0.1, "", options, "moco")
+    ref = drain(download("toy", folder=tmp_path / "models", checkpoint=toy))
+    assert (ref.spec.architecture, ref.spec.in_channels, ref.spec.task) == ("encoder", 1, "features")
+    ours, x = load_weights(ref).eval(), torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        wanted = network.eval().bn1(network.conv1((x - 0.5) / 0.2))[..., 2:-2, 2:-2]
+        found = ours.encoder.bn1(ours.encoder.conv1(x))[..., 2:-2, 2:-2]
+    assert torch.allclose(found, wanted, atol=1e-5)
+
+
 def test_the_list_is_in_order() -> None:
-    names = [c.name for c in CHECKPOINTS]
+    names = [c.name for c in ALL_CHECKPOINTS]
     assert len(set(names)) == len(names)
-    for checkpoint in CHECKPOINTS:
+    for checkpoint in ALL_CHECKPOINTS:
         assert checkpoint.url.startswith("https://")
-        assert checkpoint.url.endswith((".pth", ".safetensors"))
+        assert checkpoint.url.endswith((".pth", ".safetensors", ".pth.tar"))
         assert checkpoint.licence
         assert (
             checkpoint.sha256 == ""
