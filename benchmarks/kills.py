@@ -30,9 +30,10 @@ from napari_papernets.session import open_session, unfinished_sessions
 SIZE, CELL = 512, 16  # of the image; each stroke fills a place of its own, until all are taken
 CELLS = (SIZE // CELL) ** 2
 PAUSE = 100  # ms between strokes
+BURST, LOOK = 20, 3000  # strokes until the person looks at what is learnt, and for how many ms
 ALLOWED = 2.0  # seconds of painting that a kill may cost
-PATIENCE = 90.0  # seconds after which something is taken to have hung
-LATEST = 6.0  # a kill comes within so many seconds after the first answer
+PATIENCE = 300.0  # seconds after which something is taken to have hung
+LATEST = 8.0  # a kill comes within so many seconds after the first answer
 TINY = dict(width=4, depth=2, crop=32, batch=1, steps=15, held_out=0.0)
 
 
@@ -203,7 +204,8 @@ def report(tally: Tally) -> str:
     late = np.array(tally.lost_seconds)
     return (
         "## Killed at random\n\n"
-        f"A viewer that paints a stroke every {PAUSE} ms while a network learns was killed "
+        f"A viewer that paints {BURST} strokes, one every {PAUSE} ms, looks at what is learnt for "
+        f"{LOOK / 1000:g} s, and paints again was killed "
         f"(`kill -9`) {tally.viewers} times at random, its engine {tally.engines} times. Of "
         f"{tally.strokes} strokes, {tally.lost_strokes} older than {ALLOWED:g} s were lost; what the "
         f"kill of a viewer cost was at most {late.max():.2f} s of painting, "
@@ -255,6 +257,7 @@ def live(first: int) -> None:
             layers[0].paint((y + 8, column), class_of(number))
         say("stroke", number, time.monotonic())
         number += 1
+        clock.setInterval(PAUSE if number % BURST else LOOK)
 
     def follow(event: object) -> None:
         if isinstance(event, Preview):
@@ -262,6 +265,7 @@ def live(first: int) -> None:
 
     clock = QTimer()
     clock.timeout.connect(paint)
+    parts.control.failed.connect(lambda error: say("failed", error))
     parts.control.happened.connect(follow)
     parts.store.added.connect(lambda record: say("version", record.number))
     QTimer.singleShot(1000, begin)
