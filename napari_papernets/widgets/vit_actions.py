@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .vit_panel import ViTPanel
 
 NAME = "ViT on strokes"
+SIDES = "left: learnt, right: random weights"
 
 
 class VitActions(QObject):
@@ -118,7 +119,7 @@ class VitActions(QObject):
     def _on_embedding(self, view: EmbeddingView, random: EmbeddingView | None = None) -> None:
         for name, draw in (("filters", filters_picture), ("positions", positions_picture)):
             picture = beside(draw(view), draw(random) if random is not None else None)
-            self._panel.extras.show_picture(name, picture)
+            self._panel.extras.show_picture(name, picture, SIDES if random is not None else "")
         held = f"{view.explained.sum():.0%} of the filters' variance"
         right = "; random weights on the right" if random is not None else ""
         self._panel.message.tell(f"{len(view.filters)} components hold {held}{right}")

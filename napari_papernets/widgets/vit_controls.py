@@ -25,8 +25,8 @@ DENSITY_HELP = (
 )
 FOLLOW_HELP = "Read again when another slice of the stack comes into view."
 CONTROL_HELP = (
-    "Show the same of the network with freshly drawn weights beside each picture. What looks alike in "
-    "both was not learnt."
+    "Show each picture once more to the right of the image, made by the same network with freshly drawn "
+    "weights. What looks alike in both was not learnt."
 )
 COLOUR_HELP = (
     "The first three principal components of the tokens as red, green and blue. Places of one colour "

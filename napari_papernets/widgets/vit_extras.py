@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from ..core.feature_maps import FeatureMaps
@@ -108,12 +108,14 @@ class VitExtras(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.embedding)
         self.folds: dict[str, QCollapsible] = {}
+        self.captions: dict[str, QLabel] = {}
         for name, (title, help) in PICTURES.items():
             self.folds[name] = self._fold(name, title, help)
             layout.addWidget(self.folds[name])
 
-    def show_picture(self, name: str, picture: NDArray[np.uint8]) -> None:
+    def show_picture(self, name: str, picture: NDArray[np.uint8], caption: str = "") -> None:
         """Show a picture (H, W, 3), and unfold it where it is the first."""
+        self.captions[name].setText(caption)
         if name not in self.pictures:
             self.folds[name].expand(animate=False)
         self.pictures[name] = picture
@@ -132,6 +134,7 @@ class VitExtras(QWidget):
         self._distances.draw(maps.distances, random)
         if not random:
             self._distances.drop(True)
+        self.captions["distances"].setText("●  learnt    ×  random weights" if random else "")
 
     @property
     def distances(self) -> DistancePlot | None:
@@ -155,8 +158,9 @@ class VitExtras(QWidget):
         rows = QVBoxLayout()
         button = QPushButton("Save…")
         button.clicked.connect(lambda: self._ask_where(name))
+        self.captions[name] = QLabel()
         line = QHBoxLayout()
-        line.addStretch(1)
+        line.addWidget(self.captions[name], 1)
         line.addWidget(button)
         if name in self.views:
             rows.addWidget(self.views[name])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 GREEN, RED = "#009E73", "#D55E00"
+CLICK_SIZE = 1.2  # patches
 OPACITY = 0.7
 LIMITS = 0.0, 99.5  # percentiles of a map: what is dark and what is bright
 
@@ -37,12 +38,13 @@ class VitLayers:
 
     def show_colours(self, plan: FeaturePlan, looks: Looks, random: bool = False) -> None:
         """Tokens as colours."""
-        data, placement = plan.place_colours(looks.colours, looks.maps, looks.maps.cell)
+        data, placement = plan.place_colours(looks.colours, looks.maps, looks.maps.cell, random)
         self._put(plan, looks.maps, "image", "tokens as colour", random, data, placement, rgb=True)
 
     def show_clusters(self, plan: FeaturePlan, looks: Looks, random: bool = False) -> None:
         """Groups of tokens."""
-        data, placement = plan.place(looks.clusters.astype(np.uint8), looks.maps, looks.maps.cell)
+        clusters = looks.clusters.astype(np.uint8)
+        data, placement = plan.place(clusters, looks.maps, looks.maps.cell, random)
         self._put(plan, looks.maps, "labels", "token clusters", random, data, placement)
 
     def show_map(
@@ -55,7 +57,7 @@ class VitLayers:
     ) -> None:
         """A map on the grid of the tokens, or of the whole patches."""
         cell = maps.patch * maps.patch_grid[0] / values.shape[0]
-        data, placement = plan.place(np.ascontiguousarray(values), maps, cell)
+        data, placement = plan.place(np.ascontiguousarray(values), maps, cell, random)
         # One token that outshines all others, as networks without registers have some, hides them.
         low, high = (float(v) for v in np.percentile(values, LIMITS))
         self._put(
@@ -66,7 +68,7 @@ class VitLayers:
     def show_clicks(
         self, plan: FeaturePlan, maps: FeatureMaps, positive: Sequence[Patch], negative: Sequence[Patch]
     ) -> None:
-        """What was clicked: green is wanted, red is not."""
+        """What was clicked: a green plus is wanted, a red minus is not."""
         clicks = [*positive, *negative]
         if not clicks:
             layer = find_output(self._viewer, plan.key("clicks"))
@@ -78,10 +80,13 @@ class VitLayers:
         lead = [0] * (placement.ndim - 2)
         points = np.array([[*lead, *click] for click in clicks], float)
         colours = [GREEN] * len(positive) + [RED] * len(negative)
-        put_output(
+        symbols = ["cross"] * len(positive) + ["hbar"] * len(negative)
+        layer = put_output(
             self._viewer, "points", plan.key("clicks"), f"{plan.image.name} clicks", points, placement,
-            size=0.8, face_color=colours, border_color="white",
+            size=CLICK_SIZE * maps.density, face_color=colours, symbol=symbols, border_color="white",
         )  # fmt: skip
+        if self._viewer.layers[-1] is not layer:  # maps that came later would hide it
+            self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
 
     def show_labels(
         self, plan: FeaturePlan, role: str, labels: NDArray[Any], provenance: dict[str, Any]
@@ -119,3 +124,5 @@ class VitLayers:
             self._viewer, kind, plan.key(role), f"{plan.image.name} {role}", data, placement,
             metadata={PROVENANCE: {**maps.provenance, "picture": role}}, **options,
         )  # fmt: skip
+        if random and known is None and plan.region is None:
+            self._viewer.reset_view()  # it lies beside the image, where nobody looks yet

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 Extent = Literal["view", "plane"]
+BESIDE = 1.04  # widths of the image from it to what lies beside it
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ class FeaturePlan:
         return output_key(f"vit {role}", self.layer)
 
     def place(
-        self, grid: NDArray[Any], maps: FeatureMaps, cell: float
+        self, grid: NDArray[Any], maps: FeatureMaps, cell: float, beside: bool = False
     ) -> tuple[NDArray[Any], Placement]:
         """A grid of tokens as its layer takes it, and where that layer lies.
 
@@ -89,21 +90,24 @@ class FeaturePlan:
             Where they come from.
         cell : float
             Side of a square in pixels.
+        beside : bool
+            To the right of the image instead of on it.
         """
         axes = self.image.stack_axes + "YX"
         single = (1,) * len(self.image.stack_axes)
         sizes = {axis: self.image.size(axis) for axis in self.like}
         laid, dims = lay_out(grid.reshape(*single, *grid.shape), axes, self.like, sizes)
-        origin = dict(zip(axes, (*self.plane, *maps.origin), strict=True))
+        origin: dict[str, float] = dict(zip(axes, (*self.plane, *maps.origin), strict=True))
+        origin["X"] += BESIDE * self.image.size("X") if beside else 0
         names = [self.like[d] for d in dims]
         steps = [cell if axis in "YX" else 1 for axis in names]
         return laid, self.placement.keep(dims).part([origin.get(a, 0) for a in names], steps)
 
     def place_colours(
-        self, grid: NDArray[Any], maps: FeatureMaps, cell: float
+        self, grid: NDArray[Any], maps: FeatureMaps, cell: float, beside: bool = False
     ) -> tuple[NDArray[Any], Placement]:
         """The same for colours (gy, gx, 3)."""
-        laid = [self.place(grid[..., c], maps, cell) for c in range(3)]
+        laid = [self.place(grid[..., c], maps, cell, beside) for c in range(3)]
         return np.stack([data for data, _ in laid], axis=-1), laid[0][1]
 
 

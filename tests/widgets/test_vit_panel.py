@@ -200,7 +200,9 @@ def test_random_weights_are_shown_beside(panel, viewer, engine, qtbot):
         engine.jobs[1].give(maps(summaries=True))
     for role in ("tokens as colour", "attention rollout"):
         assert shown(viewer, role).data.shape[:2] == (5, 6)
-        assert shown(viewer, f"random {role}").data.shape[:2] == (5, 6)
+        control = shown(viewer, f"random {role}")
+        assert control.data.shape[:2] == (5, 6)
+        assert control.extent.world[0][1] > shown(viewer, role).extent.world[1][1]  # to the right of it
     assert panel.extras.distances is not None
     assert set(panel.extras.distances.points) == {True, False}
 
