@@ -26,9 +26,9 @@ class PatchMap:
     thumbnails, views : ndarray of uint8, shape (N, t, t, 3)
         The patch, and its other view.
     plane_map : ndarray of float32, shape (N, 2)
-        Principal components of the keys.
+        The keys in two dimensions.
     explained : tuple of float
-        Shares of the variance that the two components hold.
+        Shares of the variance that the two principal components hold; empty of a map by UMAP.
     side : int
         Side of a patch in pixels.
     provenance : mapping
@@ -41,7 +41,7 @@ class PatchMap:
     thumbnails: NDArray[np.uint8]
     views: NDArray[np.uint8]
     plane_map: NDArray[np.float32]
-    explained: tuple[float, float]
+    explained: tuple[float, ...]
     side: int
     provenance: Mapping[str, Any]
 
@@ -68,6 +68,13 @@ class PatchMap:
             return None
         distance = np.square(self.places[here, 2:] - (y, x)).sum(axis=1)
         return int(here[np.argmin(distance)])
+
+    def axis_names(self) -> tuple[str, str]:
+        """What the two axes of the map are."""
+        if not self.explained:
+            return "UMAP 1", "UMAP 2"
+        first, second = (f"component {n + 1} ({v:.0%})" for n, v in enumerate(self.explained))
+        return first, second
 
     def similarity_of_positives(self) -> NDArray[np.float32]:
         """Cosine of each key and its other view's, shape (N,)."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,6 +31,7 @@ from .windows import WindowSource
 PURPOSE_PATCH = 14
 BATCH = 64
 THUMBNAIL = 40
+NEIGHBOURS, FEW = 15, 4  # of UMAP; and patches that it cannot lay out
 
 Place: TypeAlias = tuple[int, int, int, int]  # image, plane, y, x
 
@@ -41,6 +44,7 @@ def patches(
     most: int = 1200,
     device: str = "auto",
     seed: int = 0,
+    layout: str = "components",
 ) -> Generator[Event, Any, PatchMap]:
     """Encode patches of images.
 
@@ -57,7 +61,9 @@ def patches(
     device : {"auto", "cpu", "cuda", "mps"}
         Where to compute.
     seed : int
-        Of the other view of each patch.
+        Of the other view of each patch, and of UMAP.
+    layout : {"components", "umap"}
+        How keys become a map: their principal components, or UMAP (an extra: umap-learn).
 
     Yields
     ------
@@ -71,10 +77,11 @@ def patches(
     Raises
     ------
     InputError
-        If there is no image, or the side is none that the encoder takes.
+        If there is no image, the side is none that the encoder takes, or UMAP is not installed.
     ModelError
         If the model is no encoder.
     """
+    check_layout(layout)
     loaded = load_model(model)
     network = loaded.network
     if not isinstance(network, EncoderNetwork):
@@ -96,6 +103,8 @@ def patches(
             break
     keys, positives, thumbnails, views = (np.concatenate(p) for p in zip(*parts, strict=True))
     plane_map, explained = principal_components(keys)
+    if layout == "umap" and len(keys) > FEW:
+        plane_map, explained = umap_of(keys, seed), ()
     provenance = dict(
         verb="patches", model=loaded.spec.name, sha256=loaded.sha256, side=side, versions=versions()
     )
@@ -183,9 +192,31 @@ def thumbnails_of(x: Tensor) -> NDArray[np.uint8]:
     return (three.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
+def check_layout(layout: str) -> None:
+    """Refuse a layout that there is not.
+
+    Raises
+    ------
+    InputError
+    """
+    if layout not in ("components", "umap"):
+        raise InputError("layout", repr(layout), "choose components or umap")
+    if layout == "umap" and find_spec("umap") is None:
+        mend = "pip install 'napari-papernets[umap]', or choose components"
+        raise InputError("layout", "umap, which is not installed", mend)
+
+
+def umap_of(keys: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Keys (N, D) in two dimensions by UMAP (McInnes et al. 2018), which keeps neighbours together."""
+    umap = import_module("umap")
+    few = min(NEIGHBOURS, len(keys) - 1)
+    made = umap.UMAP(n_neighbors=few, metric="cosine", random_state=seed, n_jobs=1).fit_transform(keys)
+    return np.asarray(made, np.float32)
+
+
 def principal_components(
     keys: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], tuple[float, float]]:
+) -> tuple[NDArray[np.float32], tuple[float, ...]]:
     """The first two principal components of vectors (N, D), and their shares of the variance."""
     centred = keys.astype(np.float64) - keys.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)

@@ -13,6 +13,7 @@ from ..core.patches import PatchMap
 from .image_layers import current_plane, full_data, guess_layer_axes, layer_axes
 from .moco_sources import Sources
 from .outputs import OUTPUT, undisturbed_selection
+from .patch_painting import paint_patches, painted
 from .placement import placement_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class DictionaryPoints(QObject):
         self._map: PatchMap | None = None
         self._images: list[Any] = []
         self._shown: list[tuple[napari.layers.Points, NDArray[np.int64]]] = []
+        self._image_of: dict[Any, Any] = {}
         self._listens = False
         self._quiet = False
 
@@ -60,6 +62,7 @@ class DictionaryPoints(QObject):
             here = np.flatnonzero(found.places[:, 0] == number)
             if len(here) and image in self._viewer.layers:
                 self._shown.append((self._add(image, found, here, sources), here))
+                self._image_of[self._shown[-1][0]] = image
         if not self._listens:
             self._viewer.mouse_drag_callbacks.append(self._on_press)
             self._listens = True
@@ -79,6 +82,27 @@ class DictionaryPoints(QObject):
             layer.refresh()
         self._quiet = False
 
+    def paint(self) -> tuple[int, int]:
+        """Paint the patches whose points are selected with a label of their own; how many, and which.
+
+        Raises
+        ------
+        InputError
+            If an image is too large for labels.
+        """
+        found = self._map
+        chosen = [
+            (layer, sorted(layer.selected_data)) for layer, _ in self._shown if layer.selected_data
+        ]
+        if found is None or not chosen:
+            return 0, 0
+        there = [painted(self._viewer, image) for image in self._images]
+        label = 1 + max((int(layer.data.max()) for layer in there if layer is not None), default=0)
+        for layer, numbers in chosen:
+            image = self._image_of[layer]
+            paint_patches(self._viewer, image, layer.data[numbers], found.side, label)
+        return sum(len(numbers) for _, numbers in chosen), label
+
     def leave(self) -> None:
         """Let go of the viewer; the layers stay."""
         if self._listens and self._on_press in self._viewer.mouse_drag_callbacks:
@@ -94,6 +118,7 @@ class DictionaryPoints(QObject):
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         self._shown = []
+        self._image_of.clear()
 
     def _add(
         self, image: Any, found: PatchMap, here: NDArray[np.int64], sources: Sources

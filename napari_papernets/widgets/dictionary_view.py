@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ..core.errors import InputError, PapernetsError
 from ..core.model import ModelRef
 from ..core.patches import PatchMap
 from .dictionary_points import DictionaryPoints
+from .editors import CalmComboBox
 from .job_adapter import Engine, JobAdapter
 from .moco_sources import Sources
+from .patch_painting import PATCHES
 from .patch_scatter import PatchScatter
 from .thumbnails import ThumbnailStrip
 
@@ -27,6 +30,14 @@ MAKE_HELP = (
     "Encode patches of the chosen layers with the encoder. Then click on the image (while it, or the "
     "layer “dictionary”, is selected), on a dot or on a picture: the patch there is looked up among all "
     "others."
+)
+LAYOUT_HELP = (
+    "How keys become a map: their two principal components, or UMAP, which keeps neighbours together "
+    "(pip install 'napari-papernets[umap]')."
+)
+PAINT_HELP = (
+    "Give the patches that are selected in the layer “dictionary” a label of their own in a Labels "
+    "layer: the next free one."
 )
 POSITIVE_HELP = "The patch that was looked up, and another view of it: the positive pair."
 NEAREST_HELP = "The patches whose keys are most similar to it; the numbers are cosines."
@@ -78,13 +89,15 @@ class DictionaryView(QWidget):
         self._query: int | None = None
         self._jobs: list[JobAdapter] = []
         self.points = DictionaryPoints(viewer)
-        self.make = QPushButton("Make the dictionary")
+        self.make, self.layouts = QPushButton("Make the dictionary"), layout_combo()
+        self.paint = QPushButton("Paint the selected patches")
         self.scatter = PatchScatter()
         self.about = QLabel("")
         self.positive = ThumbnailStrip("Positive pair")
         self.nearest, self.hardest = ThumbnailStrip("Nearest keys"), ThumbnailStrip("Hardest negatives")
         self._lay_out()
         self.make.clicked.connect(self.start)
+        self.paint.clicked.connect(self._on_paint)
         self.scatter.picked.connect(self.look_up)
         self.scatter.surrounded.connect(self._on_surrounded)
         self.points.picked.connect(self.look_up)
@@ -113,7 +126,8 @@ class DictionaryView(QWidget):
             job.cancelled.connect(self._end)
             self._jobs.append(job)
             self.make.setEnabled(False)
-            job.start(self._engine(), "patches", images=sources.images, model=model, side=self._side())
+            chosen = dict(side=self._side(), layout=self.layouts.currentData())
+            job.start(self._engine(), "patches", images=sources.images, model=model, **chosen)
         except PapernetsError as error:
             self._on_failed(error)
 
@@ -146,8 +160,7 @@ class DictionaryView(QWidget):
     def _on_map(self, found: PatchMap, sources: Sources) -> None:
         self._end()
         self._map = found
-        shares = [f"component {n + 1} ({share:.0%})" for n, share in enumerate(found.explained)]
-        self.scatter.set_points(found.plane_map, (shares[0], shares[1]))
+        self.scatter.set_points(found.plane_map, found.axis_names())
         self.points.show(found, sources)
         same = float(found.similarity_of_positives().mean())
         self.about.setText(
@@ -159,6 +172,15 @@ class DictionaryView(QWidget):
     def _on_surrounded(self, numbers: NDArray[np.int64]) -> None:
         self.points.select(numbers)
         self.told.emit(f"{len(numbers)} patches are selected in the layer “dictionary”.")
+
+    def _on_paint(self) -> None:
+        try:
+            count, label = self.points.paint()
+        except InputError as error:
+            self.failed.emit(error)
+            return
+        text = f"{count} patches are painted with label {label} in “{PATCHES}”."
+        self.told.emit(text if count else "Select patches first: draw around dots of the map.")
 
     def _on_failed(self, error: BaseException) -> None:
         self._end()
@@ -173,7 +195,12 @@ class DictionaryView(QWidget):
         self.about.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.make, self.about, self.scatter):
+        row = QHBoxLayout()
+        row.addWidget(self.make, 1)
+        row.addWidget(self.layouts)
+        self.paint.setToolTip(f"<p>{PAINT_HELP}</p>")
+        layout.addLayout(row)
+        for widget in (self.about, self.scatter, self.paint):
             layout.addWidget(widget)
         for text, strip, tooltip in (
             ("Positive pair", self.positive, POSITIVE_HELP),
@@ -184,3 +211,14 @@ class DictionaryView(QWidget):
             for widget in (label, strip):
                 widget.setToolTip(f"<p>{tooltip}</p>")
                 layout.addWidget(widget)
+
+
+def layout_combo() -> CalmComboBox:
+    """Which map; UMAP cannot be chosen where it is not installed."""
+    combo = CalmComboBox()
+    combo.addItem("components", "components")
+    combo.addItem("UMAP", "umap")
+    combo.setToolTip(f"<p>{LAYOUT_HELP}</p>")
+    combo.setAccessibleName("Map of patches by")
+    combo.model().item(1).setEnabled(find_spec("umap") is not None)
+    return combo

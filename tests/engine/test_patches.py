@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -76,6 +78,32 @@ def test_the_map_is_that_of_principal_components() -> None:
     assert abs(np.corrcoef(flat[:, 0], vectors[:, 0])[0, 1]) > 0.999
     assert shares[0] > 0.99
     assert principal_components(vectors[:1])[0].tolist() == [[0, 0]]
+
+
+def test_umap_is_an_extra(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)
+    monkeypatch.setattr("napari_papernets.engine.patches.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"napari-papernets\[umap\]"):
+        next(patches(images(), encoder, side=32, layout="umap"))
+    with pytest.raises(InputError, match="components or umap"):
+        next(patches(images(), encoder, side=32, layout="round"))
+
+
+def test_the_map_by_umap(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a stand-in for the extra: it gets the keys, and its answer is the map."""
+
+    class Reducer:
+        def __init__(self, n_neighbors: int, metric: str, **more: Any) -> None:
+            assert (n_neighbors, metric) == (15, "cosine")
+
+        def fit_transform(self, keys: Any) -> Any:
+            return keys[:, :2].astype(np.float64)
+
+    monkeypatch.setattr("napari_papernets.engine.patches.find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Reducer))
+    found = drain(patches(images(), encoder, side=32, most=40, layout="umap"))
+    assert np.array_equal(found.plane_map, found.keys[:, :2])
+    assert found.axis_names() == ("UMAP 1", "UMAP 2")
 
 
 def test_other_models_and_sizes_are_refused(encoder: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +235,37 @@ def test_the_map_and_the_image_choose_for_each_other(panel, engine, known, viewe
     points.selected_data = {7}
     assert view._query == 7
     assert np.allclose(view.scatter.chosen.getData()[0][0], view.patch_map.plane_map[7, 0])
+
+
+def test_chosen_patches_become_labels(panel, engine, known, viewer, qtbot):
+    known.append(encoder())
+    panel.form.refresh_models()
+    panel.sources.tick("frame")
+    make_dictionary(panel, engine, qtbot, patch_map())
+    view, points = panel.dictionary, viewer.layers["dictionary"]
+    view.paint.click()
+    assert "patches" not in viewer.layers  # nothing was selected
+    for numbers, label in (({0, 5}, 1), ({15}, 2)):
+        points.selected_data = numbers
+        view.paint.click()
+        labels = viewer.layers["patches"]
+        for number in numbers:
+            y, x = view.patch_map.places[number, 2:]
+            assert labels.data[y, x] == label
+    np.testing.assert_array_equal(labels.scale, points.scale)
+    assert set(np.unique(labels.data)) == {0, 1, 2}
+
+
+def test_the_map_may_be_umap(panel, engine, known, viewer, qtbot):
+    known.append(encoder())
+    panel.form.refresh_models()
+    panel.sources.tick("frame")
+    view = panel.dictionary
+    assert view.layouts.model().item(1).isEnabled() == (find_spec("umap") is not None)
+    view.layouts.setCurrentIndex(1)
+    make_dictionary(panel, engine, qtbot, replace(patch_map(), explained=()))
+    assert engine.jobs[-1].arguments["layout"] == "umap"
+    assert view.scatter.plot.getAxis("bottom").labelText == "UMAP 1"
 
 
 class Press:
