@@ -31,6 +31,7 @@ SETTINGS = TuneSettings(
     crop=225,
     elastic=5.0,
     balance=False,
+    average=0.95,  # of one crop a step, the gradients are noisy
     held_out=0.0,  # whole images are unseen, and nothing is chosen by looking at them
     checkpoint_every=50,
 )

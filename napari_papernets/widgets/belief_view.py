@@ -14,13 +14,11 @@ from ..core.results import Refinement
 from .calm_wheel import CalmWheel
 from .crf_plan import CRFPlan, class_labels
 from .energy_plot import EnergyPlot
-from .outputs import PROVENANCE, find_output, put_output, update_layer
-from .placement import Placement, placement_of
+from .outputs import PROVENANCE, find_output, put_output, refill_layer
 from .settings_form import add_row, aligned_rows
 from .theme_colours import theme_colours
 
 if TYPE_CHECKING:
-    import napari.layers
     import napari.viewer
 
 HELP = {
@@ -165,8 +163,8 @@ class BeliefView(QWidget):
         if layer is None:
             layer = put_output(self._viewer, "labels", key, self._plan.name, data, placement)
             layer.opacity = OPACITY
-        elif not refilled(layer, data, placement):
-            update_layer(layer, data, placement)
+        else:
+            refill_layer(layer, data, placement)
         layer.metadata[PROVENANCE] = dict(self._result.provenance) if self._result else {}
 
     def _enable(self) -> None:
@@ -200,21 +198,6 @@ def swiped(before: NDArray[Any], after: NDArray[Any], share: float) -> NDArray[A
     mixed = after.copy()
     mixed[..., :edge] = before[..., :edge]
     return mixed
-
-
-def refilled(layer: napari.layers.Layer, data: NDArray[Any], placement: Placement) -> bool:
-    """Write new labels into the array of a layer, where they fit; that costs half of what new data does.
-
-    The array is the layer's own: nobody else holds it. The thumbnail stays behind.
-    """
-    old, lies, wanted = layer.data, placement_of(layer).options(), placement.options()
-    if not all(np.array_equal(lies[name], wanted[name]) for name in wanted):
-        return False
-    if not isinstance(old, np.ndarray) or (old.shape, old.dtype) != (data.shape, data.dtype):
-        return False
-    old[...] = data
-    layer.refresh(thumbnail=False, highlight=False, extent=False)
-    return True
 
 
 def _slider(maximum: int = 0) -> QSlider:

@@ -36,6 +36,7 @@ from .run_bar import RunBar
 from .run_plan import Kind
 from .settings_form import add_row, align_labels
 from .view_follower import ViewFollower
+from .warm_up import import_ahead
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -224,6 +225,7 @@ class CRFPanel(DockedPanel):
                 return
 
     def _warm_up(self) -> None:
+        import_ahead()
         try:
             self._hold.engine().start()
         except PapernetsError as error:

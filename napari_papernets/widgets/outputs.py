@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .placement import Placement, placement_of
 
@@ -91,6 +92,19 @@ def update_layer(layer: napari.layers.Layer, data: Any, placement: Placement) ->
         if not np.array_equal(before[attribute], value):
             setattr(layer, attribute, value)
     layer.data = data
+
+
+def refill_layer(layer: napari.layers.Layer, data: NDArray[Any], placement: Placement) -> None:
+    """`update_layer` for an array that nobody but the layer holds: where the new one fits, it is written
+    into the old one, which takes half the time. The thumbnail stays behind.
+    """
+    old, lies, wanted = layer.data, placement_of(layer).options(), placement.options()
+    same = isinstance(old, np.ndarray) and (old.shape, old.dtype) == (data.shape, data.dtype)
+    if same and all(np.array_equal(lies[name], wanted[name]) for name in wanted):
+        old[...] = data
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
+    else:
+        update_layer(layer, data, placement)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from qtpy.QtCore import QTimer
 
 from ..core.errors import InputError
 from ..core.feature_maps import Patch
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 SIMILAR = "similarity"
+LATER = 30  # ms
 
 
 class VitBoard:
@@ -37,6 +39,9 @@ class VitBoard:
         self._layers, self._controls, self._extras = VitLayers(viewer), controls, extras
         self._read: dict[bool, tuple[FeaturePlan, Looks]] = {}
         self._pixels: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+        # What was clicked comes after what it tells: together they would stop the window for longer.
+        self._later = QTimer(controls, singleShot=True, interval=LATER)
+        self._later.timeout.connect(self._draw_clicks)
 
     @property
     def plan(self) -> FeaturePlan | None:
@@ -150,4 +155,9 @@ class VitBoard:
             if not random:
                 self._extras.show_picture("heads", heads_picture(maps, place))
         if not random:
-            self._layers.show_clicks(plan, maps, positive, negative)
+            self._later.start()
+
+    def _draw_clicks(self) -> None:
+        if False in self._read:
+            plan, looks = self._read[False]
+            self._layers.show_clicks(plan, looks.maps, *self._patches(False))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.feature_maps import FeatureMaps, Patch
-from .outputs import PROVENANCE, find_output, put_output
+from .outputs import PROVENANCE, find_output, put_output, refill_layer
 from .placement import lay_out
 from .vit_pictures import Looks
 from .vit_plan import FeaturePlan
@@ -57,7 +57,7 @@ class VitLayers:
     ) -> None:
         """A map on the grid of the tokens, or of the whole patches."""
         cell = maps.patch * maps.patch_grid[0] / values.shape[0]
-        data, placement = plan.place(np.ascontiguousarray(values), maps, cell, random)
+        data, placement = plan.place(np.array(values, np.float32), maps, cell, random)
         # One token that outshines all others, as networks without registers have some, hides them.
         low, high = (float(v) for v in np.percentile(values, LIMITS))
         self._put(
@@ -81,9 +81,13 @@ class VitLayers:
         points = np.array([[*lead, *click] for click in clicks], float)
         colours = [GREEN] * len(positive) + [RED] * len(negative)
         symbols = ["cross"] * len(positive) + ["hbar"] * len(negative)
+        looks: dict[str, Any] = dict(face_color=colours, symbol=symbols)
+        known = find_output(self._viewer, plan.key("clicks"))
+        if known is None or known.size[:1] != CLICK_SIZE * maps.density:
+            looks |= dict(size=CLICK_SIZE * maps.density, border_color="white")
         layer = put_output(
             self._viewer, "points", plan.key("clicks"), f"{plan.image.name} clicks", points, placement,
-            size=CLICK_SIZE * maps.density, face_color=colours, symbol=symbols, border_color="white",
+            **looks,
         )  # fmt: skip
         if self._viewer.layers[-1] is not layer:  # maps that came later would hide it
             self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
@@ -118,8 +122,14 @@ class VitLayers:
         known = find_output(self._viewer, plan.key(role))
         if known is None:
             options |= dict(opacity=OPACITY)
-        else:  # what a person changed afterwards stays
-            options = {k: v for k, v in options.items() if k == "contrast_limits"}
+        elif "contrast_limits" in options and known.ndim == placement.ndim:
+            # what a person changed afterwards stays
+            refill_layer(known, data, placement)
+            known.contrast_limits = options["contrast_limits"]
+            known.metadata[PROVENANCE] = {**maps.provenance, "picture": role}
+            return
+        else:
+            options = {}
         put_output(
             self._viewer, kind, plan.key(role), f"{plan.image.name} {role}", data, placement,
             metadata={PROVENANCE: {**maps.provenance, "picture": role}}, **options,

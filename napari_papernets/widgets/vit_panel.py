@@ -35,6 +35,7 @@ from .vit_picker import VitPicker
 from .vit_plan import Extent, FeaturePlan, plan_features
 from .vit_reader import SideJob, TokenSource
 from .vit_strokes import VitStrokes
+from .warm_up import import_ahead
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -186,6 +187,7 @@ class ViTPanel(DockedPanel):
 
     def _warm_up(self) -> None:
         """Start the engine beside the window, so that the first reading need not wait for it."""
+        import_ahead()
         try:
             self._hold.engine().start()
         except PapernetsError as error:

@@ -160,10 +160,12 @@ def test_clicks_show_similarity_and_attention(panel, viewer, engine, qtbot):
     panel.clicks.clicked.emit((3.1, 4.1), True)
     expected = given.similarity_to([(4, 5)], [(0, 0)])
     np.testing.assert_allclose(shown(viewer, "similarity").data, expected, atol=1e-6)
+    qtbot.waitUntil(lambda: "image clicks" in viewer.layers)
     assert len(shown(viewer, "clicks").data) == 2
+    assert [str(s) for s in shown(viewer, "clicks").symbol] == ["cross", "hbar"]
     assert "heads" in panel.extras.pictures
     panel.controls.clear.click()
-    assert "image clicks" not in viewer.layers
+    qtbot.waitUntil(lambda: "image clicks" not in viewer.layers)
     panel.clicks.clicked.emit((0.0, 0.0), False)  # beside the image
     assert "grid of 5×6" in panel.message.text()
 

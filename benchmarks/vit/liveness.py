@@ -1,0 +1,128 @@
+"""Does the ViT panel stay live? From a click to the similarity map, and how the window lives meanwhile.
+
+    python -m napari_papernets.benchmarks.vit.liveness --write docs/benchmarks.md   # needs a screen
+
+A 1024×1024 image is read with ViT-S/16 (random weights take as long as others), then clicked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_papernets.samples import load_sample
+from napari_papernets.widgets.vit_panel import ViTPanel
+
+MODEL = "random-small"
+BEAT = 5  # ms
+WARM = 6000  # ms for the engine to be ready
+CLICKS = 12
+REST = 500  # ms between two clicks
+LIMIT = 120.0  # seconds
+
+
+class Visit(QObject):
+    """Reads the plane, then clicks; takes the time of both."""
+
+    def __init__(self, panel: ViTPanel, done: Callable[[], None]) -> None:
+        super().__init__()
+        self._panel, self._done = panel, done
+        self._rng = np.random.default_rng(0)
+        self.phase, self.reading, self.clicks = "", 0.0, list[float]()
+        self.beats: dict[str, list[float]] = {"read": [], "shown": [], "click": []}
+        self._beat = QTimer(self, timerType=Qt.TimerType.PreciseTimer)
+        self._beat.timeout.connect(self._on_beat)
+        self._beat.start(BEAT)
+        panel.shown.connect(self._on_shown)
+
+    def begin(self) -> None:
+        """Press the button."""
+        self.phase, self._pressed = "read", time.perf_counter()
+        self._panel.read("plane")
+
+    def _on_shown(self) -> None:
+        if self.phase == "read":
+            self.reading = time.perf_counter() - self._pressed
+            self.phase = "shown"
+            QTimer.singleShot(2 * REST, self._click)
+
+    def _click(self) -> None:
+        if len(self.clicks) == CLICKS:
+            self.phase = ""
+            self._done()
+            return
+        self.phase = "click"
+        y, x = self._rng.uniform(50, 970, 2)
+        began = time.perf_counter()
+        self._panel.clicks.clicked.emit((y, x), len(self.clicks) % 3 == 2)
+        QTimer.singleShot(0, lambda: self.clicks.append(time.perf_counter() - began))
+        QTimer.singleShot(REST, self._click)
+
+    def _on_beat(self) -> None:
+        if self.phase:
+            self.beats[self.phase].append(time.perf_counter())
+
+
+def measure() -> Visit:
+    """Open the viewer and pay a visit."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1560, 960)
+    viewer.add_image(np.tile(np.asarray(load_sample("tissue").image.data), (2, 2, 1)), name="tissue")
+    panel = ViTPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="ViT", area="right")
+    panel.model.combo.setCurrentIndex(panel.model.combo.count() - 1)
+    assert panel.model.model() == MODEL
+    panel.controls.similarity.setChecked(True)
+    visit = Visit(panel, QApplication.instance().quit)
+    QTimer.singleShot(WARM, visit.begin)
+    QTimer.singleShot(int(LIMIT * 1000), QApplication.instance().quit)
+    napari.run()
+    assert "torch" not in sys.modules
+    assert len(visit.clicks) == CLICKS, "something hung"
+    assert "tissue similarity" in viewer.layers
+    panel.shut_down()
+    viewer.close()
+    return visit
+
+
+def row(title: str, beats: list[float]) -> tuple[str, ...]:
+    """Gaps of one phase."""
+    gaps: NDArray[np.float64] = np.diff(beats) * 1000
+    over = f"{(gaps > 50).sum()} of {len(gaps)}"
+    return title, f"{np.percentile(gaps, 99):.0f}", f"{gaps.max():.0f}", over
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", type=Path, help="put the figures into this Markdown page")
+    given = parser.parse_args()
+    visit = measure()
+    from ..report import machine, markdown_table, put_section
+
+    clicks = np.array(visit.clicks) * 1000
+    header = "phase", "gaps of a 5 ms timer: p99, ms", "longest, ms", "over 50 ms"
+    titles = {"read": "tokens are read", "shown": "they are shown", "click": "clicks"}
+    text = (
+        "## The ViT panel, live\n\n"
+        "1024×1024 RGB, ViT-S/16 with 4096 tokens, in a real window. Read in "
+        f"{visit.reading:.1f} s from the button to the picture. From a click to the similarity map: "
+        f"median {np.median(clicks):.0f} ms, longest {clicks.max():.0f} ms of {CLICKS}.\n\n"
+        f"{markdown_table(header, [row(titles[k], b) for k, b in visit.beats.items()])}\n\n"
+        f"{machine('napari')}. Made by `benchmarks/vit/liveness.py`."
+    )
+    print(text)
+    if given.write:
+        put_section(given.write, "vit-liveness", text)
+
+
+if __name__ == "__main__":
+    main()
