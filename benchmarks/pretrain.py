@@ -22,7 +22,6 @@ from napari_papernets.engine.device import keep_heap, pick_device
 from napari_papernets.engine.pretrain import open_pretraining
 from napari_papernets.engine.pretrain_account import Request
 from napari_papernets.engine.pretraining import Pretraining
-from napari_papernets.engine.views import draw_views
 from napari_papernets.files import read_image
 
 from .report import machine, markdown_table, put_section
@@ -82,8 +81,7 @@ def step(training: Pretraining) -> None:
 
 def bare_step(training: Pretraining) -> Callable[[], None]:
     """The encoders' passes of one step, on views that lie ready."""
-    windows, grey = training._read(0)
-    views = draw_views(windows.to(training.device), grey, training.settings, 0, training.items)
+    views = training._views(training._read(0), 0)
     query, key = training.model.encoder_q, training.model.encoder_k
 
     def encode(module: torch.nn.Module, images: Tensor, places: Tensor | None) -> Tensor:

@@ -12,26 +12,26 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, optim
-from torch.nn import functional as F
 
 from ..core.errors import InputError
 from ..core.events import Checkpoint, Event, LookUps, Notice, Step
 from ..core.moco_settings import MoCoSettings
-from ..networks.moco import MoCo, world_and_rank
+from ..networks.moco import LookUpLoss, MoCo, world_and_rank
 from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
 from .optimisation import copy_into, reproducible_kernels, restore_state, snapshot
 from .processes import average_statistics, mean_over_processes, share_gradients
 from .runner import is_out_of_memory
-from .views import draw_views
+from .views import Views, draw_views
 from .windows import WindowSource
 
 DEFAULT_STEPS = 2000
 WARM_UP = 50  # steps over which the learning rate rises
 BINS = 64
 TELL_EVERY = 0.5  # seconds between two `LookUps`
+SHOWN = 2**17  # similarities that one of them counts, about
 ADAMW_RATE, SGD_RATE, SGD_MOMENTUM = 2e-3, 0.03, 0.9
 
-Batch = tuple[Tensor, Tensor]  # windows (B, C, S, S), grey (B,)
+Batch = Views | tuple[Tensor, Tensor]  # or windows (B, C, S, S), grey (B,), where a GPU makes views
 
 
 class Pretraining:
@@ -69,7 +69,7 @@ class Pretraining:
         self.source, self.settings, self.device, self.bf16 = source, settings, device, bf16
         self.path, self.identity = path, identity
         self._called = share_gradients(self.model, device)
-        self.optimiser = make_optimiser(model, settings)
+        self.optimiser = make_optimiser(model, settings, device)
         world, rank = world_and_rank()
         share = settings.batch // world
         self.items = range(rank * share, (rank + 1) * share)
@@ -120,7 +120,7 @@ class Pretraining:
     def advance(self, rate: float) -> Iterator[Event]:
         """One optimiser step, and the checkpoint that is due after it."""
         loss, logits = self._optimise_or_explain(rate)
-        hits = (logits.argmax(1) == 0).float().mean()
+        hits = (logits[:, 0] >= logits.amax(1)).float().mean()  # a fraction of argmax's time
         mean = mean_over_processes(torch.stack([loss.detach().float(), hits])).tolist()
         if not math.isfinite(mean[0]):
             yield self._roll_back(rate)
@@ -158,6 +158,7 @@ class Pretraining:
         """Go on from a checkpoint."""
         self.model.load_state_dict(state.part("model"))
         restore_optimiser(self.optimiser, state.part("optimiser"))
+        lay_out_like_weights(self.optimiser)
         self.step, self.seconds_before = state.facts["step"], state.facts["seconds"]
         self.history = list(state.facts["history"])
         self.started, self._told = time.monotonic(), self.seconds_before - TELL_EVERY
@@ -173,7 +174,7 @@ class Pretraining:
         self._loader.shutdown(wait=True, cancel_futures=True)
 
     def _batch(self) -> Batch:
-        """The windows of this step; those of the next are read meanwhile."""
+        """What this step learns from; that of the next is made meanwhile."""
         if self._next is not None and self._next[0] == self.step:
             batch = self._next[1].result()
         else:
@@ -184,7 +185,15 @@ class Pretraining:
     def _read(self, step: int) -> Batch:
         drawn = [self.source.draw(step, item) for item in self.items]
         windows = torch.from_numpy(np.stack([window for window, _ in drawn]))
-        return windows, torch.tensor([grey for _, grey in drawn])
+        batch = windows, torch.tensor([grey for _, grey in drawn])
+        return batch if self.device.type == "cuda" else self._views(batch, step)
+
+    def _views(self, batch: Batch, step: int) -> Views:
+        """The two views of a batch, on the device."""
+        if isinstance(batch, Views):
+            return batch
+        windows, grey = (t.to(self.device, non_blocking=True) for t in batch)
+        return draw_views(windows, grey, self.settings, step, self.items)
 
     def _optimise_or_explain(self, rate: float) -> tuple[Tensor, Tensor]:
         try:
@@ -198,7 +207,7 @@ class Pretraining:
 
     def _look_up(self, rate: float) -> tuple[Tensor, Tensor]:
         """Loss (a scalar with its graph) and logits of this step's queries."""
-        windows, grey = (t.to(self.device, non_blocking=True) for t in self._batch())
+        batch = self._batch()
         copy_into(self._before, self.model.encoder_q)
         self._called.train()
         for group in self.optimiser.param_groups:
@@ -206,10 +215,10 @@ class Pretraining:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices), reproducible_kernels():
             torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # the shuffling
-            views = draw_views(windows, grey, self.settings, self.step, self.items)
+            views = self._views(batch, self.step)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                logits, labels = self._called(views.im_q, views.im_k, views.places_q, views.places_k)
-            return F.cross_entropy(logits.float(), labels), logits.detach()
+                logits, _ = self._called(views.im_q, views.im_k, views.places_q, views.places_k)
+            return LookUpLoss.apply(logits.float()), logits.detach()
 
     def _finish_step(self, loss: Tensor, rate: float) -> None:
         self.safe, self._before = self._before, self.safe
@@ -220,7 +229,8 @@ class Pretraining:
         self.step += 1
 
     def _look_ups(self, logits: Tensor) -> LookUps:
-        similar = logits.float().cpu() * self.settings.T
+        some = logits[:: max(1, logits.numel() // SHOWN)]  # of evenly spaced queries
+        similar = some.float().cpu() * self.settings.T
         lately = [row["accuracy"] for row in self.history[-20:]]
         keys = len(logits) * world_and_rank()[0]  # of one step
         return LookUps(
@@ -257,10 +267,19 @@ def with_rate(settings: MoCoSettings) -> MoCoSettings:
     return settings.replace(learning_rate=sgd if settings.optimiser == "sgd" else ADAMW_RATE)
 
 
-def make_optimiser(model: MoCo, settings: MoCoSettings) -> optim.Optimizer:
+def make_optimiser(model: MoCo, settings: MoCoSettings, device: torch.device) -> optim.Optimizer:
     """AdamW, or the paper's SGD with momentum 0.9; of the query encoder only."""
     rate, parameters = settings.learning_rate, list(model.encoder_q.parameters())
     assert rate is not None
+    chosen = dict(lr=rate, weight_decay=settings.weight_decay, fused=device.type in ("cpu", "cuda"))
     if settings.optimiser == "sgd":
-        return optim.SGD(parameters, rate, momentum=SGD_MOMENTUM, weight_decay=settings.weight_decay)
-    return optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay)
+        return optim.SGD(parameters, momentum=SGD_MOMENTUM, **chosen)
+    return optim.AdamW(parameters, **chosen)
+
+
+def lay_out_like_weights(optimiser: optim.Optimizer) -> None:
+    """Give moments the memory order of their weights: fused kernels go through both as they lie."""
+    for weights, moments in optimiser.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == weights.shape:
+                moments[name] = torch.empty_like(weights, requires_grad=False).copy_(value)

@@ -141,10 +141,10 @@ class MoCo(nn.Module):
             k = self._batch_unshuffle(k, idx_unshuffle)  # undo shuffle
 
         # compute logits
+        q = q / self.T  # apply temperature, to the queries: fewer numbers than the logits
         l_pos = torch.einsum("nc,nc->n", q, k).unsqueeze(-1)  # positive logits: (N, 1)
         l_neg = torch.einsum("nc,ck->nk", q, self.queue.to(q.device, copy=True))  # negative: (N, K)
         logits = torch.cat([l_pos, l_neg, *self._near(q, k, len(im_q))], dim=1)  # (N, 1 + K)
-        logits = logits / self.T  # apply temperature
 
         # labels: positives are the 0-th
         labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
@@ -224,6 +224,29 @@ class MoCo(nn.Module):
         if self.queue_device is not None:
             self.queue = queue
         return self
+
+
+class LookUpLoss(torch.autograd.Function):
+    """Cross-entropy of logits (N, 1 + K) whose right answer is the first, mean over N (equation 1).
+
+    The same as `cross_entropy(logits, labels)`, in half the time where K is large: the backward pass
+    renews one array in place instead of filling and passing on two. It can be gone back through once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        most = logits.amax(1, keepdim=True)
+        ctx.shares = (logits - most).exp_()
+        ctx.total = ctx.shares.sum(1, keepdim=True)  # (N, 1)
+        return (ctx.total.log() + most - logits[:, :1]).mean()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        of_each = gradients[0] / len(ctx.total)
+        found = ctx.shares.mul_(of_each / ctx.total)
+        found[:, 0] -= of_each
+        del ctx.shares
+        return found
 
 
 def two_layers(fc: nn.Module) -> nn.Sequential:

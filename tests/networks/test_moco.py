@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from napari_papernets.core.errors import InputError
 from napari_papernets.networks import MoCo
 from napari_papernets.networks.encoders import encoder_factory
+from napari_papernets.networks.moco import LookUpLoss
 from napari_papernets.networks.split_norm import SplitBatchNorm2d, split_batch_norm
 
 
@@ -63,6 +64,17 @@ def test_loss_is_infonce() -> None:
     assert np.abs(logits.detach().numpy() - expected).max() < 1e-5  # divided by 0.07
     by_hand = np.mean(np.log(np.exp(expected).sum(1)) - expected[:, 0])
     assert F.cross_entropy(logits, labels).item() == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_the_quick_loss_is_the_cross_entropy() -> None:
+    torch.manual_seed(0)
+    logits = (torch.randn(7, 50) * 20).requires_grad_()
+    plain = logits.detach().clone().requires_grad_()
+    ours, wanted = LookUpLoss.apply(logits), F.cross_entropy(plain, torch.zeros(7, dtype=torch.long))
+    (3 * ours).backward()
+    (3 * wanted).backward()
+    assert ours.item() == pytest.approx(wanted.item(), abs=1e-5)
+    assert torch.allclose(logits.grad, plain.grad, atol=1e-6)
 
 
 def test_loss_is_that_of_a_reference() -> None:
