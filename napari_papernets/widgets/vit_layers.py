@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.feature_maps import FeatureMaps, Patch
-from .outputs import PROVENANCE, find_output, put_output, refill_layer
+from .outputs import PROVENANCE, find_output, put_output, refill_layer, update_layer
 from .placement import lay_out
 from .vit_pictures import Looks
 from .vit_plan import FeaturePlan
@@ -81,14 +81,18 @@ class VitLayers:
         points = np.array([[*lead, *click] for click in clicks], float)
         colours = [GREEN] * len(positive) + [RED] * len(negative)
         symbols = ["cross"] * len(positive) + ["hbar"] * len(negative)
-        looks: dict[str, Any] = dict(face_color=colours, symbol=symbols)
-        known = find_output(self._viewer, plan.key("clicks"))
-        if known is None or known.size[:1] != CLICK_SIZE * maps.density:
-            looks |= dict(size=CLICK_SIZE * maps.density, border_color="white")
-        layer = put_output(
-            self._viewer, "points", plan.key("clicks"), f"{plan.image.name} clicks", points, placement,
-            **looks,
-        )  # fmt: skip
+        size, layer = CLICK_SIZE * maps.density, find_output(self._viewer, plan.key("clicks"))
+        if layer is None or layer.ndim != placement.ndim or (layer.size != size).any():
+            key, name = plan.key("clicks"), f"{plan.image.name} clicks"
+            layer = put_output(
+                self._viewer, "points", key, name, points, placement, size=size,
+                face_color=colours, symbol=symbols, border_color="white",
+            )  # fmt: skip
+        else:
+            with layer.events.blocker_all():  # each of these would be drawn by itself
+                update_layer(layer, points, placement)
+                layer.face_color, layer.symbol = colours, symbols
+            layer.refresh()
         if self._viewer.layers[-1] is not layer:  # maps that came later would hide it
             self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
 
