@@ -26,11 +26,11 @@ from napari_papernets.samples import load_sample
 from napari_papernets.widgets.crf_panel import CRFPanel
 
 BEAT = 5  # ms
-MOVES = 12  # of one slider, each waited for
+MOVES = 8  # of one slider, each waited for
 REST = 600  # ms from a preview to the next move, so that nothing of it runs any more
-DRAG = 6.0  # seconds
+DRAG = 4.0  # seconds
 HAND, REDRAW = 30, 200  # ms between two moves of a drag, two changes of napari alone
-LIMIT = 80.0  # seconds, after which something hangs
+LIMIT = 100.0  # seconds, after which something hangs
 BLOCK = 8  # pixels: side of DeepLab's fields
 SAMPLES = {"RGB": "tissue", "grey": "nuclei"}
 TITLES = {
