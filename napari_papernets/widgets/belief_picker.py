@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from ..core.errors import InputError
 from ..core.image import ImageBlock
 from .belief_sources import BeliefSource, find_sources
-from .editors import CalmDoubleSpinBox
+from .editors import CalmComboBox, CalmDoubleSpinBox
 from .layer_combo import LayerCombo
 from .settings_form import add_row, aligned_rows
 
@@ -97,3 +97,27 @@ class BeliefPicker(QWidget):
         self._label.setVisible(soft)
         self.confidence.setVisible(soft)
         self.changed.emit()
+
+
+def choose_image_with(
+    images: CalmComboBox, beliefs: BeliefPicker, wanted: Callable[[BeliefSource], bool]
+) -> None:
+    """Choose the first image that is offered such a source, and the source; else leave the choice.
+
+    Parameters
+    ----------
+    images : CalmComboBox
+        Chooses the image that `beliefs` follows.
+    beliefs : BeliefPicker
+        What is offered for that image.
+    wanted : callable
+        Tells the source.
+    """
+    before = images.currentIndex()
+    for index in (before, *range(images.count())):
+        images.setCurrentIndex(index)
+        fits = [number for number, offer in enumerate(beliefs.combo.offers) if wanted(offer)]
+        if fits:
+            beliefs.combo.setCurrentIndex(fits[0])
+            return
+    images.setCurrentIndex(before)

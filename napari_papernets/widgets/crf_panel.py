@@ -16,7 +16,7 @@ from ..core.errors import InputError, PapernetsError
 from ..core.events import Event
 from ..core.results import Refinement, TunedCRF
 from ..core.settings import Device
-from .belief_picker import BeliefPicker
+from .belief_picker import BeliefPicker, choose_image_with
 from .belief_view import BeliefView
 from .crf_form import CRFForm
 from .crf_plan import CRFPlan, plan_refinement
@@ -95,6 +95,7 @@ class CRFPanel(DockedPanel):
         self.control = RefineRun(napari_viewer, self.plan, self._hold.engine, self.bar, self)
         self.previews = NewestJob(self._hold.engine, self._wish, self)
         self.follower = ViewFollower(napari_viewer, self._in_view, self)
+        self._images = 0  # that there were at last
         self._waits = False  # the message says what is waited for
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -178,6 +179,10 @@ class CRFPanel(DockedPanel):
             self.previews.request()
 
     def _on_image(self) -> None:
+        grown = self.image.combo.count() > self._images
+        self._images = self.image.combo.count()
+        if grown:
+            QTimer.singleShot(0, self._follow_maps)
         self.bar.set_stack(self.image.is_stack())
         self.beliefs.refresh()
         self.tuning.annotation.refresh()
@@ -217,12 +222,13 @@ class CRFPanel(DockedPanel):
 
     def _choose_image(self) -> None:
         """Begin with an image that has probabilities, where there is one (they are image layers too)."""
-        combo = self.image.combo
-        for index in (combo.currentIndex(), *range(combo.count())):
-            combo.setCurrentIndex(index)
-            if any(offer.kind != "labels" for offer in self.beliefs.combo.offers):
-                self.beliefs.combo.setCurrentIndex(0)  # labels come last
-                return
+        choose_image_with(self.image.combo, self.beliefs, lambda offer: offer.kind != "labels")
+
+    def _follow_maps(self) -> None:
+        """Probabilities that were added as an image layer are what to start from, not the image."""
+        with contextlib.suppress(InputError, RuntimeError):  # no image; its half in C++ is gone
+            fresh = self.image.layer().unique_id
+            choose_image_with(self.image.combo, self.beliefs, lambda offer: offer.key == fresh)
 
     def _warm_up(self) -> None:
         import_ahead()

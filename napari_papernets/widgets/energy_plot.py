@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from .calm_wheel import CalmWheel
 from .curve_plots import AXIS_WIDTH, import_pyqtgraph
@@ -24,6 +24,8 @@ class EnergyPlot(QWidget):
         self.energies: tuple[float, ...] = ()
         self.view = self._pg.PlotWidget()
         self.view.setFixedHeight(120)
+        self.view.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.view.hide()  # until there is something to show
         self.view.setMenuEnabled(False)
         self.view.hideButtons()
         self.view.setMouseEnabled(False, False)
@@ -45,6 +47,7 @@ class EnergyPlot(QWidget):
     def draw(self, energies: Sequence[float]) -> None:
         """Show the energies from iteration 0 on, in nats a pixel."""
         self.energies = tuple(energies)
+        self.view.setVisible(bool(self.energies))
         self._curve.setData(list(range(len(energies))), list(energies))
         at = rises(energies)
         self._rises.setData(at, [energies[i] for i in at])

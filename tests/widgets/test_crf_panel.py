@@ -86,6 +86,19 @@ def test_what_is_in_view_is_refined_at_once(panel, viewer, engine, qtbot):
     assert (panel.view.iteration.value(), panel.view.iteration.maximum()) == (2, 2)
 
 
+def test_added_probabilities_are_what_to_start_from(qtbot, engine):
+    viewer = ViewerModel()
+    viewer.add_image(np.arange(2000).reshape(SHAPE).astype(np.uint8), name="cells")
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    viewer.add_image(maps(), name="scores")
+    qtbot.waitUntil(lambda: panel.image.combo.currentText() == "cells")
+    assert panel.beliefs.combo.currentText() == "scores"
+    viewer.add_image(np.zeros((20, 20), np.uint8), name="another")  # which has none
+    qtbot.wait(50)
+    assert panel.image.combo.currentText() == "another"
+
+
 def test_a_slider_asks_again_and_of_many_changes_only_the_newest_counts(panel, engine, qtbot):
     for w1 in (6.0, 7.0, 8.0):
         panel.form.sliders["w1"].setValue(w1)
