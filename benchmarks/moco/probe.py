@@ -1,10 +1,12 @@
 """A linear probe on frozen features from 3 + 3 strokes, beside random weights.
 
-    python -m napari_papernets.benchmarks.moco.probe ENCODER.safetensors --write docs/benchmarks.md
+    python -m napari_papernets.benchmarks.moco.probe ENCODER.safetensors … --write docs/benchmarks.md
 
 On two images of each task three strokes are painted in each of the two classes, a logistic regression is
 fitted to all maps of the encoder at the painted pixels, and judged by the mean IoU over the classes on
-images without strokes. The same is done with encoders of the same shape whose weights are random.
+images without strokes. Each level of the encoder counts alike, however many channels it has: otherwise
+the coarsest would outvote the others. The same is done with encoders of the same shape whose weights are
+random.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+import napari_papernets as pn
 from napari_papernets.core.model import ModelRef
 from napari_papernets.engine.device import keep_heap
 from napari_papernets.engine.metrics import mean_iou
@@ -50,15 +53,20 @@ def probe(network: EncoderNetwork, tasks: Sequence[Task], seeds: int = SEEDS) ->
 def probe_task(network: EncoderNetwork, task: Task, seeds: int) -> float:
     """Mean IoU over the classes on the images without strokes."""
     maps = [maps_of(network, image) for image in task.images]
+    weights = level_weights(network.encoder.channels)
     rng, judged = np.random.default_rng(0), []
     for truth, found in list(zip(task.truths, maps, strict=True))[task.annotated :]:
         points = rng.permutation(np.argwhere(truth > 0))[:JUDGED]
         judged.append((features(found, points), truth[tuple(points.T)]))
-    return float(np.mean([_score(task, maps, judged, seed) for seed in range(seeds)]))
+    return float(np.mean([_score(task, maps, judged, weights, seed) for seed in range(seeds)]))
 
 
 def _score(
-    task: Task, maps: Sequence[Maps], judged: Sequence[tuple[NDArray, NDArray]], seed: int
+    task: Task,
+    maps: Sequence[Maps],
+    judged: Sequence[tuple[NDArray, NDArray]],
+    weights: NDArray[np.float64],
+    seed: int,
 ) -> float:
     annotator = Annotator(task.truths[: task.annotated], seed)
     annotator.begin()
@@ -69,7 +77,7 @@ def _score(
             x.append(features(found, points))
             y.append(strokes[tuple(points.T)])
     learnt, classes = np.concatenate(x), np.concatenate(y)
-    mean, spread = learnt.mean(0), learnt.std(0) + 1e-3
+    mean, spread = learnt.mean(0), (learnt.std(0) + 1e-3) / weights
     model = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=100)
     model.fit((learnt - mean) / spread, classes)
     k, scores = task.classes, []
@@ -78,6 +86,12 @@ def _score(
         pairs = (truth.astype(int) - 1) * k + answer.astype(int) - 1
         scores.append(mean_iou(np.bincount(pairs, minlength=k * k).reshape(k, k)))
     return float(np.mean(scores))
+
+
+def level_weights(channels: Sequence[int]) -> NDArray[np.float64]:
+    """A factor for each feature, so that the features of every level together have the same weight."""
+    mean = float(np.mean(channels))
+    return np.concatenate([np.full(c, (mean / c) ** 0.5) for c in channels])
 
 
 @torch.no_grad()
@@ -109,35 +123,72 @@ def random_networks(ref: ModelRef, count: int = SEEDS) -> list[EncoderNetwork]:
     return made
 
 
-def compare(ref: ModelRef, tasks: Sequence[Task]) -> Mapping[str, tuple[float, float]]:
-    """For each task the score of the encoder and the mean of random ones."""
-    ours = probe(load_weights(ref), tasks)
-    controls = [probe(network, tasks) for network in random_networks(ref)]
-    return {name: (ours[name], float(np.mean([c[name] for c in controls]))) for name in ours}
+@torch.no_grad()
+def measure_statistics(network: EncoderNetwork, tasks: Sequence[Task]) -> None:
+    """Give batch normalisation the statistics of the annotated images; the weights stay as they are."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the mean over all images
+    network.train()
+    for task in tasks:
+        for image in task.images[: task.annotated]:
+            maps_of(network, image)
+    network.eval()
 
 
-def table(scores: Mapping[str, tuple[float, float]]) -> str:
+Scores = Mapping[str, tuple[float, float, float]]
+
+
+def compare(ref: ModelRef, tasks: Sequence[Task]) -> Scores:
+    """For each task the score of the encoder, and the means of random ones, as drawn and measured."""
+    ours, drawn, measured = probe(load_weights(ref), tasks), [], []
+    for network in random_networks(ref):
+        drawn.append(probe(network, tasks))
+        measure_statistics(network, tasks)
+        measured.append(probe(network, tasks))
+
+    def mean(found: Sequence[Mapping[str, float]], name: str) -> float:
+        return float(np.mean([scores[name] for scores in found]))
+
+    return {name: (ours[name], mean(drawn, name), mean(measured, name)) for name in ours}
+
+
+def table(scores: Scores) -> str:
     """One row for each task, and their mean."""
-    rows = [(name, *pair) for name, pair in scores.items()]
-    rows.append(("mean", *(float(np.mean([r[i] for r in rows])) for i in (1, 2))))
-    header = ["task", "pre-trained", "random weights", "difference"]
-    return markdown_table(header, [[n, f"{a:.3f}", f"{b:.3f}", f"{a - b:+.3f}"] for n, a, b in rows])
+    rows = [(name, *values) for name, values in scores.items()]
+    rows.append(("mean", *(float(np.mean([r[i] for r in rows])) for i in (1, 2, 3))))
+    header = ["task", "pre-trained", "random weights", "difference", "random, statistics measured"]
+    return markdown_table(
+        header, [[n, f"{a:.3f}", f"{b:.3f}", f"{a - b:+.3f}", f"{c:.3f}"] for n, a, b, c in rows]
+    )
+
+
+def account(ref: ModelRef, tasks: Sequence[Task]) -> str:
+    """How an encoder was made, and its table."""
+    done = ref.spec.provenance
+    settings = pn.MoCoSettings.from_dict(done.get("settings", {}))
+    text = (
+        f"Encoder `{ref.name}`, {done.get('steps_done')} steps in {done.get('seconds', 0) / 60:.0f} min "
+        f"by the clock: `{settings!r}`."
+    )
+    return f"{text}\n\n{table(compare(ref, tasks))}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("encoder", help="name or file")
-    parser.add_argument("--write", type=Path, help="put the table into this Markdown page")
+    parser.add_argument("encoders", nargs="+", help="names or files")
+    parser.add_argument("--write", type=Path, help="put the tables into this Markdown page")
     given = parser.parse_args()
     keep_heap()
-    ref = find_model(given.encoder)
-    done, rows = ref.spec.provenance, table(compare(ref, load_tasks(TASKS)))
+    tasks = load_tasks(TASKS)
+    parts = [account(find_model(name), tasks) for name in given.encoders]
     text = (
         f"## A linear probe on frozen features from 3 + 3 strokes\n\n"
         f"Mean IoU over the classes on images without strokes, {SEEDS} annotators; beside it the mean "
-        f"of {SEEDS} encoders with random weights. Encoder: {ref.spec.options['encoder']}, "
-        f"{done.get('steps_done')} steps in {done.get('seconds', 0) / 60:.0f} min. Made by "
-        f"`benchmarks/moco/probe.py`. {machine('scikit-learn')}\n\n{rows}"
+        f"of {SEEDS} encoders of the same shape with random weights, as they are drawn and with the "
+        f"statistics of batch normalisation measured on the annotated images. Made by "
+        f"`benchmarks/moco/probe.py`. {machine('scikit-learn')}\n\n" + "\n\n".join(parts)
     )
     print(text)
     if given.write:
