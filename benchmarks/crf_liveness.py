@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.samples import load_sample
 from napari_papernets.widgets.crf_panel import CRFPanel
 
@@ -157,6 +158,7 @@ def measure(kind: str) -> dict[str, Record]:
     assert hand.records["drag"].waits, "a preview did not come"
     assert hand.records["napari"].beats
     region = panel.plan("view").region
+    panel.form.setValue(CRFSettings())  # it remembers its settings
     panel.shut_down()
     viewer.close()
     print(kind, pixels.shape, "region", region, flush=True)
