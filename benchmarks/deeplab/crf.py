@@ -2,8 +2,9 @@
 
     python -m napari_papernets.benchmarks.deeplab.crf --folder build/deeplab --write docs/benchmarks.md
 
-The folder holds what `train.py` wrote; with --rows what is done is kept in a file. The CRF's parameters are searched on images that the network was
-trained on, by the IoU within 5 pixels of true borders; the tables are of images that neither has seen.
+The folder holds what `train.py` wrote; with --rows what is done is kept in a file. The CRF's parameters
+are searched on images that the network was trained on, by the IoU within 5 pixels of true borders; the
+tables are of images that neither has seen.
 """
 
 from __future__ import annotations
