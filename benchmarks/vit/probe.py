@@ -139,23 +139,26 @@ def main() -> None:
         learnt = import_checkpoint(given.weights, Path(folder), antialias=given.antialias)
         control = load_vit(learnt, random_weights=True)
         random = save_weights(control.spec, control.network.state_dict(), Path(folder) / "random")
-        rows = [
-            run_task(task, seed, learnt, random, given.density)
-            for task in map(whole, load_tasks(given.tasks))
-            for seed in range(given.seeds)
-        ]
-    text = (
+        rows: list[Row] = []
+        for task in map(whole, load_tasks(given.tasks)):
+            rows += [run_task(task, s, learnt, random, given.density) for s in range(given.seeds)]
+            text = report(rows, given.weights.stem, given.density, given.seeds)
+            if given.write:
+                put_section(given.write, "vit", text)
+    print(text)
+
+
+def report(rows: Sequence[Row], weights: str, density: int, seeds: int) -> str:
+    """The section of the page."""
+    return (
         "## Linear probe on frozen tokens, from three strokes a class\n\n"
-        f"Mean IoU over the classes on images without strokes: `{given.weights.stem}`, {given.density}× "
-        f"tokens, {given.seeds} seed(s); gains in points. Probe: a linear layer on grey bands and the "
+        f"Mean IoU over the classes on images without strokes: `{weights}`, {density}× "
+        f"tokens, {seeds} seed(s); gains in points. Probe: a linear layer on grey bands and the "
         "tokens of a middle and of the last block, no step of training. Forest: ilastik's recipe on the "
         f"same strokes. Made by `benchmarks/vit/probe.py`.\n\n{table(rows)}\n\n"
         f"Mean time of learning {np.mean([r.seconds for r in rows]):.1f} s. "
         f"{machine('scikit-image', 'scikit-learn')}"
     )
-    print(text)
-    if given.write:
-        put_section(given.write, "vit", text)
 
 
 if __name__ == "__main__":
