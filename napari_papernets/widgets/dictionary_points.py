@@ -83,7 +83,12 @@ class DictionaryPoints(QObject):
         self._quiet = False
 
     def paint(self) -> tuple[int, int]:
-        """Paint the patches whose points are selected with a label of their own; how many, and which.
+        """Paint the middles of the patches whose points are selected with a label of their own.
+
+        Returns
+        -------
+        count, label : int
+            How many, and which; 0 where none is selected.
 
         Raises
         ------
@@ -100,7 +105,7 @@ class DictionaryPoints(QObject):
         label = 1 + max((int(layer.data.max()) for layer in there if layer is not None), default=0)
         for layer, numbers in chosen:
             image = self._image_of[layer]
-            paint_patches(self._viewer, image, layer.data[numbers], found.side, label)
+            paint_patches(self._viewer, image, layer.data[numbers], found.side // 2, label)
         return sum(len(numbers) for _, numbers in chosen), label
 
     def leave(self) -> None:

@@ -36,8 +36,8 @@ LAYOUT_HELP = (
     "(pip install 'napari-papernets[umap]')."
 )
 PAINT_HELP = (
-    "Give the patches that are selected in the layer “dictionary” a label of their own in a Labels "
-    "layer: the next free one."
+    "Give the middles of the patches that are selected in the layer “dictionary” a label of their own "
+    "in a Labels layer: the next free one."
 )
 POSITIVE_HELP = "The patch that was looked up, and another view of it: the positive pair."
 NEAREST_HELP = "The patches whose keys are most similar to it; the numbers are cosines."

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..core.events import Event, LookUps, Step, StrokeProbe
 from .calm_wheel import CalmWheel
-from .curve_plots import AXIS_WIDTH, import_pyqtgraph
+from .curve_plots import import_pyqtgraph
 from .theme_colours import theme_colours
 
 PAUSE = 250  # ms between two repaints, at least
@@ -22,6 +22,7 @@ HELP = (
     "started from (orange) and on random weights (dashed)."
 )
 RESTYLED = (QEvent.Type.StyleChange, QEvent.Type.PaletteChange)
+LEFT_WIDTH = 58  # pixels for "0.945" beside the name of an axis
 MARGIN = 0.01  # a difference of mean IoU that is called one
 
 
@@ -139,7 +140,7 @@ class MoCoPlots(QWidget):
         plot.hideButtons()
         plot.showGrid(x=True, y=True, alpha=0.15)
         plot.setLabel("left", label)
-        plot.getAxis("left").setWidth(AXIS_WIDTH)
+        plot.getAxis("left").setWidth(LEFT_WIDTH)
         for side in ("left", "bottom"):
             plot.getAxis(side).enableAutoSIPrefix(False)
         return plot
