@@ -77,7 +77,7 @@ class Pretraining:
         self.history: list[dict[str, Any]] = []
         self.safe, self._before = snapshot(model.encoder_q), snapshot(model.encoder_q)
         self.started, self.seconds_before, self._told = time.monotonic(), 0.0, -TELL_EVERY
-        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="windows")
+        self._loader = ThreadPoolExecutor(1, "windows", initializer=use_one_thread)
         self._next: tuple[int, Future[Batch]] | None = None
 
     @property
@@ -283,3 +283,8 @@ def lay_out_like_weights(optimiser: optim.Optimizer) -> None:
         for name, value in moments.items():
             if isinstance(value, Tensor) and value.shape == weights.shape:
                 moments[name] = torch.empty_like(weights, requires_grad=False).copy_(value)
+
+
+def use_one_thread() -> None:
+    """Let this thread alone compute without helpers: they would stand in the way of the training's."""
+    torch.set_num_threads(1)
