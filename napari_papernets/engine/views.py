@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import Any, TypeAlias
 
@@ -101,9 +102,19 @@ def draw_geometry(rngs: Rngs, settings: MoCoSettings, device: torch.device) -> G
     cos, sin = np.cos(angle), np.sin(angle)
     matrix = np.stack([np.stack([cos, -sin * flip], -1), np.stack([sin, cos * flip], -1)], -2)
     reach = settings.shift * settings.crop / 2
-    size = (settings.crop, settings.crop)
-    elastic = F.interpolate(put(nodes, device), size, mode="bicubic", align_corners=True)
+    spread = bicubic(settings.crop).to(device)  # (side, GRID)
+    elastic = spread @ put(nodes, device) @ spread.T
     return Geometry(put(matrix * zoom[:, None, None], device), put(shift * reach, device), elastic)
+
+
+@lru_cache(maxsize=8)
+def bicubic(side: int) -> Tensor:
+    """Bicubic interpolation from the nodes of a line to its pixels, corners aligned, (side, GRID).
+
+    Two products with it take a quarter of the time of `interpolate` on a processor.
+    """
+    nodes = torch.eye(GRID).view(1, GRID, GRID, 1)
+    return F.interpolate(nodes, (side, 1), mode="bicubic", align_corners=True)[0, :, :, 0].T.contiguous()
 
 
 def shared_places(rngs: Rngs, first: Geometry, second: Geometry, count: int) -> tuple[Tensor, Tensor]:
