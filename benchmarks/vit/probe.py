@@ -155,7 +155,8 @@ def report(rows: Sequence[Row], weights: str, density: int, seeds: int) -> str:
         f"Mean IoU over the classes on images without strokes: `{weights}`, {density}× "
         f"tokens, {seeds} seed(s); gains in points. Probe: a linear layer on grey bands and the "
         "tokens of a middle and of the last block, no step of training. Forest: ilastik's recipe on the "
-        f"same strokes. Made by `benchmarks/vit/probe.py`.\n\n{table(rows)}\n\n"
+        f"same strokes. How much tokens are trusted beside grey bands was chosen with histology and DIC "
+        f"in view, on these very images. Made by `benchmarks/vit/probe.py`.\n\n{table(rows)}\n\n"
         f"Mean time of learning {np.mean([r.seconds for r in rows]):.1f} s. "
         f"{machine('scikit-image', 'scikit-learn')}"
     )

@@ -29,6 +29,9 @@ VIT_PAPER = (
 )
 
 CONTEXT = 4  # patches around what a window answers for: attention is global, so more is never exact
+# What a fit of the last layer multiplies them by: some hundred numbers a token, alike within a patch,
+# explain a few strokes by themselves, and then say little of other places.
+BANDS_TRUSTED, TOKENS_TRUSTED = 3.0, 0.1
 # Numbers held at the peak of a block for each channel of a token: the residual, its norm, what is added
 # to it, and twice the MLP's hidden layer, before and after the GELU.
 VALUES_OF_TOKEN = 3 + 2 * 4
@@ -75,6 +78,8 @@ class ViTSegmenter(Forested):
         self.conv = ConvolutionalNeck(dim) if conv else None
         maps = [dim] * len(self.blocks) + ([ConvolutionalNeck.WIDTH] if conv else [])
         self.head = HypercolumnHead([self.bands.channels, *maps], classes)
+        self.head.scales.fill_(TOKENS_TRUSTED)
+        self.head.scales[0] = BANDS_TRUSTED
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, K, H, W) of grey values about 0…1, (B, in_channels, H, W), of whole patches."""
