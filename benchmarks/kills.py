@@ -9,6 +9,7 @@ Every viewer restores what the one before left. A kill is SIGKILL, as by `kill -
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import queue
 import random
@@ -85,10 +86,13 @@ class Life:
         """
         while not self._answers.empty():
             self._answers.get()
-        try:
-            self._answers.get(timeout=PATIENCE)
-        except queue.Empty:
-            raise RuntimeError(f"no prediction within {PATIENCE:g} s") from None
+        for _ in range(int(PATIENCE)):
+            with contextlib.suppress(queue.Empty):
+                self._answers.get(timeout=1)
+                return
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the viewer ended by itself: {self.process.returncode}")
+        raise RuntimeError(f"no prediction within {PATIENCE:g} s")
 
     def kill(self) -> float:
         """End it; gives when."""

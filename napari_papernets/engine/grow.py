@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,13 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..networks.filters import filter_count, filters
-from ..networks.forest import LEAF, PixelForest
+from ..networks.forest import LEAF, PixelForest, compiled_walk
 from ..networks.forested import Forested
 from .annotated import Plane
 from .pixels import PixelMemory, Places
 from .quick import to_device
 
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
+
 TREES = 100
+AT_ONCE = 10  # trees between two looks at whether there is something more urgent
 SMALLEST_LEAF = 4  # pixels
 
 
@@ -40,9 +45,17 @@ class ForestGrower:
 
     def grow(self, planes: Sequence[Plane]) -> None:
         """Grow it from all annotated pixels that are not held out."""
+        for _ in self.growing(planes):
+            pass
+
+    def growing(self, planes: Sequence[Plane]) -> Iterator[None]:
+        """As `grow`, in short steps; until the last of them the network has the forest it had."""
         sees = channels_seen(planes, self._network.in_channels)
         features, classes = self._memory(sees).of(planes)
-        forest = grow_forest(features.numpy(), classes.numpy(), self._network.classes, sees, self._seed)
+        yield
+        forest = yield from growing_forest(
+            features.numpy(), classes.numpy(), self._network.classes, sees, self._seed
+        )
         self._network.set_forest(forest.to(self._device))
 
     def _memory(self, sees: tuple[int, ...]) -> PixelMemory:
@@ -64,14 +77,24 @@ def channels_seen(planes: Sequence[Plane], channels: int) -> tuple[int, ...]:
     return tuple(range(first, first + count))
 
 
-def grow_forest(
+def grow_forest(*arguments: Any) -> PixelForest:
+    """`growing_forest` in one go."""
+    steps = growing_forest(*arguments)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def growing_forest(
     features: NDArray[np.float32],
     classes: NDArray[Any],
     count: int,
     sees: Sequence[int],
     seed: int = 0,
-) -> PixelForest:
-    """A forest in which every class weighs alike.
+) -> Generator[None, None, PixelForest]:
+    """A forest in which every class weighs alike; `AT_ONCE` trees at every step.
 
     Parameters
     ----------
@@ -89,12 +112,30 @@ def grow_forest(
     from sklearn.ensemble import RandomForestClassifier
 
     grown = RandomForestClassifier(
-        TREES,
         min_samples_leaf=SMALLEST_LEAF,
         class_weight="balanced_subsample",
         n_jobs=-1,
         random_state=seed,
-    ).fit(features, classes)
+        warm_start=True,
+    )
+    for number in range(AT_ONCE, TREES + 1, AT_ONCE):
+        with warnings.catch_warnings():
+            # That the data are not those of the trees before, which here they are.
+            warnings.filterwarnings("ignore", "class_weight presets", UserWarning)
+            grown.set_params(n_estimators=number).fit(features, classes)
+        yield
+    return packed(grown, count, sees)
+
+
+def warm_up() -> None:
+    """Import and compile what the first forest needs: seconds that nobody should wait for."""
+    import sklearn.ensemble  # noqa: F401
+
+    compiled_walk()
+
+
+def packed(grown: RandomForestClassifier, count: int, sees: Sequence[int]) -> PixelForest:
+    """The trees of scikit-learn as arrays."""
     trees = [e.tree_ for e in grown.estimators_]
     sizes = [t.node_count for t in trees]
     starts = np.concatenate([[0], np.cumsum(sizes)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from .checkpoints import checkpoint_path, read_state
 from .crops import Problem, pose_problem
 from .device import fast_bf16, pick_device
 from .finetune import check_name
-from .grow import ForestGrower
+from .grow import ForestGrower, warm_up
 from .optimisation import with_rates
 from .plateau import Plateau
 from .provenance import versions
@@ -93,6 +94,7 @@ class Learner:
         self._grower: ForestGrower | None = None
         if isinstance(self.network, Forested):
             self._grower = ForestGrower(self.network, self.device, settings.seed)
+            threading.Thread(target=warm_up, daemon=True).start()
         self._training: Training | None = None
         self._teacher: Teacher | None = None
         self._lessons_are_due = False
@@ -119,6 +121,15 @@ class Learner:
         done = [names[c] for c in self.scene.classes]
         there = f"only {done[0]!r} is painted" if done else "nothing is painted yet"
         return f"Paint strokes of at least two classes ({', '.join(names)}): {there}."
+
+    @property
+    def blind(self) -> str:
+        """Why nobody could tell whether training makes the quick answer better or worse; empty if one
+        can, or where the quick answer is no match for training (no forest stands beside the network)."""
+        forested = self._grower is not None and not self.start.fresh
+        if not forested or not self.settings.held_out or any(p.held.any() for p in self.scene.planes):
+            return ""
+        return "Not trained yet: paint five strokes of a class, so that training can be judged."
 
     @property
     def step(self) -> int:
@@ -171,11 +182,17 @@ class Learner:
 
     def grow(self) -> None:
         """Grow the forest for the strokes there are, where the network takes one."""
-        self.forest_is_due = False
+        for _ in self.growing():
+            pass
+
+    def growing(self) -> Iterator[None]:
+        """As `grow`, in short steps; given up half-way, the forest is still due."""
         if self._grower is not None:
-            self._grower.grow(self.scene.planes)
+            yield from self._grower.growing(self.scene.planes)
             self._teacher = Teacher(self.network, self.device, self.bf16)
             self._maps.forest_changed()
+        self.forest_is_due = False
+        yield from self._maps.voting()
 
     def read_view(self) -> None:
         """Make ready for the first strokes in view."""

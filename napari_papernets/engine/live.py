@@ -119,11 +119,13 @@ class Loop:
         self.stopping = False
         self._patches: list[Patch] = []
         self._view = view
+        self._told_to = False  # train whatever can be known of it
         self._training, self._keeping = False, False
         self._rest_reason = ""
         self._shown_at, self._cost = 0.0, 0.0
         self._stepped, self._painted_at = False, 0.0
         self._only_quick = False  # has been shown since the last strokes
+        self._growing: Iterator[None] | None = None  # a forest, in steps
         self._fresh = bool(learner.scene.planes)  # strokes that were there at the start
 
     def take(self, sent: Any) -> None:
@@ -140,6 +142,7 @@ class Loop:
         elif isinstance(sent, View):
             self._view = sent
         elif sent == "train":
+            self._told_to = True
             self._begin_round()
         elif sent == "rest":
             self._training, self._rest_reason = False, ""
@@ -162,29 +165,49 @@ class Loop:
             self._keeping = False
             if learner.unsaved:
                 yield learner.keep("stopped by you")
-        elif self._forest_is_next:
-            learner.grow()
-            yield from self._preview(learner.source)
-        elif self._training and learner.ready and self._paused:
+        elif self._growing is not None or self._forest_is_next:
+            yield from self._grow()
+        elif self._trains and self._paused:
             self._stepped = True  # so that steady painting does not keep it from learning
             yield from self._train()
         else:
             yield from self._rest()
 
     @property
+    def _trains(self) -> bool:
+        """Whether a round goes on that can be learnt from. On its own, none begins whose good nobody
+        could tell; told to, it does."""
+        blind = self.learner.blind and not self._told_to and not self.learner.step
+        return self._training and self.learner.ready and not blind
+
+    @property
     def _forest_is_next(self) -> bool:
         """In a pause, and where it trains after the first trained answer: a forest takes its time."""
-        if not self.learner.forest_is_due or (self._training and self._only_quick):
+        if not self.learner.forest_is_due or (self._trains and self._only_quick):
             return False
-        return time.monotonic() - self._painted_at > PAUSE
+        return self._is_pause
 
     @property
     def _paused(self) -> bool:
         """Whether training may go on: it begins when the person pauses, then nothing stops it."""
-        return self.learner.step > 0 or time.monotonic() - self._painted_at > PAUSE
+        return self.learner.step > 0 or self._is_pause
+
+    @property
+    def _is_pause(self) -> bool:
+        """Whether the person has seen the last answer and not painted for a moment."""
+        return time.monotonic() - max(self._painted_at, self._shown_at) > PAUSE
+
+    def _grow(self) -> Iterator[Event]:
+        """A step towards a new forest; strokes that come meanwhile begin it anew."""
+        if self._growing is None:
+            self._growing = self.learner.growing()
+        if next(self._growing, self) is self:
+            self._growing = None
+            yield from self._preview(self.learner.source)
 
     def _answer_strokes(self) -> Iterator[Event]:
         patches, self._patches, self._fresh = self._patches, [], False
+        self._growing = None
         if self._view is not None:
             self.learner.look_at(self._view)
         self.learner.take(patches)
@@ -215,6 +238,7 @@ class Loop:
         if not self._training or self.learner.round_is_over:
             self._training = False
             if self.learner.forest_is_due:
+                self._growing = None
                 self.learner.grow()
             yield from self._preview("trained")
             yield self.learner.keep(self.learner.why_over)
@@ -239,8 +263,10 @@ class Loop:
         yield Preview(view, labels, doubt, source, learner.step, learner.patch)
 
     def _rest(self) -> Iterator[Event]:
-        waits = self._training and self.learner.ready  # for the person to pause
+        waits = self._trains  # for the person to pause
         reason = self.learner.lack or "Nothing new to learn: paint where it is wrong."
+        if self._training and not waits:
+            reason = self.learner.lack or self.learner.blind
         if reason != self._rest_reason and not waits:
             self._rest_reason = reason
             yield Resting(reason, bool(self.learner.lack))

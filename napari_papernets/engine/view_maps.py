@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,22 +16,26 @@ from ..core.image import ImageBlock
 from ..core.model import ModelSpec
 from ..core.tiles import Region, Tile, plan_tiles
 from ..networks import ReadableNetwork
+from ..networks.forest import PixelForest
 from .annotated import Plane
 from .pixels import inside
 from .quick import read_maps, to_device
 from .tiling import open_source
 
 WINDOW = 1024**2  # pixels of one pass
+VOTING = 32_768  # pixels whose votes are counted between two looks at whether something is more urgent
 LARGEST = 1024  # pixels to a side of what is previewed; of a larger view its middle
 
 
 @dataclass(eq=False)
 class Window:
-    """One tile of the view: its window, normalised; the maps of it; and what the forest votes."""
+    """One tile of the view: its window, normalised; the maps of it; what a forest looks at there (by the
+    channels it sees), and what it votes."""
 
     tile: Tile
     pixels: Tensor
     maps: list[Tensor]
+    filters: tuple[tuple[int, ...], Tensor] | None = None
     votes: Tensor | None = None
 
 
@@ -79,6 +84,13 @@ class ViewMaps:
         """Its votes are to be made anew."""
         for window in self._windows:
             window.votes = None
+
+    def voting(self) -> Iterator[None]:
+        """Let the forest vote on the view, in short steps."""
+        forest = getattr(self._network, "forest", None)
+        for window in self._windows:
+            if forest is not None and window.votes is None:
+                yield from _voting(forest, window)
 
     @torch.no_grad()
     def read(self) -> None:
@@ -131,8 +143,10 @@ class ViewMaps:
             p = torch.softmax(logits[:, rows, columns].float(), dim=0)
             if (forest := getattr(self._network, "forest", None)) is not None:
                 if window.votes is None:
-                    window.votes = forest(window.pixels)
-                p = (p + window.votes[0, :, rows, columns]) / 2
+                    for _ in _voting(forest, window):
+                        pass
+                votes = cast("Tensor", window.votes)
+                p = (p + votes[0, :, rows, columns]) / 2
             best = p.topk(2, dim=0)
             place = slice(top.start - y0, top.stop - y0), slice(left.start - x0, left.stop - x0)
             labels[place] = (best.indices[0] + 1).to(torch.uint8).cpu().numpy()
@@ -160,6 +174,21 @@ class ViewMaps:
             pixels = to_device(source.read(tile.y.read, tile.x.read), self._device)
             windows.append(Window(tile, pixels, read_maps(self._network, pixels, self._bf16)))
         return windows
+
+
+def _voting(forest: PixelForest, window: Window) -> Iterator[None]:
+    """Fill in the votes of a window, a band of rows at every step."""
+    sees = tuple(forest.sees)
+    if window.filters is None or window.filters[0] != sees:
+        window.filters = sees, forest.features(window.pixels)
+        yield
+    _, features = window.filters
+    rows = max(1, VOTING // features.shape[3])
+    bands = []
+    for start in range(0, features.shape[2], rows):
+        bands.append(forest.vote(features[:, :, start : start + rows]))
+        yield
+    window.votes = torch.cat(bands, dim=2)
 
 
 def middle_of(region: Region) -> Region:

@@ -25,6 +25,8 @@ from napari_papernets.core.events import (
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
 from napari_papernets.core.settings import PredictSettings, TuneSettings
+from napari_papernets.engine import learner as learner_module
+from napari_papernets.engine import live as live_module
 from napari_papernets.engine.live import live
 from napari_papernets.engine.plateau import LEAST, PATIENCE, WINDOW, Plateau
 from napari_papernets.engine.predict import predict
@@ -218,6 +220,40 @@ def test_held_out_strokes_give_a_score(tmp_path: Path) -> None:
     assert judged
     assert 0 <= version.score <= 1
     assert version.before is not None
+
+
+def test_a_stroke_does_not_wait_for_a_forest_that_grows(tmp_path: Path, monkeypatch: Any) -> None:
+    steps: list[int] = []
+
+    def growing(_: Any) -> Any:  # takes for ever, in short steps
+        while True:
+            steps.append(1)
+            yield
+
+    monkeypatch.setattr(learner_module.Learner, "growing", growing)
+    monkeypatch.setattr(live_module, "PAUSE", 0.0)
+    person = Person(tmp_path, model="auto", auto=False)
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    while len(steps) < 5:
+        person.job.send(None)
+    answer = person.see(Preview, stroke(2, 3, row=30))
+    assert (answer.patch, answer.source) == (3, "quick")
+    person.job.close()
+
+
+def test_what_cannot_be_judged_is_not_trained_unless_one_says_so(tmp_path: Path) -> None:
+    settings = TINY.replace(held_out=0.2, steps=1)
+    person = Person(tmp_path, settings, model="auto")
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    assert "five strokes" in person.see(Resting).reason
+    assert "Step" not in person.kinds()
+    assert person.see(Step, "train").step == 1
+    person.job.close()
+    person = Person(tmp_path, settings, model="auto", name="more")
+    strokes = [stroke(c, 5 * c + n, row=5 + 10 * n) for c in (1, 2) for n in range(5)]
+    person.see(Preview, *strokes)
+    assert person.see(Step).step == 1
+    person.job.close()
 
 
 def test_a_plateau_is_noticed_by_score_and_by_loss() -> None:
