@@ -87,7 +87,7 @@ def test_a_tuned_transformer_goes_on_and_takes_other_classes(start: ModelRef, tm
 def test_it_learns_live(start: ModelRef, tmp_path: Path) -> None:
     """The first strokes are answered on frozen tokens; a part that is trained afterwards stays small."""
     image, truth, strokes = scene()
-    settings = pn.TuneSettings(train="head", steps=2, crop=32)
+    settings = pn.TuneSettings(train="head", steps=2, crop=32, held_out=0.0)
     job = live(
         [ImageBlock(image, "YX")], [strokes], start, settings, classes=class_infos(["ground", "disc"]),
         folder=tmp_path, view=View(0, (), (0, 96, 0, 96)),
