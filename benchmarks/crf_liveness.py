@@ -185,7 +185,7 @@ def main() -> None:
         for kind in given.only or SAMPLES
         for phase, record in measure(kind).items()
     ]
-    from .report import machine, markdown_table, put_section
+    from .report import machine, markdown_table, publish
 
     header = (
         "image", "slider", "previews", "to the preview, median (longest), ms", "gaps: p99, ms",
@@ -199,9 +199,7 @@ def main() -> None:
         f"{markdown_table(header, rows)}\n\n"
         f"{machine('napari')}"
     )
-    print(text)
-    if given.write:
-        put_section(given.write, "crf-liveness", text)
+    publish(text, "crf-liveness", given.write)
 
 
 if __name__ == "__main__":

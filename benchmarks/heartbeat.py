@@ -96,11 +96,9 @@ def main() -> None:
     viewer.close()
     lines = bare.communicate()[0].split()
     text = report(np.array(beats), np.array(lines, float).reshape(-1, 2), marks)
-    print(text)
-    if given.write:
-        from .report import put_section
+    from .report import publish  # torch comes with it
 
-        put_section(given.write, "heartbeat", text)
+    publish(text, "heartbeat", given.write)
     watch.tell(marks["press"])
 
 

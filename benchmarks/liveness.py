@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="put the figures into this Markdown page")
     given = parser.parse_args()
     took, later, trained = measure()
-    from .report import machine, put_section
+    from .report import machine, publish
 
     text = (
         "## From a stroke to an answer\n\n"
@@ -104,9 +104,7 @@ def main() -> None:
         f"strokes a median of {np.median(later):.2f} s (longest {max(later):.2f} s); first answer of "
         f"the trained network {trained:.1f} s after the last of them.\n\n{machine()}"
     )
-    print(text)
-    if given.write:
-        put_section(given.write, "liveness", text)
+    publish(text, "liveness", given.write)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from napari_papernets.benchmarks.report import machine, markdown_table, put_section
+from napari_papernets.benchmarks.report import machine, markdown_table, publish
 from numpy.typing import NDArray
 
 from napari_papernets.engine.device import fast_bf16, pick_device
@@ -61,9 +61,7 @@ def run_benchmark(size: int, rounds: int, device: str, page: Path | None) -> Non
         f"Medians of {rounds} interleaved rounds, one process each. {machine(*packages)}. "
         f"Differences are of probabilities, against one pass in float32.\n\n{table}"
     )
-    print(text)
-    if page:
-        put_section(page, "predict" if rounded else "predict-float32", text)
+    publish(text, "predict" if rounded else "predict-float32", page)
 
 
 def make_case(folder: Path, size: int) -> None:

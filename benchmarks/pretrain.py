@@ -24,7 +24,7 @@ from napari_papernets.engine.pretrain_account import Request
 from napari_papernets.engine.pretraining import Pretraining
 from napari_papernets.files import read_image
 
-from .report import machine, markdown_table, put_section
+from .report import machine, markdown_table, publish
 
 STEPS, WARM_UP = 10, 3
 
@@ -49,9 +49,7 @@ def run_benchmark(
         f"medians of {rounds} interleaved rounds of {STEPS} steps. Made by `papernets bench pretrain`. "
         f"{machine('torchvision')}\n\n{markdown_table(header, rows)}"
     )
-    print(text)
-    if page:
-        put_section(page, "pretrain", text)
+    publish(text, "pretrain", page)
 
 
 def measure(training: Pretraining, contrast: str, rounds: int) -> list[str]:

@@ -35,7 +35,7 @@ EXACT_SIDE = 64  # pixels of the crop that brute force can do
 
 def run_benchmark(rounds: int, large: bool, page: Path | None) -> None:
     """Measure, print the tables, and put them into `page` where one is given."""
-    from napari_papernets.benchmarks.report import machine, markdown_table, put_section
+    from napari_papernets.benchmarks.report import machine, markdown_table, publish
 
     programs = [p for p in PROGRAMS if p == "papernets" or find_spec("pydensecrf")]
     with tempfile.TemporaryDirectory() as folder:
@@ -59,9 +59,7 @@ def run_benchmark(rounds: int, large: bool, page: Path | None) -> None:
         f"{markdown_table(header, rows)}\n\n{exact_table(programs)}\n\n"
         f"{machine(*packages)}. Written by `papernets bench refine`."
     )
-    print(text)
-    if page:
-        put_section(page, "refine", text)
+    publish(text, "refine", page)
 
 
 def measure(

@@ -40,6 +40,13 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def publish(text: str, key: str, page: Path | None) -> None:
+    """Print a section, and put it into a page where one is given."""
+    print(text)
+    if page is not None:
+        put_section(page, key, text)
+
+
 def put_section(page: Path, key: str, text: str) -> None:
     """Replace the section `key` of a page (between its markers), or append it."""
     begin, end = f"<!-- {key}: begin, written by script -->", f"<!-- {key}: end -->"

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from .predict import Call, Worker, serve
-from .report import machine, markdown_table, put_section
+from .report import machine, markdown_table, publish
 
 CASES = {"224": (8, 224, 16), "1024": (1, 1024, 16), "1036": (1, 1036, 14)}  # images, side, patch
 TITLES = {
@@ -71,9 +71,7 @@ def run_benchmark(size: str, rounds: int, device: str, page: Path | None) -> Non
         f"the largest difference over the largest token.{ceiling(device)}\n\n"
         f"{markdown_table(header, rows)}"
     )
-    print(text)
-    if page:
-        put_section(page, "tokens", text)
+    publish(text, "tokens", page)
 
 
 def row(

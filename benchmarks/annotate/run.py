@@ -28,7 +28,7 @@ from napari_papernets.core.model import ModelRef
 from napari_papernets.engine.device import keep_heap
 from napari_papernets.engine.metrics import mean_iou
 
-from ..report import machine, markdown_table, put_section
+from ..report import machine, markdown_table, publish
 from . import forest
 from .annotator import Annotator
 from .tasks import TASKS, Task, load_tasks
@@ -182,9 +182,7 @@ def main() -> None:
                 file.writelines(json.dumps(asdict(r)) + "\n" for r in new)
     chosen = [r for t, s, c in wanted for r in rounds if (r.task, r.seed, r.corrected_by) == (t, s, c)]
     text = report(chosen, settings, given.model)
-    print(text)
-    if given.write:
-        put_section(given.write, "annotate", text)
+    publish(text, "annotate", given.write)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from napari_papernets.core.events import LookUps, Step, StrokeProbe
 from napari_papernets.engine.device import keep_heap
 from napari_papernets.samples import load_sample
 
-from ..report import machine, markdown_table, put_section
+from ..report import machine, markdown_table, publish
 
 SAMPLE = "nuclei_stack"
 MOMENTA = (0.0, 0.9, 0.99, 0.999)
@@ -157,9 +157,7 @@ def main() -> None:
         f"{BASE.batch} crops of {BASE.crop}×{BASE.crop}, contracting path of width {BASE.width}, seed "
         f"{given.seed}. Made by `benchmarks/moco/ablations.py`. {machine()}\n\n" + "\n\n".join(tables)
     )
-    print(text)
-    if given.write:
-        put_section(given.write, "moco-ablations", text)
+    publish(text, "moco-ablations", given.write)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from napari_papernets.networks.encoders import at_places
 
 from ..annotate.annotator import Annotator
 from ..annotate.tasks import Task, load_tasks
-from ..report import machine, markdown_table, put_section
+from ..report import machine, markdown_table, publish
 
 TASKS = ("fluo", "histology", "phase contrast", "DIC", "EM membranes")
 JUDGED = 8000  # pixels of each image without strokes
@@ -190,9 +190,7 @@ def main() -> None:
         f"statistics of batch normalisation measured on the annotated images. Made by "
         f"`benchmarks/moco/probe.py`. {machine('scikit-learn')}\n\n" + "\n\n".join(parts)
     )
-    print(text)
-    if given.write:
-        put_section(given.write, "moco-probe", text)
+    publish(text, "moco-probe", given.write)
 
 
 if __name__ == "__main__":

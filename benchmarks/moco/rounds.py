@@ -25,7 +25,7 @@ from napari_papernets.networks import build
 from ..annotate.annotator import Annotator
 from ..annotate.run import score
 from ..annotate.tasks import TASKS, Task, load_tasks
-from ..report import machine, markdown_table, put_section
+from ..report import machine, markdown_table, publish
 
 ROUNDS = 2
 
@@ -89,9 +89,7 @@ def main() -> None:
         f"Encoder `{ref.name}`. Made by `benchmarks/moco/rounds.py`. {machine()}\n\n"
         f"{markdown_table(header, rows)}"
     )
-    print(text)
-    if given.write:
-        put_section(given.write, "moco-rounds", text)
+    publish(text, "moco-rounds", given.write)
 
 
 def row(name: str, ours: Sequence[Sequence[float]], control: Sequence[Sequence[float]]) -> list[str]:

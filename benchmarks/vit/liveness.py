@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="put the figures into this Markdown page")
     given = parser.parse_args()
     visit = measure()
-    from ..report import machine, markdown_table, put_section
+    from ..report import machine, markdown_table, publish
 
     clicks = np.array(visit.clicks) * 1000
     header = "phase", "gaps of a 5 ms timer: p99, ms", "longest, ms", "over 50 ms"
@@ -145,9 +145,7 @@ def main() -> None:
         f"{markdown_table(header, [row(TITLES[k], b) for k, b in visit.beats.items()])}\n\n"
         f"{machine('napari')}. Made by `benchmarks/vit/liveness.py`."
     )
-    print(text)
-    if given.write:
-        put_section(given.write, "vit-liveness", text)
+    publish(text, "vit-liveness", given.write)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ class View:
     region: Region
 
 
-Wish = Literal["train", "rest", "keep", "stop"]
-"""What can be asked of a live training: "train" now, "rest" until asked again, "keep" a version now,
-"stop" (keep a version and end)."""
+Wish = Literal["train", "follow", "rest", "keep", "stop"]
+"""What can be asked of a live training: "train" now, whatever can be known of it, "follow" (from now on
+train whenever there is something new), "rest" until asked again, "keep" a version now, "stop" (keep a
+version and end)."""

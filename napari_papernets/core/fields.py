@@ -79,9 +79,10 @@ class Settings:
     @classmethod
     def fields(cls) -> tuple[FieldInfo, ...]:
         """Description of every field, in order."""
-        if id(cls) not in _KNOWN:
-            _KNOWN[id(cls)] = cls, _fields_of(cls)
-        return _KNOWN[id(cls)][1]
+        if cls not in _KNOWN:
+            hints = typing.get_type_hints(cls, include_extras=True)
+            _KNOWN[cls] = tuple(_field_info(f, hints[f.name]) for f in dataclasses.fields(cls))
+        return _KNOWN[cls]
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their defaults."""
@@ -119,14 +120,8 @@ class Settings:
         return f"{type(self).__name__}({inside})"
 
 
-# Kept, since they take 2 ms, and a form asks at every move of a slider; by the id of the class, which
-# stands beside them so that it stays.
-_KNOWN: dict[int, tuple[type, tuple[FieldInfo, ...]]] = {}
-
-
-def _fields_of(settings: type[Settings]) -> tuple[FieldInfo, ...]:
-    hints = typing.get_type_hints(settings, include_extras=True)
-    return tuple(_field_info(f, hints[f.name]) for f in dataclasses.fields(settings))
+# Kept, since they take 2 ms, and a form asks at every move of a slider.
+_KNOWN: dict[type, tuple[FieldInfo, ...]] = {}
 
 
 def check_value(info: FieldInfo, value: Any) -> Any:

@@ -77,16 +77,6 @@ def channels_seen(planes: Sequence[Plane], channels: int) -> tuple[int, ...]:
     return tuple(range(first, first + count))
 
 
-def grow_forest(*arguments: Any) -> PixelForest:
-    """`growing_forest` in one go."""
-    steps = growing_forest(*arguments)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-
-
 def growing_forest(
     features: NDArray[np.float32],
     classes: NDArray[Any],

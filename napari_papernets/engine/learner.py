@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,7 +130,8 @@ class Learner:
         forested = self._grower is not None and not self.start.fresh
         if not forested or not self.settings.held_out or any(p.held.any() for p in self.scene.planes):
             return ""
-        return "Not trained yet: paint five strokes of a class, so that training can be judged."
+        enough = ceil(1 / self.settings.held_out)
+        return f"Not trained yet: paint {enough} strokes of a class, so that training can be judged."
 
     @property
     def step(self) -> int:
@@ -182,17 +184,20 @@ class Learner:
 
     def grow(self) -> None:
         """Grow the forest for the strokes there are, where the network takes one."""
-        for _ in self.growing():
+        for _ in self._forest_steps():
             pass
 
     def growing(self) -> Iterator[None]:
-        """As `grow`, in short steps; given up half-way, the forest is still due."""
+        """As `grow`, and let it vote on the view, in short steps; given up half-way, it is still due."""
+        yield from self._forest_steps()
+        yield from self._maps.voting()
+
+    def _forest_steps(self) -> Iterator[None]:
         if self._grower is not None:
             yield from self._grower.growing(self.scene.planes)
             self._teacher = Teacher(self.network, self.device, self.bf16)
             self._maps.forest_changed()
         self.forest_is_due = False
-        yield from self._maps.voting()
 
     def read_view(self) -> None:
         """Make ready for the first strokes in view."""

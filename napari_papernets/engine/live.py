@@ -77,7 +77,8 @@ def live(
     Event
         `Preview` of the view after new strokes (source "quick") and about every second of training
         ("trained"); `Step`, `EpochDone`; `Version` at the end of a round; `Resting` when it waits;
-        `Notice`. Send a `Patch` or a `View` whenever there is one, or "train", "rest", "keep", "stop".
+        `Notice`. Send a `Patch` or a `View` whenever there is one, or "train",
+        "follow", "rest", "keep", "stop".
 
     Returns
     -------
@@ -144,6 +145,9 @@ class Loop:
         elif sent == "train":
             self._told_to = True
             self._begin_round()
+        elif sent == "follow":
+            self.auto = True
+            self._begin_round()
         elif sent == "rest":
             self._training, self._rest_reason = False, ""
         elif sent == "keep":
@@ -151,7 +155,9 @@ class Loop:
         elif sent == "stop":
             self.stopping = True
         elif sent is not None:
-            raise InputError("sent", repr(sent), "send a Patch, a View, train, rest, keep or stop")
+            raise InputError(
+                "sent", repr(sent), "send a Patch, a View, train, follow, rest, keep or stop"
+            )
 
     def turn(self) -> Iterator[Event]:
         """One piece of work, short enough for new strokes to wait for."""
@@ -264,9 +270,8 @@ class Loop:
 
     def _rest(self) -> Iterator[Event]:
         waits = self._trains  # for the person to pause
-        reason = self.learner.lack or "Nothing new to learn: paint where it is wrong."
-        if self._training and not waits:
-            reason = self.learner.lack or self.learner.blind
+        blind = self.learner.blind if self._training else ""
+        reason = self.learner.lack or blind or "Nothing new to learn: paint where it is wrong."
         if reason != self._rest_reason and not waits:
             self._rest_reason = reason
             yield Resting(reason, bool(self.learner.lack))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -88,8 +87,8 @@ class ViewMaps:
     def voting(self) -> Iterator[None]:
         """Let the forest vote on the view, in short steps."""
         forest = getattr(self._network, "forest", None)
-        for window in self._windows:
-            if forest is not None and window.votes is None:
+        if forest is not None:
+            for window in self._windows:
                 yield from _voting(forest, window)
 
     @torch.no_grad()
@@ -142,11 +141,10 @@ class ViewMaps:
             (rows, columns), (top, left) = window.tile.crop, window.tile.write
             p = torch.softmax(logits[:, rows, columns].float(), dim=0)
             if (forest := getattr(self._network, "forest", None)) is not None:
-                if window.votes is None:
-                    for _ in _voting(forest, window):
-                        pass
-                votes = cast("Tensor", window.votes)
-                p = (p + votes[0, :, rows, columns]) / 2
+                for _ in _voting(forest, window):
+                    pass
+                assert window.votes is not None
+                p = (p + window.votes[0, :, rows, columns]) / 2
             best = p.topk(2, dim=0)
             place = slice(top.start - y0, top.stop - y0), slice(left.start - x0, left.stop - x0)
             labels[place] = (best.indices[0] + 1).to(torch.uint8).cpu().numpy()
@@ -177,7 +175,9 @@ class ViewMaps:
 
 
 def _voting(forest: PixelForest, window: Window) -> Iterator[None]:
-    """Fill in the votes of a window, a band of rows at every step."""
+    """Fill in the votes of a window where it has none, a band of rows at every step."""
+    if window.votes is not None:
+        return
     sees = tuple(forest.sees)
     if window.filters is None or window.filters[0] != sees:
         window.filters = sees, forest.features(window.pixels)

@@ -110,7 +110,7 @@ class AnnotateFlow(QObject):
             return
         control = parts.control
         if control.is_running and not control.auto:
-            control.start("train")  # it was resumed quietly
+            control.follow()  # it was resumed quietly
         elif not control.is_running and (control.has_crashed or control.state.kind != "failed"):
             parts.resume()
 

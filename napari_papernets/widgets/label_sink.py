@@ -103,7 +103,7 @@ class LabelSink(QObject):
         """Show what `event` has written, within the interval."""
         if self.look.takes(event):
             self._stale = True
-            box = self.look.box(event)
+            box = self.look.box(event) if self._plan.like.endswith("YX") else None
             if box is None or self._boxes is None:
                 self._boxes = None
             else:
@@ -118,17 +118,16 @@ class LabelSink(QObject):
         self._stop()
         shown, placement = self._plan.place(result.labels)
         layer = self._untouched()
-        if layer is not None and layer.data is self._shown and self._fits(shown):
+        self._in_place = layer is not None and layer.data is self._shown and self._fits(shown)
+        if self._in_place:
             np.copyto(self.look.array, result.labels)
-            self._in_place = True
-            self._reveal()
-        elif layer is not None:
-            self._shown, self._placement = shown, placement
-            update_layer(layer, shown, placement)
-            self._reveal()
         else:
             self._shown, self._placement = shown, placement
+        if layer is None:
             layer = self._put()
+        elif not self._in_place:
+            update_layer(layer, shown, placement)
+        self._reveal()
         self._layer = layer
         layer.metadata[PROVENANCE] = dict(result.provenance)
         for key in self._plan.supersedes:

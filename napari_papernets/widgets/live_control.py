@@ -143,6 +143,11 @@ class LiveControl(QObject):
         """The version that came last has this number in its session."""
         self._version = f"{self._version} (version {number})"
 
+    def follow(self) -> None:
+        """From now on train whenever there is something new, and begin."""
+        self.auto = True
+        self._wish("follow")
+
     def rest(self) -> None:
         """End this round of training and keep a version; the job goes on with new strokes."""
         self._wish("rest", "keep")

@@ -17,6 +17,7 @@ from .annotation_layer import annotation_axes, annotation_shape, empty_labels
 from .image_layers import full_data, layer_axes
 from .label_sink import INTERVAL, class_colours
 from .outputs import find_output, is_shown, output_key, put_output
+from .part_refresh import refresh_boxes
 from .placement import lay_out, placement_of
 
 if TYPE_CHECKING:
@@ -139,10 +140,11 @@ class LiveLayers(QObject):
         shown.labels[plane][y0:y1, x0:x1] = preview.labels
         shown.doubt[plane][y0:y1, x0:x1] = preview.uncertainty
         shown.planes.add(plane)
+        lies = layer_axes(pair.image, pair.axes).endswith("YX")
+        boxes = [(slice(y0, y1), slice(x0, x1))] if lies else None
         for layer in shown.layers.values():
             if layer.visible and is_shown(self._viewer, layer):
-                # The data were written in place, without a setter: nothing enters the undo history.
-                layer.refresh(thumbnail=False, highlight=False, extent=False)
+                refresh_boxes(self._viewer, layer, boxes)
 
     def _of(self, pair: AnnotatedImage) -> Shown:
         """What is shown of an image, with its layers."""

@@ -1,4 +1,4 @@
-"""Sends to the screen only what changed of a Labels layer whose array was written in place."""
+"""Sends to the screen only what changed of a layer whose array was written in place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_BOXES = 16  # together; of more, all is sent
 
 
 def refresh_boxes(
-    viewer: napari.viewer.Viewer, layer: napari.layers.Labels, boxes: list[Box] | None
+    viewer: napari.viewer.Viewer, layer: napari.layers.Layer, boxes: list[Box] | None
 ) -> None:
     """Show what is in some boxes of a flat layer; all of it where napari cannot show a part.
 
@@ -25,7 +25,7 @@ def refresh_boxes(
     ----------
     viewer : napari.viewer.Viewer
         Where the layer is.
-    layer : napari.layers.Labels
+    layer : napari.layers.Layer
         Its array was written in place: nothing enters the undo history.
     boxes : list of (slice, slice), or None
         Rows and columns; None is everything.
@@ -39,12 +39,15 @@ def refresh_boxes(
             layer.events.labels_update(data=part, offset=[rows.start, columns.start])
 
 
-def shows_parts(viewer: napari.viewer.Viewer, layer: napari.layers.Labels) -> bool:
+def shows_parts(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> bool:
     """Whether a part of the array, as it is, is a part of what napari holds of the layer on the screen:
-    so it is with a flat layer of small integers that is drawn as it lies, without contours."""
+    so it is with flat labels of small integers that are drawn as they lie, without contours."""
+    from napari.layers import Labels
+
     order = viewer.dims.order[-2:]
     return (
-        layer.visible
+        isinstance(layer, Labels)
+        and layer.visible
         and layer.ndim == 2
         and layer.contour == 0
         and layer.data.dtype.kind == "u"

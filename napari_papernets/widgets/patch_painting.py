@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 PATCHES = "patches"  # name of the layer
-MOST = 2**31  # pixels of an image that labels are painted on
+MOST = 2**28  # pixels of an image that labels are painted on
 
 
 def painted(viewer: napari.viewer.Viewer, image: napari.layers.Image) -> napari.layers.Labels | None:
@@ -58,7 +58,7 @@ def paint_patches(
     if np.prod(shape, dtype=np.float64) > MOST:
         raise InputError("image", f"{shape} pixels", "paint on a smaller part of it")
     layer = painted(viewer, image)
-    labels: NDArray[Any] = np.zeros(shape, np.uint8) if layer is None else np.array(layer.data)
+    labels: NDArray[Any] = np.zeros(shape, np.uint16) if layer is None else np.array(layer.data)
     plane = [shown[i] in "YX" for i in keep]
     for centre in centres:
         low = np.round(centre - side // 2).astype(int)

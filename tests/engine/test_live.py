@@ -245,7 +245,7 @@ def test_what_cannot_be_judged_is_not_trained_unless_one_says_so(tmp_path: Path)
     settings = TINY.replace(held_out=0.2, steps=1)
     person = Person(tmp_path, settings, model="auto")
     person.see(Preview, stroke(1, 1), stroke(2, 2))
-    assert "five strokes" in person.see(Resting).reason
+    assert "5 strokes" in person.see(Resting).reason
     assert "Step" not in person.kinds()
     assert person.see(Step, "train").step == 1
     person.job.close()

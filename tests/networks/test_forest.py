@@ -10,8 +10,9 @@ import torch
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 
+from napari_papernets.api import drain
 from napari_papernets.core.model import ModelRef, class_infos
-from napari_papernets.engine.grow import SMALLEST_LEAF, TREES, grow_forest
+from napari_papernets.engine.grow import SMALLEST_LEAF, TREES, growing_forest
 from napari_papernets.engine.weights import load_weights, save_weights
 from napari_papernets.networks import HypercolumnUNet
 from napari_papernets.networks.build import unet_spec, with_hypercolumns
@@ -29,7 +30,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 def test_it_votes_as_scikit_learn_does_compiled_and_in_torch(data: tuple) -> None:
     x, y = data
     y = np.where(y == 1, 0, y)  # class 1 has no pixel
-    forest = grow_forest(x, y, 4, [0])
+    forest = drain(growing_forest(x, y, 4, [0]))
     peer = RandomForestClassifier(
         TREES, min_samples_leaf=SMALLEST_LEAF, class_weight="balanced_subsample", random_state=0
     ).fit(x, y)
@@ -55,7 +56,7 @@ def test_filters_are_those_of_scikit_image_away_from_the_border() -> None:
 
 def test_it_is_saved_and_loaded_with_its_network(tmp_path: Path, data: tuple) -> None:
     network = HypercolumnUNet(1, 4, width=2, depth=2)
-    network.set_forest(grow_forest(*data, 4, [0]))
+    network.set_forest(drain(growing_forest(*data, 4, [0])))
     spec = with_hypercolumns(unet_spec("toy", 1, class_infos(list("abcd")), 2, 2, "same", "batch", 0.0))
     spec = type(spec).from_dict({**spec.to_dict(), "options": network.options})
     ref = save_weights(spec, network.state_dict(), tmp_path / "toy.safetensors")

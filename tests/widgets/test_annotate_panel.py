@@ -196,7 +196,7 @@ def test_previews_are_shown_together(viewer, panel, qtbot, engine):
     layers.show(preview(1))
     assert (viewer.layers["image prediction"].data == 1).all()
     refreshed = []
-    viewer.layers["image prediction"].events.set_data.connect(lambda _: refreshed.append(1))
+    viewer.layers["image prediction"].events.labels_update.connect(lambda _: refreshed.append(1))
     for _ in range(5):
         layers.show(preview(2))
     qtbot.waitUntil(lambda: bool(refreshed))
@@ -308,7 +308,7 @@ def test_going_back_restores_strokes_and_model(panel, engine, qtbot, tmp_path, v
     assert "train" not in engine.jobs[1].sent
     assert panel.parts.versions.current().number == 1
     stroke(panel, qtbot, y=30, k=2)
-    qtbot.waitUntil(lambda: "train" in engine.jobs[1].sent)
+    qtbot.waitUntil(lambda: "follow" in engine.jobs[1].sent)
     assert panel.parts.store.session.journal.newest == 4  # two strokes, the way back, a stroke
 
 

@@ -90,6 +90,18 @@ def test_many_tiles_cost_few_refreshes(make, qtbot):
     sink.abandon()
 
 
+def test_where_the_axes_are_swapped_all_is_drawn(make):
+    viewer, plan = make(axes="XY")
+    sink = opened(viewer, plan)
+    layer, drawn = viewer.layers["image toy"], []
+    layer.events.labels_update.connect(lambda e: drawn.append(e.offset))
+    layer.events.set_data.connect(lambda _: drawn.append("all"))
+    add(sink, tile((0, 10), (0, 40)))
+    assert drawn == ["all"]
+    assert layer.data[:, :10].all()
+    sink.abandon()
+
+
 def test_a_run_that_ends_early_leaves_things_as_they_were(make):
     viewer, plan = make()
     opened(viewer, plan).abandon()

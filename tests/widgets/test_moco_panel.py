@@ -192,6 +192,14 @@ def make_dictionary(panel, engine, qtbot, found: PatchMap) -> None:
     qtbot.waitUntil(lambda: panel.dictionary.patch_map is not None)
 
 
+def known_dictionary(panel, engine, known, qtbot) -> None:
+    """An encoder is there, and the dictionary of one image."""
+    known.append(encoder())
+    panel.form.refresh_models()
+    panel.sources.tick("frame")
+    make_dictionary(panel, engine, qtbot, patch_map())
+
+
 def test_the_dictionary_needs_an_encoder(panel, engine):
     panel.dictionary.make.click()
     assert not engine.jobs
@@ -199,10 +207,7 @@ def test_the_dictionary_needs_an_encoder(panel, engine):
 
 
 def test_a_patch_is_looked_up_in_pictures_dots_and_points(panel, engine, known, viewer, qtbot):
-    known.append(encoder())
-    panel.form.refresh_models()
-    panel.sources.tick("frame")
-    make_dictionary(panel, engine, qtbot, patch_map())
+    known_dictionary(panel, engine, known, qtbot)
     assert engine.jobs[-1].arguments["model"].name == "moco"
     view, points = panel.dictionary, viewer.layers["dictionary"]
     np.testing.assert_array_equal(points.data[1], [4, 12])
@@ -222,10 +227,7 @@ def test_a_patch_is_looked_up_in_pictures_dots_and_points(panel, engine, known, 
 
 
 def test_the_map_and_the_image_choose_for_each_other(panel, engine, known, viewer, qtbot):
-    known.append(encoder())
-    panel.form.refresh_models()
-    panel.sources.tick("frame")
-    make_dictionary(panel, engine, qtbot, patch_map())
+    known_dictionary(panel, engine, known, qtbot)
     view, points = panel.dictionary, viewer.layers["dictionary"]
     inside = view.scatter.inside([(2.5, -1), (4, -1), (4, 2), (2.5, 2)])
     assert len(inside)
@@ -238,10 +240,7 @@ def test_the_map_and_the_image_choose_for_each_other(panel, engine, known, viewe
 
 
 def test_chosen_patches_become_labels(panel, engine, known, viewer, qtbot):
-    known.append(encoder())
-    panel.form.refresh_models()
-    panel.sources.tick("frame")
-    make_dictionary(panel, engine, qtbot, patch_map())
+    known_dictionary(panel, engine, known, qtbot)
     view, points = panel.dictionary, viewer.layers["dictionary"]
     view.paint.click()
     assert "patches" not in viewer.layers  # nothing was selected
@@ -284,10 +283,7 @@ def click(points, viewer, moved: bool = False) -> None:
 
 
 def test_a_click_looks_up_the_place(panel, engine, known, viewer, qtbot):
-    known.append(encoder())
-    panel.form.refresh_models()
-    panel.sources.tick("frame")
-    make_dictionary(panel, engine, qtbot, patch_map())
+    known_dictionary(panel, engine, known, qtbot)
     view, points = panel.dictionary, panel.dictionary.points
     viewer.layers.selection.active = viewer.layers["stack"]
     click(points, viewer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.utils.colormaps import DirectLabelColormap
 
 from napari_papernets.widgets import part_refresh
 from napari_papernets.widgets.part_refresh import in_bands, refresh_boxes
@@ -27,8 +28,14 @@ def picture(viewer) -> np.ndarray:
     return viewer.screenshot(canvas_only=True, flash=False)
 
 
-def test_a_part_looks_as_if_all_had_been_drawn(shown):
+@pytest.mark.parametrize("direct", [False, True], ids=["cyclic", "direct"])
+def test_a_part_looks_as_if_all_had_been_drawn(shown, direct):
     viewer, layer, sent = shown
+    if direct:
+        colours = {None: "#00000000", 0: "#00000000", 3: "red", 9: "blue"}
+        layer.colormap = DirectLabelColormap(color_dict=colours)
+        picture(viewer)
+        sent.clear()
     layer.data[10:30, 20:60] = 3
     layer.data[40:50, 5:70] = 9
     refresh_boxes(viewer, layer, [(slice(10, 30), slice(20, 60)), (slice(40, 50), slice(5, 70))])
