@@ -31,7 +31,7 @@ from napari_papernets.engine.predict import classes_of
 from napari_papernets.engine.tune_crf import fine_grid
 from napari_papernets.model_files import read_spec
 
-from ..report import machine, markdown_table, put_section
+from ..report import machine, markdown_table, publish
 from .evaluate import BAND, WIDTHS, Scores, score
 from .figure import draw
 from .sets import SETS, Example
@@ -41,7 +41,7 @@ W1 = (2.5, 5.0, 10.0)
 SIGMA_ALPHA = (10.0, 30.0, 80.0)
 SIGMA_BETA = (3.0, 8.0, 20.0)
 TUNED_ON = 4  # images of a set
-PICTURE = "deeplab_trimap.svg"
+PICTURE = "deeplab_trimap.png"
 
 Trial = tuple[float, float, float]  # σ_α, σ_β, w1, as `fine_grid` has them
 
@@ -201,12 +201,9 @@ def main() -> None:
             keep_rows(done, given.rows)
     rows = [done[name] for name in SETS if name in done]
     picture = given.write.parent / "images" / PICTURE if given.write else None
-    text = report(rows, picture)
-    print(text)
-    if given.write and picture:
-        plots = [(r.name, {"before": r.before.curve, "after": r.after.curve}) for r in rows]
-        draw(plots, picture)
-        put_section(given.write, "deeplab-crf", text)
+    if picture:
+        draw([(r.name, {"before": r.before.curve, "after": r.after.curve}) for r in rows], picture)
+    publish(report(rows, picture), "deeplab-crf", given.write)
 
 
 def report(rows: Sequence[Row], picture: Path | None) -> str:

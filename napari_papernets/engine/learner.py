@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..core.annotation import Patch, View
 from ..core.errors import InputError
-from ..core.events import EpochDone, Event, Step, Version
+from ..core.events import Event, Version
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef, ModelSpec
 from ..core.results import Tuned
@@ -29,8 +29,8 @@ from .crops import Problem, pose_problem
 from .device import fast_bf16, pick_device
 from .finetune import check_name
 from .grow import ForestGrower, warm_up
+from .live_round import LiveRound
 from .optimisation import with_rates
-from .plateau import Plateau
 from .provenance import versions
 from .quick import HeadFitter
 from .recipes import recipe_of
@@ -99,10 +99,9 @@ class Learner:
         self._training: Training | None = None
         self._teacher: Teacher | None = None
         self._lessons_are_due = False
-        self._plateau, self._round_start = Plateau(), 0
+        self._round = LiveRound(settings)
         self._before: float | None = None
         self._last: ModelRef | None = None
-        self._began = 0.0
         self._resume = resume
         self.forest_is_due = False
         self.unsaved = False
@@ -219,28 +218,20 @@ class Learner:
         training = self._training
         if training is None:
             return ""
-        steps = training.step - self._round_start
-        if training.stopped:
-            return training.stopped
-        if self.settings.steps is not None and steps >= self.settings.steps:
-            return f"{steps} steps done"
-        if self.settings.seconds is not None and training.seconds - self._began >= self.settings.seconds:
-            return f"{self.settings.seconds:g} s done"
-        return "nothing improved any more" if self._plateau.reached else ""
+        return training.stopped or self._round.why_over(training.step, training.seconds)
 
     def begin_round(self) -> None:
         """Train until nothing improves; a round that goes on takes what is new and counts anew."""
-        self._plateau = Plateau()
-        if self._training is not None:
-            self._training.stopped = ""
-            self._training.forget_best()
-            self._round_start, self._began = self._training.step, self._training.seconds
+        training, self._round = self._training, LiveRound(self.settings)
+        if training is not None:
+            training.stopped = ""
+            training.forget_best()
+            self._round = LiveRound(self.settings, training.step, training.seconds)
 
     def advance(self) -> Iterator[Event]:
         """One optimiser step."""
         if self._training is None:
             self._training, self._lessons_are_due = self._open(), False
-            self._round_start, self._began = 0, 0.0
             if self._training.judged:
                 first = self._training.judge()
                 self._before = first.score
@@ -250,10 +241,7 @@ class Learner:
             self._training.learn_from(*self._lessons())
         self._training.teacher = self._teacher
         for event in self._training.advance():
-            if isinstance(event, Step):
-                self._plateau.stepped(event.loss)
-            elif isinstance(event, EpochDone):
-                self._plateau.judged(event.score)
+            self._round.take(event)
             yield event
         self._network_changed()
         self.unsaved = True
