@@ -87,11 +87,14 @@ def _nuclei(kind: str, annotated: int, judged: int, least: int = 256) -> Callabl
     return load
 
 
-def _sequence(name: str, data: str, annotated: int, judged: int) -> Callable[[Path], Task]:
-    """Frames far apart in a film: annotated early ones, judged on late ones."""
+def _sequence(
+    name: str, data: str, annotated: int, judged: int, partly: Sequence[str] = ()
+) -> Callable[[Path], Task]:
+    """Frames far apart in a film: annotated early ones, judged on late ones; those that are annotated
+    in part are left out."""
 
     def load(folder: Path) -> Task:
-        names = _names(folder / data)
+        names = [n for n in _names(folder / data) if n not in partly]
         chosen = names[:annotated] + names[-judged:]
         return _make(name, _objects(_pairs(folder / data, chosen)), annotated)
 
@@ -140,7 +143,7 @@ TASKS: Mapping[str, Callable[[Path], Task]] = {
     "histology": _nuclei("histology", 2, 4),
     "brightfield": _nuclei("brightfield", 2, 4),
     "phase contrast": _sequence("phase contrast", "phase_contrast_u373", 2, 4),
-    "DIC": _sequence("DIC", "dic_hela", 2, 4),
+    "DIC": _sequence("DIC", "dic_hela", 2, 4, partly=["t067.png"]),
     "EM membranes": _membranes,
     "micro-CT": _sandstone,
     "bacteria": _bacteria,

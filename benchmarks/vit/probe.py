@@ -37,7 +37,6 @@ from ..annotate.tasks import Task, load_tasks
 from ..report import machine, markdown_table, put_section
 
 DEFAULT = ("phase contrast", "DIC", "histology", "EM membranes")
-PARTLY = {"DIC": 1}  # of a task's last images, whose objects are not all annotated: left out
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,6 @@ def run_task(task: Task, seed: int, learnt: ModelRef, random: ModelRef, density:
     row = Row(task.name, scores["learnt"][0], scores["random"][0], theirs, *scores["learnt"][1:])
     print(row, flush=True)
     return row
-
-
-def whole(task: Task) -> Task:
-    """The task without images whose truth is a part of the truth."""
-    last = len(task.images) - PARTLY.get(task.name, 0)
-    return replace(task, images=task.images[:last], truths=task.truths[:last])
 
 
 def probe_task(
@@ -140,7 +133,7 @@ def main() -> None:
         control = load_vit(learnt, random_weights=True)
         random = save_weights(control.spec, control.network.state_dict(), Path(folder) / "random")
         rows: list[Row] = []
-        for task in map(whole, load_tasks(given.tasks)):
+        for task in load_tasks(given.tasks):
             rows += [run_task(task, s, learnt, random, given.density) for s in range(given.seeds)]
             text = report(rows, given.weights.stem, given.density, given.seeds)
             if given.write:

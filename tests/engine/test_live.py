@@ -286,6 +286,26 @@ def test_the_fit_agrees_with_scikit_learn() -> None:
     assert np.abs(ours - peer.predict_proba(x)).max() < 0.02
 
 
+@pytest.mark.parametrize("kind", ["separable", "constant", "twice the same"])
+def test_the_fit_bears_features_that_leave_it_free(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 400)
+    x = rng.random((400, 8)).astype(np.float32)
+    if kind == "separable":
+        x[:, 0] = 50 * y
+    elif kind == "constant":
+        x[:] = 0.25
+    else:
+        x = np.repeat(x, 2, axis=1)
+    features, classes = torch.from_numpy(x), torch.from_numpy(y)
+    weights = fit_head(features, classes, 2)
+    again = fit_head(features, classes, 2, start=weights)
+    assert torch.isfinite(weights).all()
+    torch.testing.assert_close(again, weights, atol=0.02, rtol=0.02)
+    if kind == "separable":
+        assert torch.equal((features @ weights[:-1] + weights[-1]).argmax(1), classes)
+
+
 def test_a_class_without_pixels_is_never_answered() -> None:
     x = torch.randn(50, 4)
     y = torch.arange(50) % 2

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from napari_papernets.networks import HypercolumnUNet
 from napari_papernets.networks.bands import GreyBands, bands, smooth
 from napari_papernets.networks.hypercolumn import SCALE, gather
+from napari_papernets.networks.linear_head import Pointwise
 
 
 @pytest.fixture
@@ -71,3 +72,20 @@ def test_smoothing_keeps_a_constant_image_up_to_its_border() -> None:
 def test_there_are_as_many_bands_as_it_says() -> None:
     made = GreyBands(3)
     assert made(torch.rand(2, 3, 8, 8)).shape == (2, made.channels, 8, 8)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_pointwise_layer_is_a_convolution_however_the_map_lies(
+    layout: torch.memory_format, bias: bool
+) -> None:
+    layer = Pointwise(5, 3, bias=bias)
+    x = torch.randn(2, 5, 7, 4).contiguous(memory_format=layout).requires_grad_()
+    ours, peer = layer(x), F.conv2d(x, layer.weight, layer.bias)
+    torch.testing.assert_close(ours, peer)
+    for a, b in zip(gradients(ours, layer, x), gradients(peer, layer, x), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def gradients(y: torch.Tensor, layer: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad((y**2).sum(), [x, *layer.parameters()])
