@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test lint tests gui clean
+.PHONY: demo test lint tests gui pictures clean
 
 demo: $(STAMPS)/demo-$(QT) $(STAMPS)/system
 	@QT_API=$(QT) .ci/with-screen $(BIN)/papernets demo $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
@@ -29,6 +29,14 @@ gui: $(STAMPS)/test $(STAMPS)/system
 	for binding in pyqt5 pyqt6; do for file in tests/widgets/test_*.py; do \
 	  QT_API=$$binding PYTEST_QT_API=$$binding .ci/with-screen $(BIN)/python -m pytest -q $$file || exit 1; \
 	done; done
+
+# The screenshots of docs/, made by playing the tutorials; those of the panel ViT need WEIGHTS=FILE, which
+# are DINOv2-Small's.
+pictures: $(STAMPS)/test $(STAMPS)/system
+	for page in annotate crf $(if $(WEIGHTS),vit); do \
+	  home=$$(mktemp -d); XDG_DATA_HOME=$$home XDG_CONFIG_HOME=$$home XDG_CACHE_HOME=$$home QT_API=$(QT) CI=1 \
+	    .ci/with-screen $(BIN)/python docs/pictures/$$page.py $(WEIGHTS) || exit 1; rm -r $$home; \
+	done
 
 # One environment, two completeness levels; torch comes first because it is the large one.
 $(STAMPS)/base: setup.cfg pyproject.toml

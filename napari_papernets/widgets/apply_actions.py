@@ -199,7 +199,7 @@ class ApplyActions(QWidget):
         shown, place = plan.place(objects)
         account = dict(result.provenance)
         layer = put_output(
-            self._viewer, "labels", plan.key, f"{plan.image.name} {name} objects", shown, place,
+            self._viewer, "labels", plan.key, name_of(plan.image.name, name), shown, place,
             metadata={PROVENANCE: account}, visible=True,
         )  # fmt: skip
         classes.visible = False
@@ -247,6 +247,15 @@ class ApplyActions(QWidget):
         self.folder.progressed.connect(self._on_file)
         self.folder.finished.connect(self._on_folder)
         self.folder.failed.connect(self._on_failed)
+
+
+def name_of(image: str, kind: str) -> str:
+    """Name of the layer of numbered objects of a class.
+
+    >>> name_of("field 3", "nucleus"), name_of("field 3", "object")
+    ('field 3 nucleus objects', 'field 3 objects')
+    """
+    return f"{image} objects" if kind in ("object", "objects") else f"{image} {kind} objects"
 
 
 def _nothing() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QLocale, Qt, Signal
-from qtpy.QtGui import QValidator, QWheelEvent
+from qtpy.QtGui import QPaintEvent, QValidator, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -15,6 +15,9 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QSizePolicy,
     QSpinBox,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QWidget,
 )
 
@@ -51,7 +54,8 @@ class Editor(QWidget):
 
 class CalmComboBox(QComboBox):
     """Takes the wheel only with the focus, so that scrolling a panel changes nothing in it; and it
-    shrinks with its panel instead of asking for the width of its longest entry."""
+    shrinks with its panel instead of asking for the width of its longest entry: what does not fit ends
+    in an ellipsis."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,11 +64,26 @@ class CalmComboBox(QComboBox):
         self.setMinimumContentsLength(4)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
+    def paintEvent(self, event: QPaintEvent) -> None:
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        control, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(control, option, field, self).width()
+        option.currentText = elided(self, option.currentText, room)
+        painter = QStylePainter(self)
+        painter.drawComplexControl(control, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus():
             super().wheelEvent(event)
         else:
             event.ignore()
+
+
+def elided(widget: QWidget, text: str, room: int) -> str:
+    """The text, with an ellipsis at its end where it is wider than so many pixels."""
+    return widget.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
 
 
 class CalmSpinBox(QSpinBox):

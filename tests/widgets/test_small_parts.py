@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Notice, Started, TileDone
 from napari_papernets.widgets import remembered
+from napari_papernets.widgets.editors import CalmComboBox, elided
 from napari_papernets.widgets.message_line import error_text
 from napari_papernets.widgets.run_bar import RunBar, duration
 from napari_papernets.widgets.table_window import TableWindow
@@ -134,3 +135,13 @@ def test_the_engine_ends_with_its_last_holder(monkeypatch, qtbot):
     qtbot.waitUntil(lambda: made[0].closed)
     assert second.engine() is not made[0]
     second.release()
+
+
+def test_a_choice_that_does_not_fit_ends_in_an_ellipsis(qtbot):
+    combo = CalmComboBox()
+    qtbot.addWidget(combo)
+    combo.addItem("strokes (general features)")
+    assert elided(combo, combo.currentText(), 60).endswith("…")
+    assert elided(combo, "short", 400) == "short"
+    combo.resize(90, 28)
+    assert not combo.grab().isNull()
