@@ -24,7 +24,9 @@ def main() -> None:
     parser.add_argument("--free", action="store_true", help="only what may ship as weights")
     parser.add_argument("--resume", action="store_true")
     for info in pn.MoCoSettings.fields():
-        if info.name not in ("seconds",) and info.type is not bool:
+        if info.type is bool:
+            parser.add_argument(info.option, action=argparse.BooleanOptionalAction, default=None)
+        elif info.name != "seconds":
             parser.add_argument(info.option, type=info.type, default=None)
     given = vars(parser.parse_args())
     names = {info.name for info in pn.MoCoSettings.fields()}

@@ -11,14 +11,13 @@ from ..core.errors import InputError
 from ..core.feature_maps import Patch
 from .vit_controls import VitControls
 from .vit_extras import VitExtras
-from .vit_layers import VitLayers
+from .vit_layers import ATTENTION, ROLLOUT, SIMILAR, VitLayers
 from .vit_pictures import Looks, attention_picture, heads_picture, similarity_picture
 from .vit_plan import FeaturePlan
 
 if TYPE_CHECKING:
     import napari.viewer
 
-SIMILAR = "similarity"
 LATER = 30  # ms
 
 
@@ -75,6 +74,11 @@ class VitBoard:
         for pixels in self._pixels.values():
             pixels.clear()
         self.redraw_places()
+
+    def set_visible(self, role: str, visible: bool) -> None:
+        """A picture of the last reading is wanted, or not any more."""
+        if self.plan is not None:
+            self._layers.set_visible(self.plan, role, visible)
 
     def redraw(self) -> None:
         """Draw everything again, as is now wanted."""
@@ -138,7 +142,7 @@ class VitBoard:
             self._layers.show_clusters(plan, looks, random)
         if looks.maps.rollout is not None:
             rollout = looks.maps.rollout.reshape(looks.maps.patch_grid)
-            self._layers.show_map(plan, looks.maps, "attention rollout", rollout, random)
+            self._layers.show_map(plan, looks.maps, ROLLOUT, rollout, random)
         self._draw_places(random)
 
     def _draw_places(self, random: bool) -> None:
@@ -151,7 +155,8 @@ class VitBoard:
         if maps.windows:
             place = positive[-1] if positive else None
             head = self._controls.chosen_head()
-            self._layers.show_map(plan, maps, "attention", attention_picture(maps, place, head), random)
+            picture = attention_picture(maps, place, head)
+            self._layers.show_map(plan, maps, ATTENTION, picture, random)
             if not random:
                 self._extras.show_picture("heads", heads_picture(maps, place))
         if not random:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from .editors import CalmComboBox, CalmDoubleSpinBox, CalmSpinBox
 from .settings_form import add_row, aligned_rows
+from .vit_layers import ATTENTION, CLUSTERS, COLOURS, ROLLOUT, SIMILAR
 
 BLOCK_HELP = "Encoder block whose tokens are shown; the last one is what the network gives."
 DENSITY_HELP = (
@@ -57,6 +59,8 @@ class VitControls(QWidget):
 
     Attributes
     ----------
+    pictureToggled : Signal(str, bool)
+        A picture, by its name in `vit_layers`, is wanted, or not any more; "random …" beside it.
     readingChanged : Signal()
         Tokens must be read again.
     drawingChanged : Signal()
@@ -71,6 +75,7 @@ class VitControls(QWidget):
         All clicked places are dropped.
     """
 
+    pictureToggled = Signal(str, bool)
     readingChanged = Signal()
     drawingChanged = Signal()
     placesChanged = Signal()
@@ -141,6 +146,14 @@ class VitControls(QWidget):
 
     def _connect(self) -> None:
         self.block.valueChanged.connect(self._label_block)
+        pictures = {
+            COLOURS: self.colours, CLUSTERS: self.clusters, SIMILAR: self.similarity,
+            ATTENTION: self.attention, ROLLOUT: self.rollout,
+        }  # fmt: skip
+        for role, box in pictures.items():
+            show = functools.partial(self._show, role, box)
+            box.toggled.connect(show)
+            self.control.toggled.connect(show)
         reading = (
             self.block.valueChanged, self.density.currentIndexChanged, self.control.toggled,
             self.attention.toggled, self.rollout.toggled, self.foreground.toggled,
@@ -155,6 +168,11 @@ class VitControls(QWidget):
         self.shared.toggled.connect(self._on_shared)
         self.click.toggled.connect(self.clicksChanged)
         self.clear.clicked.connect(self.cleared)
+
+    def _show(self, role: str, box: QCheckBox, *_: object) -> None:
+        wanted = box.isChecked()
+        self.pictureToggled.emit(role, wanted)
+        self.pictureToggled.emit(f"random {role}", wanted and self.control.isChecked())
 
     def _on_shared(self, shared: bool) -> None:
         if not shared:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
+# What pictures are called, in the names of their layers too.
+COLOURS, CLUSTERS, SIMILAR = "tokens as colour", "token clusters", "similarity"
+ATTENTION, ROLLOUT = "attention", "attention rollout"
 GREEN, RED = "#009E73", "#D55E00"
 CLICK_SIZE = 1.2  # patches
 OPACITY = 0.7
@@ -39,13 +42,13 @@ class VitLayers:
     def show_colours(self, plan: FeaturePlan, looks: Looks, random: bool = False) -> None:
         """Tokens as colours."""
         data, placement = plan.place_colours(looks.colours, looks.maps, looks.maps.cell, random)
-        self._put(plan, looks.maps, "image", "tokens as colour", random, data, placement, rgb=True)
+        self._put(plan, looks.maps, "image", COLOURS, random, data, placement, rgb=True)
 
     def show_clusters(self, plan: FeaturePlan, looks: Looks, random: bool = False) -> None:
         """Groups of tokens."""
         clusters = looks.clusters.astype(np.uint8)
         data, placement = plan.place(clusters, looks.maps, looks.maps.cell, random)
-        self._put(plan, looks.maps, "labels", "token clusters", random, data, placement)
+        self._put(plan, looks.maps, "labels", CLUSTERS, random, data, placement)
 
     def show_map(
         self,
@@ -95,6 +98,11 @@ class VitLayers:
             layer.refresh()
         if self._viewer.layers[-1] is not layer:  # maps that came later would hide it
             self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
+
+    def set_visible(self, plan: FeaturePlan, role: str, visible: bool) -> None:
+        """Show a picture that is there, or hide it."""
+        if (layer := find_output(self._viewer, plan.key(role))) is not None:
+            layer.visible = visible
 
     def show_labels(
         self, plan: FeaturePlan, role: str, labels: NDArray[Any], provenance: dict[str, Any]

@@ -205,6 +205,7 @@ class ViTPanel(DockedPanel):
         self.bar.readRequested.connect(self.read)
         self.bar.cancelRequested.connect(self._on_cancel)
         self.model.changed.connect(self._on_network)
+        self.controls.pictureToggled.connect(self.board.set_visible)
         self.controls.readingChanged.connect(self._read_again)
         self.controls.drawingChanged.connect(self.board.redraw)
         self.controls.placesChanged.connect(self.board.redraw_places)

@@ -170,6 +170,27 @@ def test_clicks_show_similarity_and_attention(panel, viewer, engine, qtbot):
     assert "grid of 5×6" in panel.message.text()
 
 
+def test_what_is_unticked_is_hidden_and_comes_back(panel, viewer, engine, qtbot):
+    panel.controls.clusters.setChecked(True)
+    read(panel, engine, qtbot, maps())
+    panel.controls.control.setChecked(True)  # reads again, and the control after it
+    for number in (1, 2):
+        qtbot.waitUntil(lambda number=number: len(engine.jobs) > number)
+        engine.jobs[number].give(maps())
+    qtbot.waitUntil(lambda: "image random token clusters" in viewer.layers)
+    learnt, random = (shown(viewer, r) for r in ("token clusters", "random token clusters"))
+    panel.controls.clusters.setChecked(False)
+    assert not learnt.visible
+    assert not random.visible
+    assert shown(viewer, "tokens as colour").visible
+    panel.controls.clusters.setChecked(True)
+    assert learnt.visible
+    assert random.visible
+    panel.controls.control.setChecked(False)
+    assert learnt.visible
+    assert not random.visible
+
+
 def test_a_click_needs_tokens(panel, engine):
     panel.clicks.clicked.emit((3.1, 4.1), False)
     assert "Read the plane first" in panel.message.text()
