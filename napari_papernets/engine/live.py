@@ -26,8 +26,10 @@ from .starts import AUTO
 
 PREVIEW_SECONDS = 1.0  # between previews while it trains; on a GPU half of it
 PREVIEW_SHARE = 0.2  # of the time, at most
+BY_YOU = "stopped by you"  # why a round ended that was told to rest
 WAIT = 1.0  # seconds, at rest, between looks at what was sent
 PAUSE = 0.4  # seconds without a stroke before training begins and the forest is grown
+PATIENCE = 4.0  # seconds after which training begins though the person paints without a pause
 
 
 def live(
@@ -125,6 +127,7 @@ class Loop:
         self._rest_reason = ""
         self._shown_at, self._cost = 0.0, 0.0
         self._stepped, self._painted_at = False, 0.0
+        self._wanted_at = 0.0  # since when it is to train
         self._only_quick = False  # has been shown since the last strokes
         self._growing: Iterator[None] | None = None  # a forest, in steps
         self._fresh = bool(learner.scene.planes)  # strokes that were there at the start
@@ -170,7 +173,7 @@ class Loop:
         elif self._keeping:
             self._keeping = False
             if learner.unsaved:
-                yield learner.keep("stopped by you")
+                yield learner.keep(BY_YOU)
         elif self._growing is not None or self._forest_is_next:
             yield from self._grow()
         elif self._trains and self._paused:
@@ -195,8 +198,10 @@ class Loop:
 
     @property
     def _paused(self) -> bool:
-        """Whether training may go on: it begins when the person pauses, then nothing stops it."""
-        return self.learner.step > 0 or self._is_pause
+        """Whether training may go on: it begins when the person pauses, or has painted for a while;
+        then nothing stops it."""
+        waited = time.monotonic() - self._wanted_at > PATIENCE
+        return self.learner.step > 0 or self._is_pause or waited
 
     @property
     def _is_pause(self) -> bool:
@@ -233,6 +238,8 @@ class Loop:
             self.learner.read_view()
 
     def _begin_round(self) -> None:
+        if not self._training:
+            self._wanted_at = time.monotonic()
         self._training, self._rest_reason = True, ""
         self.learner.begin_round()
 
@@ -247,7 +254,7 @@ class Loop:
                 self._growing = None
                 self.learner.grow()
             yield from self._preview("trained")
-            yield self.learner.keep(self.learner.why_over)
+            yield self.learner.keep(self.learner.why_over or BY_YOU)
         elif self._preview_is_due():
             yield from self._preview("trained")
 

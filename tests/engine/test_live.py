@@ -241,6 +241,25 @@ def test_a_stroke_does_not_wait_for_a_forest_that_grows(tmp_path: Path, monkeypa
     person.job.close()
 
 
+def test_painting_without_a_pause_puts_training_off_for_a_while_only(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(live_module, "PAUSE", 1e9)
+    monkeypatch.setattr(live_module, "PATIENCE", 0.2)
+    person = Person(tmp_path, TINY)
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    assert person.see(Step).step == 1
+    person.job.close()
+
+
+def test_a_round_that_is_told_to_rest_says_so(tmp_path: Path) -> None:
+    person = Person(tmp_path, TINY.replace(steps=None))
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    person.see(Step)
+    assert person.see(Version, "rest", "keep").reason == live_module.BY_YOU
+    person.job.close()
+
+
 def test_what_cannot_be_judged_is_not_trained_unless_one_says_so(tmp_path: Path) -> None:
     settings = TINY.replace(held_out=0.2, steps=1)
     person = Person(tmp_path, settings, model="auto")
