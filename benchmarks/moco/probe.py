@@ -39,7 +39,7 @@ from ..report import machine, markdown_table, publish
 TASKS = ("fluo", "histology", "phase contrast", "DIC", "EM membranes")
 JUDGED = 8000  # pixels of each image without strokes
 PENALTY = 0.001  # scikit-learn's C: many features, few pixels
-SEEDS = 3
+SEEDS, DRAWS = 8, 3  # annotators; encoders with random weights
 
 Maps = tuple[list[Tensor], tuple[int, int]]
 
@@ -114,7 +114,7 @@ def features(maps: Maps, points: NDArray[np.int64]) -> NDArray[np.float32]:
     return at_places(found, torch.from_numpy(places.astype(np.float32))[None]).numpy()
 
 
-def random_networks(ref: ModelRef, count: int = SEEDS) -> list[EncoderNetwork]:
+def random_networks(ref: ModelRef, count: int = DRAWS) -> list[EncoderNetwork]:
     """Networks of the same shape with weights drawn by other seeds."""
     made = []
     for seed in range(count):
@@ -186,7 +186,7 @@ def main() -> None:
     text = (
         f"## A linear probe on frozen features from 3 + 3 strokes\n\n"
         f"Mean IoU over the classes on images without strokes, {SEEDS} annotators; beside it the mean "
-        f"of {SEEDS} encoders of the same shape with random weights, as they are drawn and with the "
+        f"of {DRAWS} encoders of the same shape with random weights, as they are drawn and with the "
         f"statistics of batch normalisation measured on the annotated images. Made by "
         f"`benchmarks/moco/probe.py`. {machine('scikit-learn')}\n\n" + "\n\n".join(parts)
     )

@@ -16,7 +16,6 @@ from ..core.image import Range
 from ..networks import VisionTransformer
 from ..networks.attention import mean_distance, rollout
 from ..networks.encoder import Inside
-from ..networks.vit_segmenter import shifts
 
 ReadPixels = Callable[[Range, Range], NDArray[np.float32]]
 """Gives normalised grey values (C, y, x) of a window of the plane, mirrored outside."""
@@ -179,3 +178,13 @@ class TokenReader:
 def to_numpy(x: Tensor) -> NDArray[np.float32]:
     """Contiguous float32 on the CPU."""
     return x.float().cpu().contiguous().numpy()
+
+
+def shifts(patch: int, density: int) -> list[int]:
+    """Pixels by which the windows of a finer grid are shifted: token n of every group of `density` has
+    its middle, to half a pixel, in the middle of the n-th part of a patch.
+
+    >>> shifts(16, 2), shifts(14, 4)
+    ([-4, 4], [-5, -2, 2, 5])
+    """
+    return [round((n + 0.5) * patch / density - patch / 2) for n in range(density)]

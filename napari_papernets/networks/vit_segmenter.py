@@ -1,18 +1,20 @@
 """A Vision Transformer under a linear last layer, so that strokes can be learnt from in seconds.
 
-The last layer reads patch tokens of two blocks, brought to full size by bilinear interpolation, and the
-grey values themselves (`bands`): tokens say what a place is, grey values where it ends. A finer grid of
-tokens is read by looking again with the image shifted by parts of a patch (Amir et al. 2021, arXiv
-2112.05814, shorten the stride for the same purpose), so that the network meets as many patches at once
-as it was trained with.
+The last layer reads patch tokens of a block three quarters up, brought to full size by bilinear
+interpolation, and the grey values themselves (`bands`): tokens say what a place is, grey values where it
+ends. Tokens are finer than patches where the image is enlarged before it is divided into patches. It is
+then looked at in overlapping windows, so that the network meets about as many patches at once as it was
+trained with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,9 +31,10 @@ VIT_PAPER = (
 )
 
 CONTEXT = 4  # patches around what a window answers for: attention is global, so more is never exact
+LARGEST = 48  # patches to a side of what a window answers for
 # What a fit of the last layer multiplies them by: some hundred numbers a token, alike within a patch,
 # explain a few strokes by themselves, and then say little of other places.
-BANDS_TRUSTED, TOKENS_TRUSTED = 3.0, 0.1
+BANDS_TRUSTED, TOKENS_TRUSTED = 1.0, 0.3
 # Numbers held at the peak of a block for each channel of a token: the residual, its norm, what is added
 # to it, and twice the MLP's hidden layer, before and after the GELU.
 VALUES_OF_TOKEN = 3 + 2 * 4
@@ -47,7 +50,7 @@ class ViTSegmenter(Forested):
     classes : int
         K.
     density : int
-        Tokens for each patch along Y and X: 1, 2 or 4.
+        Tokens for each patch along Y and X: by how much the image is enlarged.
     conv : bool
         Put two 3×3 convolutions between tokens and last layer, to be trained by steps: the small
         convolutional head.
@@ -72,11 +75,11 @@ class ViTSegmenter(Forested):
         self.options = dict(self.vit.options, density=density, conv=conv)
         self.make_forest(forest, classes)
         self.size_rule = vit_rule(self.vit.patch_size)
-        self.blocks = middle_and_last(self.vit.depth)
+        self.block = three_quarters(self.vit.depth)
         self.bands = GreyBands(in_channels)
         dim = self.vit.dim
         self.conv = ConvolutionalNeck(dim) if conv else None
-        maps = [dim] * len(self.blocks) + ([ConvolutionalNeck.WIDTH] if conv else [])
+        maps = [dim, ConvolutionalNeck.WIDTH] if conv else [dim]
         self.head = HypercolumnHead([self.bands.channels, *maps], classes)
         self.head.scales.fill_(TOKENS_TRUSTED)
         self.head.scales[0] = BANDS_TRUSTED
@@ -86,49 +89,46 @@ class ViTSegmenter(Forested):
         return self.head(self.read(x))
 
     def read(self, x: Tensor) -> list[Tensor]:
-        """The maps that the last layer reads: grey bands (B, C, H, W), then tokens of a middle and of
-        the last block (B, D, density · H/P, density · W/P)."""
+        """The maps that the last layer reads: grey bands (B, C, H, W), then tokens of length √D,
+        (B, D, density · H/P, density · W/P)."""
         x = x[:, : self.in_channels]  # what follows is for the forest
-        maps = [self.bands(x), *self._tokens(x)]
+        maps = [self.bands(x), self._tokens(x)]
         if self.conv is not None:
             maps.append(self.conv(maps[-1]))
         return maps
 
     def part(self, name: Literal["all", "decoder", "head"]) -> Iterable[nn.Module]:
-        """What to train: everything; the convolutions, or the last block, and the head; the head."""
-        last: nn.Module = self.conv if self.conv is not None else self.vit.blocks[-1]
+        """What to train: everything; the convolutions, or the last block that is read, and the head;
+        the head."""
+        last: nn.Module = self.conv if self.conv is not None else self.vit.blocks[self.block - 1]
         parts: dict[str, list[nn.Module]] = {
             "all": [self], "decoder": [last, self.vit.norm, self.head], "head": [self.head],
         }  # fmt: skip
         return parts[name]
 
-    def _tokens(self, x: Tensor) -> list[Tensor]:
-        """For each of the blocks, (B, D, gy, gx), of about unit length."""
+    def _tokens(self, x: Tensor) -> Tensor:
+        """(B, D, gy, gx)."""
         patch, density = self.vit.patch_size, self.density
-        scaled = self.vit.normalise(x.float().clamp(0, 1))
-        if density == 1:
-            return self._pass(scaled)
-        padded = F.pad(scaled, (patch,) * 4, mode="reflect")
-        height, width = x.shape[-2:]
-        shape = len(x), self.vit.dim, height // patch * density, width // patch * density
-        found: list[Tensor] = []
-        for i, dy in enumerate(shifts(patch, density)):
-            for j, dx in enumerate(shifts(patch, density)):
-                top, left = patch + dy, patch + dx
-                window = padded[..., top : top + height, left : left + width]
-                parts = self._pass(window)
-                found = found or [part.new_empty(shape) for part in parts]
-                for whole, part in zip(found, parts, strict=True):
-                    whole[..., i::density, j::density] = part
-        return found
+        x = x.float().clamp(0, 1)
+        if density > 1:
+            x = F.interpolate(x, scale_factor=density, mode="bicubic").clamp(0, 1)
+        x = self.vit.normalise(x)
+        rows, columns = (list(windows(n // patch)) for n in x.shape[-2:])
+        if len(rows) == len(columns) == 1:
+            return self._pass(x)
+        bands = []
+        for y in rows:
+            views = (x[..., scaled(y.seen, patch), scaled(z.seen, patch)] for z in columns)
+            parts = [self._pass(v)[..., y.kept, z.kept] for v, z in zip(views, columns, strict=True)]
+            bands.append(torch.cat(parts, dim=3))
+        return torch.cat(bands, dim=2)
 
-    def _pass(self, x: Tensor) -> list[Tensor]:
-        inside = self.vit.read(x, tokens=self.blocks)
-        maps = []
-        for block in self.blocks:
-            z = self.vit.norm(inside.tokens[block][:, inside.prefix :])  # (B, N, D)
-            maps.append(z.transpose(1, 2).unflatten(2, inside.grid))
-        return maps
+    def _pass(self, x: Tensor) -> Tensor:
+        inside = self.vit.read(x, tokens=(self.block,))
+        z = self.vit.norm(inside.tokens[self.block][:, inside.prefix :])  # (B, N, D)
+        # Some tokens are far longer than others, and would outweigh them in a fit.
+        z = (F.normalize(z.float(), dim=-1) * self.vit.dim**0.5).to(z.dtype)
+        return z.transpose(1, 2).unflatten(2, inside.grid)
 
 
 class ConvolutionalNeck(nn.Module):
@@ -148,19 +148,39 @@ class ConvolutionalNeck(nn.Module):
         return self.layers(tokens)
 
 
-def shifts(patch: int, density: int) -> list[int]:
-    """Pixels by which the windows of a finer grid are shifted: token n of every group of `density` has
-    its middle, to half a pixel, in the middle of the n-th part of a patch.
+@dataclass(frozen=True)
+class Window:
+    """Patches along one side: those that a window sees, those that it answers for, and where among those
+    that it sees these are."""
 
-    >>> shifts(16, 2), shifts(14, 4)
-    ([-4, 4], [-5, -2, 2, 5])
+    seen: slice
+    answer: slice
+
+    @property
+    def kept(self) -> slice:
+        return slice(self.answer.start - self.seen.start, self.answer.stop - self.seen.start)
+
+
+def windows(count: int) -> Iterator[Window]:
+    """Cover so many patches with windows of about equal size.
+
+    >>> [(w.seen, w.answer) for w in windows(50)]
+    [(slice(0, 29, None), slice(0, 25, None)), (slice(21, 50, None), slice(25, 50, None))]
     """
-    return [round((n + 0.5) * patch / density - patch / 2) for n in range(density)]
+    pieces = -(-count // LARGEST)
+    edges = [n * count // pieces for n in range(pieces + 1)]
+    for start, stop in pairwise(edges):
+        yield Window(slice(max(0, start - CONTEXT), min(count, stop + CONTEXT)), slice(start, stop))
 
 
-def middle_and_last(depth: int) -> tuple[int, ...]:
-    """Blocks that a last layer reads."""
-    return tuple(sorted({-(-depth // 2), depth}))
+def scaled(patches: slice, size: int) -> slice:
+    """Pixels of a range of patches."""
+    return slice(patches.start * size, patches.stop * size)
+
+
+def three_quarters(depth: int) -> int:
+    """The block whose tokens a last layer reads: later ones serve what the encoder was trained for."""
+    return max(1, round(0.75 * depth))
 
 
 def vit_rule(patch: int) -> SizeRule:
@@ -197,5 +217,5 @@ def with_linear_head(spec: ModelSpec, density: int = 1, conv: bool = False) -> M
         spec,
         architecture="vit_segmenter",
         options={**own, "density": density, "conv": conv},
-        values_per_pixel=token_values(own) + 2 * bands + 3 * len(spec.classes),
+        values_per_pixel=token_values(own) * density**2 + 2 * bands + 3 * len(spec.classes),
     )

@@ -14,9 +14,9 @@ from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Notice, Progress, Started
 from napari_papernets.engine import features as module
 from napari_papernets.engine.token_cache import TokenCache, size_of
+from napari_papernets.engine.token_reader import shifts
 from napari_papernets.engine.vit_models import import_checkpoint, load_vit
 from napari_papernets.networks import VisionTransformer
-from napari_papernets.networks.vit_segmenter import shifts
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,20 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from napari_papernets.core.model import class_infos
 from napari_papernets.networks import VisionTransformer, ViTSegmenter, build
-from napari_papernets.networks.vit_segmenter import middle_and_last, vit_spec, with_linear_head
+from napari_papernets.networks.vit_segmenter import (
+    CONTEXT,
+    LARGEST,
+    three_quarters,
+    vit_spec,
+    windows,
+    with_linear_head,
+)
 
 SIZES = dict(image_size=32, patch_size=8, dim=24, depth=4, heads=2)
 
@@ -34,20 +44,49 @@ def test_answers_have_the_size_of_the_image(density: int, conv: bool) -> None:
     assert [m.shape[1] for m in maps] == list(network.head.channels)
 
 
-def test_maps_are_the_tokens_of_the_encoder() -> None:
+def test_maps_are_the_tokens_of_a_block_at_one_length() -> None:
     network, x = segmenter(), torch.rand(1, 3, 32, 40)
+    vit = network.vit
     with torch.no_grad():
-        expected = network.vit.tokens(network.vit.normalise(x))[0, 1:].T.reshape(1, 24, 4, 5)
-        assert torch.allclose(network.read(x)[-1], expected, atol=1e-5)
+        inside = vit.read(vit.normalise(x), tokens=(3,))
+        expected = vit.norm(inside.tokens[3][:, inside.prefix :])[0].T.reshape(1, 24, 4, 5)
+        found = network.read(x)[-1]
+    assert torch.allclose(found.norm(dim=1), torch.tensor(24**0.5), atol=1e-4)
+    assert torch.allclose(torch.cosine_similarity(found, expected), torch.ones(1, 4, 5), atol=1e-5)
 
 
-def test_a_finer_grid_agrees_on_an_even_image() -> None:
-    """Shifts of an even image change nothing."""
-    x = torch.full((1, 3, 32, 32), 0.4)
+def test_a_finer_grid_is_that_of_the_enlarged_image() -> None:
+    x = torch.rand(1, 3, 32, 40)
+    large = F.interpolate(x, scale_factor=2, mode="bicubic").clamp(0, 1)
     with torch.no_grad():
-        coarse, fine = segmenter().read(x)[-1], segmenter(density=2).read(x)[-1]
-    assert torch.allclose(fine[..., ::2, ::2], coarse, atol=1e-5)
-    assert torch.allclose(fine[..., 1::2, 1::2], coarse, atol=1e-5)
+        assert torch.allclose(segmenter(density=2).read(x)[-1], segmenter().read(large)[-1], atol=1e-5)
+
+
+@given(st.integers(1, 400))
+def test_windows_answer_for_every_patch_once_and_see_around_it(count: int) -> None:
+    found = list(windows(count))
+    assert [n for w in found for n in range(count)[w.answer]] == list(range(count))
+    for window in found:
+        answer, seen = range(count)[window.answer], range(count)[window.seen]
+        assert len(answer) <= LARGEST
+        assert list(seen[window.kept]) == list(answer)
+        assert seen.start == max(0, answer.start - CONTEXT)
+        assert seen.stop == min(count, answer.stop + CONTEXT)
+
+
+def test_a_large_image_is_looked_at_in_windows() -> None:
+    """A token sees its own patch only here, so that windows change nothing."""
+    network = segmenter()
+    for block in network.vit.blocks:
+        torch.nn.init.zeros_(block.attn.proj.weight)
+        torch.nn.init.zeros_(block.attn.proj.bias)
+    torch.nn.init.zeros_(network.vit.pos_embed)
+    x = torch.rand(1, 3, 8 * (LARGEST + 7), 8 * 3)
+    with torch.no_grad():
+        whole = network.read(x)[-1]
+        above = network.read(x[..., : 8 * LARGEST, :])[-1]
+    assert whole.shape[-2:] == (LARGEST + 7, 3)
+    assert torch.allclose(whole[..., :LARGEST, :], above, atol=1e-5)
 
 
 def test_the_description_builds_the_same_network() -> None:
@@ -74,11 +113,11 @@ def test_parts_to_train() -> None:
             assert part <= every
         head = {id(p) for m in network.part("head") for p in m.parameters()}
         assert head == {id(p) for p in network.head.parameters()}
-        neck = network.conv if conv else network.vit.blocks[-1]
+        neck = network.conv if conv else network.vit.blocks[2]
         decoder = {id(p) for m in network.part("decoder") for p in m.parameters()}
         assert {id(p) for p in neck.parameters()} <= decoder
 
 
-def test_blocks_that_are_read() -> None:
-    assert middle_and_last(12) == (6, 12)
-    assert middle_and_last(1) == (1,)
+def test_the_block_that_is_read() -> None:
+    assert three_quarters(12) == 9
+    assert three_quarters(1) == 1
