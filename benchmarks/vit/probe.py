@@ -145,7 +145,7 @@ def report(rows: Sequence[Row], weights: str, density: int, seeds: int) -> str:
         f"Mean IoU over the classes on images without strokes: `{weights}`, images enlarged "
         f"{density}×, {seeds} seed(s); gains in points. Tokens: a linear layer on the tokens of the "
         "block three quarters up, no step of training. Bands: the grey values that stand beside them in "
-        "the program. Forest: ilastik's recipe on the same strokes. That block, the length of the tokens, "
+        "the program. Forest: ilastik's recipe on the same strokes. The block, the length of tokens, "
         "the enlargement and how much tokens and bands are trusted were chosen on these very images "
         f"(with strokes of four seeds). Made by `benchmarks/vit/probe.py`.\n\n{table(rows)}\n\n"
         f"Mean time of learning {np.mean([r.seconds for r in rows]):.1f} s. "
