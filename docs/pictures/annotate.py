@@ -6,6 +6,7 @@ from stage import Stage, paint, strokes_of
 
 from napari_papernets.core.events import Step, Version
 from napari_papernets.samples import load_sample
+from napari_papernets.widgets.comparison import ComparisonDialog
 
 STEPS = 40  # of training, until the curves are photographed
 
@@ -57,10 +58,11 @@ def main() -> None:
     stage.wait("more training", lambda: steps(seen) >= began + STEPS)
     stop(stage, seen)
     tabs.setCurrentIndex(2)
-    parts.versions.view.selectRow(0)
+    parts.versions.view.selectRow(1)
     parts.versions.against.click()
-    stage.wait("a comparison", lambda: not parts.comparison.is_running)
-    stage.shoot("annotate_6_versions")
+    stage.wait("a comparison", lambda: stage.dialog(ComparisonDialog))
+    stage.shoot("annotate_6_versions", stage.dialog(ComparisonDialog))
+    stage.dialog(ComparisonDialog).close()
 
     tabs.setCurrentIndex(4)
     parts.apply.form.labels.setCurrentIndex(parts.apply.form.labels.count() - 1)

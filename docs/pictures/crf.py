@@ -14,14 +14,16 @@ def main() -> None:
     viewer, panel = stage.viewer, stage.panel
     for name in [layer.name for layer in viewer.layers if "strokes" in layer.name]:
         viewer.layers.remove(name)
-    scores = viewer.add_image(coarse(load_sample("tissue").truth), name="coarse scores", visible=False)
-    assert scores.ndim == 3
+    image = viewer.layers["tissue"]
+    scores = coarse(load_sample("tissue").truth)
+    scale, units = (1, *image.scale), ("pixel", *image.units)
+    viewer.add_image(scores, name="coarse scores", visible=False, scale=scale, units=units)
     stage.rest()
     viewer.reset_view()
     answers: list[object] = []
     panel.previewed.connect(answers.append)
     panel.beliefs.combo.setCurrentText("coarse scores")
-    panel.form.setValue(CRFSettings(sigma_alpha=30.0, sigma_beta=10.0))
+    panel.form.setValue(CRFSettings())
     panel.preview()
     stage.wait("a preview", lambda: answers)
     panel.view.swipe.setValue(panel.view.swipe.maximum() // 2)

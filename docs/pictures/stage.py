@@ -18,6 +18,8 @@ from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import QApplication, QScrollArea, QWidget
 from scipy import ndimage
 
+from napari_papernets import samples
+
 PLUGIN = "napari-papernets"
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 LIMIT = 300.0  # seconds that anything may take
@@ -33,6 +35,8 @@ class Stage:
         Its name in the Plugins menu.
     sample : str
         Which is opened first.
+    side : int, optional
+        Of the sample only this corner, so many pixels to a side.
     width, height : int
         Of the window, in pixels.
 
@@ -42,14 +46,18 @@ class Stage:
     panel : QWidget
     """
 
-    def __init__(self, panel: str, sample: str, width: int = 1400, height: int = 900) -> None:
+    def __init__(
+        self, panel: str, sample: str, side: int | None = None, width: int = 1400, height: int = 900
+    ) -> None:
         self.viewer = napari.Viewer()
         self.viewer.window.resize(width, height)
-        self.viewer.open_sample(PLUGIN, sample)
+        if side is None:
+            self.viewer.open_sample(PLUGIN, sample)
+        else:
+            pixels, options, _ = getattr(samples, f"open_{sample}")()[0]
+            self.viewer.add_image(pixels[:side, :side], **options)
         _, self.panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, panel)
         self.rest(2 * SETTLE)
-        for note in self.window.findChildren(NapariQtNotification):
-            note.close()
         self.viewer.reset_view()
 
     @property
@@ -82,15 +90,24 @@ class Stage:
         """The layer of that name, or None."""
         return next((layer for layer in self.viewer.layers if layer.name == name), None)
 
+    def dialog(self, kind: type[QWidget]) -> Any:
+        """The open window of that kind, or None."""
+        found = (w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible())
+        return next(found, None)
+
     def shoot(self, name: str, window: QWidget | None = None) -> None:
         """Photograph the viewer; another window is put over the lower end of the canvas."""
         self.rest()
+        for note in self.window.findChildren(NapariQtNotification):
+            note.close()
         path = IMAGES / f"{name}.png"
         picture = self.window.grab()
         if window is not None:
             painter = QPainter(picture)
-            shown = window.grab()
             canvas = self.viewer.window._qt_viewer.canvas.native
+            window.resize(canvas.width() - 24, canvas.height() // 3)
+            self.rest()
+            shown = window.grab()
             corner = canvas.mapTo(self.window, QPoint(0, canvas.height()))
             left = corner.x() + (canvas.width() - shown.width()) // 2
             painter.drawPixmap(left, corner.y() - shown.height() - 12, shown)

@@ -15,11 +15,9 @@ WANTED, UNWANTED = (0.4, 0.55), (0.9, 0.4)  # places that are clicked, as shares
 
 
 def main(weights: Path) -> None:
-    stage = Stage("ViT", "immunohistochemistry")
+    stage = Stage("ViT", "immunohistochemistry", SIDE)
     viewer, panel = stage.viewer, stage.panel
     controls = panel.controls
-    viewer.layers[0].data = viewer.layers[0].data[:SIDE, :SIDE]
-    viewer.reset_view()
     panel.actions.adopt(weights)
     stage.wait("the network", lambda: not panel.model.is_random)
     stage.scroll(0)
@@ -55,7 +53,7 @@ def main(weights: Path) -> None:
     panel.extras.embedding.click()
     stage.wait("the embedding", lambda: not panel.extras.views["positions"].isHidden())
     stage.rest(5)
-    stage.scroll(1)
+    stage.scroll(0.62)
     stage.shoot("vit_8_extras")
     stage.close()
 
