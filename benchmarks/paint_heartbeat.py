@@ -1,18 +1,19 @@
 """Does painting stay smooth? A 5 ms timer in a real viewer while strokes are painted on a 2048×2048
-image and a network learns from them.
+image and a network learns from them, beside the same strokes in napari alone.
 
-    python benchmarks/paint_heartbeat.py [MODEL] [SECONDS]     # needs a screen, or xvfb-run
+    python -m napari_papernets.benchmarks.paint_heartbeat --write docs/benchmarks.md   # needs a screen
 
-MODEL is "scratch" (the default), a name or a file. The strokes are drags through napari's own mouse
-callbacks. Prints the gaps between two beats while it paints, and what one move of the mouse takes.
+The strokes are drags through napari's own mouse callbacks.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import napari
 import numpy as np
@@ -32,8 +33,11 @@ from napari_papernets.widgets.annotate_panel import AnnotatePanel
 
 BEAT = 5  # ms
 MOVE = 15  # ms between two moves of the mouse
+BRUSH = 5
 LENGTH = 40  # moves of a stroke
-SECONDS = 30.0
+SECONDS = 30.0  # that it learns
+ALONE = 15.0  # seconds in napari alone
+OPENING = 2.0  # seconds that are left out while the panel opens
 
 
 class Mouse:
@@ -87,62 +91,98 @@ def strokes(layer: napari.layers.Labels, size: int) -> Iterator[None]:
             yield
 
 
-def main(model: str = "scratch", seconds: float = SECONDS) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="scratch", help="where to start: scratch, a name or a file")
+    parser.add_argument("--write", type=Path, help="put the table into this Markdown page")
+    given = parser.parse_args()
     viewer = napari.Viewer()
     image = np.tile(np.asarray(load_sample("nuclei").image.data), (4, 4))
     viewer.add_image(image, name="large")
-    panel = AnnotatePanel(viewer)
-    viewer.window.add_dock_widget(panel, name="Annotate & fine-tune", area="right")
-    panel.parts.start.choose(model)
-    panel.parts.image.annotate.click()
-    painting = strokes(viewer.layers["large strokes"], len(image))
+    bare = viewer.add_labels(np.zeros(image.shape, np.uint8), name="bare")
+    bare.brush_size = BRUSH
     beats: list[float] = []
-    moves: list[float] = []
-    learning: list[float] = []
+    moves: dict[str, list[float]] = {"alone": [], "panel": []}
+    marks: dict[str, float] = {}
     counts: Counter[str] = Counter()
+    held: list[AnnotatePanel] = []
+    painting = strokes(bare, len(image))
     beat, hand = QTimer(timerType=Qt.TimerType.PreciseTimer), QTimer()
     beat.timeout.connect(lambda: beats.append(time.perf_counter()))
 
     def move() -> None:
         began = time.perf_counter()
         next(painting)
-        moves.append(time.perf_counter() - began)
+        moves["panel" if held else "alone"].append(time.perf_counter() - began)
 
     def follow(event: object) -> None:
         counts[type(event).__name__] += 1
-        if isinstance(event, Preview) and not learning:
-            learning.append(time.perf_counter())
-            QTimer.singleShot(int(seconds * 1000), QApplication.instance().quit)
+        if isinstance(event, Preview) and "answer" not in marks:
+            marks["answer"] = time.perf_counter()
+            QTimer.singleShot(int(SECONDS * 1000), QApplication.instance().quit)
+
+    def open_panel() -> None:
+        nonlocal painting
+        marks["panel"] = time.perf_counter()
+        viewer.layers.remove("bare")
+        panel = AnnotatePanel(viewer)
+        held.append(panel)
+        viewer.window.add_dock_widget(panel, name="Annotate & fine-tune", area="right")
+        panel.parts.start.choose(given.model)
+        panel.parts.image.annotate.click()
+        painting = strokes(viewer.layers["large strokes"], len(image))
+        panel.parts.control.happened.connect(follow)
+        panel.parts.control.failed.connect(lambda _: QApplication.instance().quit())
 
     hand.timeout.connect(move)
-    panel.parts.control.happened.connect(follow)
-    panel.parts.control.failed.connect(lambda _: QApplication.instance().quit())
     beat.start(BEAT)
     hand.start(MOVE)
+    marks["alone"] = time.perf_counter()
+    QTimer.singleShot(int(ALONE * 1000), open_panel)
     napari.run()
     beat.stop()
     hand.stop()
-    report(np.array(beats), np.array(moves), learning[0])
-    told = f"{counts['Preview']} previews, {counts['Step']} steps"
-    print(f"{panel.parts.painting.watcher.newest} patches; {told}")
+    panel = held[0]
     assert "torch" not in sys.modules
     folder = panel.parts.store.session.folder
     panel.shut_down()
     discard_session(folder)
     viewer.close()
+    from .report import publish  # torch comes with it
+
+    told = f"{counts['Preview']} answers and {counts['Step']} steps of training meanwhile."
+    publish(report(np.array(beats), moves, marks, given.model, told), "paint-heartbeat", given.write)
 
 
-def report(beats: np.ndarray, moves: np.ndarray, learning: float) -> None:
-    """Print the gaps in ms, before and after the first answer of the network."""
+def report(
+    beats: np.ndarray, moves: dict[str, list[float]], marks: dict[str, float], model: str, told: str
+) -> str:
+    """What the page says."""
+    from .report import machine, markdown_table  # which imports torch
+
     gaps, at = np.diff(beats) * 1000, beats[1:]
-    for name, part in (("until the first answer", at < learning), ("while it learns", at >= learning)):
-        found = gaps[part]
-        print(
-            f"{name}: p99 {np.percentile(found, 99):.0f} ms, largest {found.max():.0f} ms, "
-            f"{(found > 50).sum()} of {len(found)} over 50 ms"
-        )
-    print(f"a move of the mouse: p99 {np.percentile(moves, 99) * 1000:.0f} ms")
+    parts = {
+        "napari alone": (at > marks["alone"] + OPENING) & (at < marks["panel"]),
+        "with the panel, until the first answer": (at > marks["panel"] + OPENING)
+        & (at < marks["answer"]),
+        "while it learns": at >= marks["answer"],
+    }
+    rows = [
+        (name, f"{np.percentile(g, 99):.0f}", f"{g.max():.0f}", f"{(g > 50).sum()} of {len(g)}")
+        for name, g in ((name, gaps[part]) for name, part in parts.items())
+        if len(g)
+    ]
+    slow = {name: np.percentile(times, 99) * 1000 for name, times in moves.items()}
+    return (
+        "## Does painting stay smooth?\n\n"
+        "Gaps between the beats of a 5 ms timer while strokes are painted without end on a 2048×2048 "
+        f"image, in a virtual screen with software GL, everything on the same cores; start `{model}`. "
+        f"{told} Made by `benchmarks/paint_heartbeat.py`.\n\n"
+        f"{markdown_table(('', '99th percentile, ms', 'longest, ms', 'over 50 ms'), rows)}\n\n"
+        f"A move of the mouse took {slow['alone']:.0f} ms in napari alone and {slow['panel']:.0f} ms "
+        f"with the panel (99th percentile). {machine('napari')}"
+    )
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2], *(float(text) for text in sys.argv[2:3]))
+    main()
