@@ -183,6 +183,7 @@ class VersionKeeper(QObject):
         dialog = ComparisonDialog(rows, old, new, self._table)
         dialog.problem.connect(self.problem)
         dialog.show()
+        self.told.emit(f"Compared {old} with {new}.")
 
     def _on_note(self, number: int, note: str) -> None:
         self._records = [replace(r, note=note) if r.number == number else r for r in self._records]
