@@ -34,7 +34,7 @@ PAUSE = 100  # ms between strokes
 BURST, LOOK = 20, 3000  # strokes until the person looks at what is learnt, and for how many ms
 ALLOWED = 2.0  # seconds of painting that a kill may cost
 PATIENCE = 300.0  # seconds after which something is taken to have hung
-LATEST = 12.0  # a kill comes within so many seconds after the first answer
+LATEST = 30.0  # a kill comes within so many seconds after the first answer: time for versions
 TINY = dict(width=4, depth=2, crop=32, batch=1, steps=4, held_out=0.0)  # a version in every pause
 
 
