@@ -35,7 +35,6 @@ from ..annotate.run import score
 from ..annotate.tasks import Task, load_tasks
 from ..report import machine, markdown_table, put_section
 
-WEIGHTS = (lambda row: row.learnt, lambda row: row.random)
 DEFAULT = ("phase contrast", "DIC", "histology", "EM membranes")
 
 
@@ -108,7 +107,8 @@ def table(rows: Sequence[Row]) -> str:
         chosen = [r for r in rows if name in (r.task, "mean")]
         cells = [name]
         for what in ("tokens", "bands"):
-            ours, control = (np.mean([s[what] for s in (w(r) for r in chosen)]) for w in WEIGHTS)
+            ours = np.mean([r.learnt[what] for r in chosen])
+            control = np.mean([r.random[what] for r in chosen])
             cells += [f"{ours:.3f}", f"{control:.3f}", f"{100 * (ours - control):+.1f}"]
         trees = np.mean([r.forest for r in chosen])
         lines.append((*cells, f"{trees:.3f}", f"{100 * (ours - trees):+.1f}"))

@@ -1,6 +1,6 @@
 """The pictures of docs/vit.md: what a Vision Transformer sees in a corner of real tissue.
 
-python docs/pictures/vit.py WEIGHTS    # of DINOv2-Small: they are not part of the project
+make pictures WEIGHTS=FILE    # of DINOv2-Small: they are not part of the project
 """
 
 from __future__ import annotations

@@ -195,8 +195,8 @@ class TuneSettings(Settings):
         described(
             "Token resolution",
             "By how much the image is enlarged before it is divided into patches: tokens for each patch "
-            "along Y and X. 2 takes four times as long as 1, and knew small objects far better (from a "
-            "Vision Transformer).",
+            "along Y and X. More is for small objects; 2 takes four times as long as 1 (from a Vision "
+            "Transformer).",
             min=1,
             max=4,
             step=1,

@@ -114,14 +114,14 @@ class ViTSegmenter(Forested):
             x = F.interpolate(x, scale_factor=density, mode="bicubic").clamp(0, 1)
         x = self.vit.normalise(x)
         rows, columns = (list(windows(n // patch)) for n in x.shape[-2:])
-        if len(rows) == len(columns) == 1:
-            return self._pass(x)
-        bands = []
-        for y in rows:
-            views = (x[..., scaled(y.seen, patch), scaled(z.seen, patch)] for z in columns)
-            parts = [self._pass(v)[..., y.kept, z.kept] for v, z in zip(views, columns, strict=True)]
-            bands.append(torch.cat(parts, dim=3))
+        bands = [torch.cat([self._window(x, row, col) for col in columns], dim=3) for row in rows]
         return torch.cat(bands, dim=2)
+
+    def _window(self, x: Tensor, row: Window, column: Window) -> Tensor:
+        """Tokens of the patches that a window answers for."""
+        patch = self.vit.patch_size
+        seen = x[..., scaled(row.seen, patch), scaled(column.seen, patch)]
+        return self._pass(seen)[..., row.kept, column.kept]
 
     def _pass(self, x: Tensor) -> Tensor:
         inside = self.vit.read(x, tokens=(self.block,))

@@ -151,9 +151,9 @@ class VitControls(QWidget):
             ATTENTION: self.attention, ROLLOUT: self.rollout,
         }  # fmt: skip
         for role, box in pictures.items():
-            show = functools.partial(self._show, role, box)
-            box.toggled.connect(show)
-            self.control.toggled.connect(show)
+            box.toggled.connect(functools.partial(self.pictureToggled.emit, role))
+            for signal in (box.toggled, self.control.toggled):
+                signal.connect(functools.partial(self._show_random, role, box))
         reading = (
             self.block.valueChanged, self.density.currentIndexChanged, self.control.toggled,
             self.attention.toggled, self.rollout.toggled, self.foreground.toggled,
@@ -169,10 +169,8 @@ class VitControls(QWidget):
         self.click.toggled.connect(self.clicksChanged)
         self.clear.clicked.connect(self.cleared)
 
-    def _show(self, role: str, box: QCheckBox, *_: object) -> None:
-        wanted = box.isChecked()
-        self.pictureToggled.emit(role, wanted)
-        self.pictureToggled.emit(f"random {role}", wanted and self.control.isChecked())
+    def _show_random(self, role: str, box: QCheckBox, *_: object) -> None:
+        self.pictureToggled.emit(f"random {role}", box.isChecked() and self.control.isChecked())
 
     def _on_shared(self, shared: bool) -> None:
         if not shared:

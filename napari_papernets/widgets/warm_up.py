@@ -23,6 +23,7 @@ def _import_all() -> None:
         if importlib.util.find_spec(name.split(".", maxsplit=1)[0]) is not None:
             importlib.import_module(name)
     _draw_dashes()
+    _map_colours()
 
 
 def _draw_dashes() -> None:
@@ -31,3 +32,13 @@ def _draw_dashes() -> None:
         from vispy.visuals.line.dash_atlas import DashAtlas
 
         DashAtlas()
+
+
+def _map_colours() -> None:
+    """The first Labels layer with colours of its own has numba compile how they are looked up."""
+    with suppress(ImportError):
+        import numpy as np
+        from napari.utils.colormaps import DirectLabelColormap
+
+        colours = {None: "transparent", 0: "transparent", 1: "white"}
+        DirectLabelColormap(color_dict=colours).map(np.zeros((1, 1), np.uint8))

@@ -14,6 +14,7 @@ from napari_papernets.widgets.editors import CalmComboBox, elided
 from napari_papernets.widgets.message_line import error_text
 from napari_papernets.widgets.run_bar import RunBar, duration
 from napari_papernets.widgets.table_window import TableWindow
+from napari_papernets.widgets.warm_up import import_ahead
 
 pytestmark = pytest.mark.gui
 
@@ -145,3 +146,15 @@ def test_a_choice_that_does_not_fit_ends_in_an_ellipsis(qtbot):
     assert elided(combo, "short", 400) == "short"
     combo.resize(90, 28)
     assert not combo.grab().isNull()
+
+
+def test_after_the_warm_up_colours_of_labels_are_looked_up_without_compiling(qtbot):
+    numba_events = pytest.importorskip("numba.core.event")
+    from napari.utils.colormaps import DirectLabelColormap
+
+    import_ahead().join()
+    with numba_events.install_recorder("numba:compile") as record:
+        DirectLabelColormap(color_dict={None: "black", 1: "red", 2: "blue"}).map(
+            np.ones((3, 4), np.uint8)
+        )
+    assert not record.buffer
