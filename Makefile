@@ -1,9 +1,10 @@
 # make demo, make test: each makes its own virtual environment and needs Python >= 3.11, make and git.
-#   QT=pyqt5 (default), pyqt6 or pyside6 chooses the Qt binding of the demo.
+#   QT=pyqt5 (default), pyqt6 or pyside6 chooses the Qt binding of the demo; JOBS=N, how many tests run at once.
 SHELL := /bin/bash
 PYTHON ?= python3
 QT ?= pyqt5
 VENV ?= .venv
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
@@ -20,15 +21,23 @@ lint: $(STAMPS)/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-tests: $(STAMPS)/test
-	$(BIN)/python -m pytest --ignore tests/widgets -p no:napari -p no:pytest-qt
+# Plugins of pytest that come along with other packages cost each process up to eight seconds: only ours load.
+PYTEST := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -m pytest -p pytest_timeout
 
-# Viewer tests have processes of their own, one for each file and binding: torch must stay out of them,
+tests: $(STAMPS)/test
+	$(PYTEST) -p xdist.plugin -p _hypothesis_pytestplugin --numprocesses $(JOBS) --dist loadfile --ignore tests/widgets
+
+# Viewer tests have processes of their own, one for each binding and file: torch must stay out of them,
 # and what Qt still has to delete after one file must not fall into the next.
+VIEWER_RUNS := $(foreach binding,pyqt5 pyqt6,$(patsubst tests/widgets/%.py,gui/$(binding)/%,$(wildcard tests/widgets/test_*.py)))
+
 gui: $(STAMPS)/test $(STAMPS)/system
-	for binding in pyqt5 pyqt6; do for file in tests/widgets/test_*.py; do \
-	  QT_API=$$binding PYTEST_QT_API=$$binding .ci/with-screen $(BIN)/python -m pytest -q $$file || exit 1; \
-	done; done
+	$(MAKE) --jobs=$(JOBS) --output-sync=target $(VIEWER_RUNS)
+
+.PHONY: $(VIEWER_RUNS)
+$(VIEWER_RUNS): gui/%:
+	QT_API=$(*D) PYTEST_QT_API=$(*D) .ci/with-screen env \
+	  $(PYTEST) -p pytestqt.plugin -p napari.utils._testsupport -q tests/widgets/$(*F).py
 
 # The screenshots of docs/, made by playing the tutorials; those of the panel ViT need WEIGHTS=FILE, which
 # are DINOv2-Small's.

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..core.model import ModelRef, Normalisation, class_infos
 from ..model_files import SUFFIX
 from ..networks.build import encoder_spec
-from ..networks.encoders import ResNetEncoder
 from ..networks.public_moco import public_encoder
 from .encoder_starts import read_public
 from .pretrain import NO_CLASSES, draw_head
 from .weights import save_weights
+
+if TYPE_CHECKING:
+    from ..networks.residual import ResNetEncoder
 
 
 def import_moco(

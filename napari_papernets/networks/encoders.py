@@ -7,22 +7,17 @@ too it answers (B·P, dim), from all its maps at each place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from ..core.errors import InputError
 from .unet import UNet
 
 EncoderName = Literal["unet", "contracting", "resnet18", "resnet50"]
-RESNETS: Mapping[int, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
-    18: (BasicBlock, [2, 2, 2, 2]),
-    50: (Bottleneck, [3, 4, 6, 3]),
-}
 
 
 class UNetEncoder(nn.Module):
@@ -75,49 +70,6 @@ class UNetEncoder(nn.Module):
         return self.fc(at_places(self.maps(x), places))
 
 
-class ResNetEncoder(ResNet):
-    """torchvision's ResNet-18 or -50, which answers at places too; the tensors' names are the same.
-
-    Parameters
-    ----------
-    layers : {18, 50}
-        Which.
-    num_classes : int
-        Dimension of the answer.
-    in_channels : int
-        Channels of the input (the public checkpoints take 3 or 1).
-    dense : bool
-        As for `UNetEncoder`.
-    """
-
-    def __init__(self, layers: int, num_classes: int, in_channels: int = 3, dense: bool = False) -> None:
-        block, counts = RESNETS[layers]
-        super().__init__(block, counts, num_classes=num_classes)
-        self.dense = dense
-        if in_channels != 3:
-            self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
-            nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
-        self.channels = [64, *(64 * block.expansion * 2**n for n in range(4))]
-        if dense:
-            self.fc = nn.Linear(sum(self.channels), num_classes)
-
-    def maps(self, x: Tensor) -> list[Tensor]:
-        """Maps of the stem (stride 2) and of the four stages (4 to 32)."""
-        x = self.relu(self.bn1(self.conv1(x)))
-        found = [x]
-        x = self.maxpool(x)
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
-            found.append(x)
-        return found
-
-    def forward(self, x: Tensor, places: Tensor | None = None) -> Tensor:
-        """As for `UNetEncoder`."""
-        if places is None:
-            return self.fc(self.maps(x)[-1].mean((2, 3)))
-        return self.fc(at_places(self.maps(x), places))
-
-
 def at_places(maps: Sequence[Tensor], places: Tensor) -> Tensor:
     """All maps at places, bilinear, side by side.
 
@@ -153,6 +105,8 @@ def encoder_factory(
         whole = name == "unet"
         return lambda num_classes: UNetEncoder(num_classes, in_channels, width, depth, whole, dense)
     if name in ("resnet18", "resnet50"):
+        from .residual import ResNetEncoder  # torchvision: seconds that every start would pay for
+
         layers = int(name.removeprefix("resnet"))
         return lambda num_classes: ResNetEncoder(layers, num_classes, in_channels, dense)
     raise InputError("encoder", repr(name), "choose unet, contracting, resnet18 or resnet50")

@@ -7,12 +7,15 @@ others did after it (CEM500K: a ResNet-50 with one input channel).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from ..core.errors import ModelError
-from .encoders import ResNetEncoder
 from .moco import MoCo, two_layers
+
+if TYPE_CHECKING:
+    from .residual import ResNetEncoder
 
 PREFIX = "module."
 QUERY = "module.encoder_q."
@@ -57,6 +60,8 @@ def public_encoder(state: Mapping[str, Tensor]) -> ResNetEncoder:
     ModelError
         If it holds no such encoder.
     """
+    from .residual import ResNetEncoder
+
     weights = {k.removeprefix(QUERY): v for k, v in state.items() if k.startswith(QUERY)}
     mend = "give a MoCo checkpoint of a ResNet-18 or ResNet-50 (module.encoder_q.…)"
     if "conv1.weight" not in weights:

@@ -23,8 +23,8 @@ from napari_papernets.engine.transfer import fetch
 from napari_papernets.engine.vit_models import load_vit
 from napari_papernets.engine.weights import load_weights
 from napari_papernets.networks import VisionTransformer
-from napari_papernets.networks.encoders import ResNetEncoder
 from napari_papernets.networks.moco import two_layers
+from napari_papernets.networks.residual import ResNetEncoder
 
 CONTENT = bytes(range(256)) * 5000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -11,8 +11,9 @@ import torchvision
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.networks import MoCo, UNet
 from napari_papernets.networks.encoder_network import EncoderNetwork
-from napari_papernets.networks.encoders import ResNetEncoder, UNetEncoder, at_places, encoder_factory
+from napari_papernets.networks.encoders import UNetEncoder, at_places, encoder_factory
 from napari_papernets.networks.public_moco import load_public, public_encoder, public_state
+from napari_papernets.networks.residual import ResNetEncoder
 
 
 @pytest.mark.parametrize("layers", [18, 50])
