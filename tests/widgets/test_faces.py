@@ -18,21 +18,32 @@ pytestmark = pytest.mark.gui
 API = """
 import numpy, sys, napari_papernets as pn
 from napari_papernets.files import read_image
-result = pn.predict(read_image(sys.argv[1]), "nuclei")
-numpy.save(sys.argv[2], result.labels)
+for path in sys.argv[1:]:
+    numpy.save(path + ".npy", pn.predict(read_image(path), "nuclei").labels)
 """
 
 
-@pytest.mark.parametrize("name", ["nuclei", "tissue"])
-def test_all_faces_give_equal_arrays(make_napari_viewer_proxy, qtbot, tmp_path: Path, name: str):
-    sample = load_sample(name)
-    crop = np.ascontiguousarray(np.asarray(sample.image.data)[:200, :240])
-    path = tmp_path / "crop.tif"
-    rgb = crop.ndim == 3
-    tifffile.imwrite(path, crop, photometric="rgb" if rgb else "minisblack")
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory) -> dict[str, Path]:
+    """Files of a grey and of an RGB image; beside each what the API and the command line made of it."""
+    folder = tmp_path_factory.mktemp("crops")
+    paths = {name: folder / f"{name}.tif" for name in ("nuclei", "tissue")}
+    for name, path in paths.items():
+        crop = np.asarray(load_sample(name).image.data)[:200, :240]
+        tifffile.imwrite(path, crop, photometric="rgb" if crop.ndim == 3 else "minisblack")
+    files = [str(path) for path in paths.values()]
+    command = [sys.executable, "-m", "napari_papernets.cli", "predict", *files, "-o", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", API, *files], check=True)
+    return paths
 
+
+@pytest.mark.parametrize("name", ["nuclei", "tissue"])
+def test_all_faces_give_equal_arrays(make_napari_viewer_proxy, qtbot, crops: dict[str, Path], name: str):
+    path = crops[name]
+    crop = tifffile.imread(path)
     viewer = make_napari_viewer_proxy()
-    viewer.add_image(crop, name="crop", rgb=rgb)
+    viewer.add_image(crop, name="crop", rgb=crop.ndim == 3)
     panel = UNetPanel(viewer)
     qtbot.addWidget(panel)
     panel.model.choose("nuclei")
@@ -41,13 +52,9 @@ def test_all_faces_give_equal_arrays(make_napari_viewer_proxy, qtbot, tmp_path: 
     layer, result = finished.args
     seen = np.asarray(layer.data)
 
-    command = [sys.executable, "-m", "napari_papernets.cli", "predict", str(path), "-o", str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True)
-    subprocess.run([sys.executable, "-c", API, str(path), str(tmp_path / "api.npy")], check=True)
-    from_api = np.load(tmp_path / "api.npy")
-
+    from_api = np.load(f"{path}.npy")
     assert seen.max() > 3
     np.testing.assert_array_equal(seen, from_api)
     np.testing.assert_array_equal(result.labels, from_api)
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "crop_labels.tif"), from_api)
+    np.testing.assert_array_equal(tifffile.imread(path.with_name(f"{name}_labels.tif")), from_api)
     assert "torch" not in sys.modules
