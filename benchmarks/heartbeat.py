@@ -14,10 +14,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import threading
 import time
-import traceback
-from collections import Counter
 from pathlib import Path
 
 import napari
@@ -27,6 +24,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_papernets.samples import load_sample
 from napari_papernets.widgets.unet_panel import UNetPanel
+
+from .gap_watch import GapWatch
 
 BEAT = 5  # ms
 WARM = 12_000  # ms for the engine to be ready, and for napari alone, before the press
@@ -100,34 +99,6 @@ def main() -> None:
 
     publish(text, "heartbeat", given.write)
     watch.tell(marks["press"])
-
-
-class GapWatch(threading.Thread):
-    """Looks at what the main thread does, every few ms that a beat is late."""
-
-    LATE, EVERY, DEPTH = 0.030, 0.004, 12
-
-    def __init__(self, beats: list[float]) -> None:
-        super().__init__(daemon=True)
-        self._beats, self._main = beats, threading.main_thread().ident
-        self.seen: dict[float, Counter[str]] = {}  # by the beat before the gap
-
-    def run(self) -> None:
-        while True:
-            time.sleep(self.EVERY)
-            last = self._beats[-1] if self._beats else None
-            if last is not None and time.perf_counter() - last > self.LATE:
-                frame = sys._current_frames().get(self._main or 0)
-                stack = traceback.extract_stack(frame)[-self.DEPTH :]
-                line = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in stack[::-1])
-                self.seen.setdefault(last, Counter())[line] += 1
-
-    def tell(self, start: float, longest: int = 8) -> None:
-        """Print the gaps with the most looks, and the commonest stacks of each."""
-        for last, stacks in sorted(self.seen.items(), key=lambda kv: -kv[1].total())[:longest]:
-            print(f"\n{last - start:.2f} s: {stacks.total()} looks")
-            for line, count in stacks.most_common(4):
-                print(f"  {count}: {line}")
 
 
 def report(beats: np.ndarray, bare: np.ndarray, marks: dict[str, float]) -> str:

@@ -2,6 +2,7 @@
 image and a network learns from them, beside the same strokes in napari alone.
 
     python -m napari_papernets.benchmarks.paint_heartbeat --write docs/benchmarks.md   # needs a screen
+    python -m napari_papernets.benchmarks.paint_heartbeat --explain  # what was done in the longest gaps
 
 The strokes are drags through napari's own mouse callbacks.
 """
@@ -31,6 +32,9 @@ from napari_papernets.samples import load_sample
 from napari_papernets.session import discard_session
 from napari_papernets.widgets.annotate_panel import AnnotatePanel
 
+from .gap_watch import GapWatch
+
+WINDOW = (1280, 800)  # pixels, so that the panel does not enlarge it
 BEAT = 5  # ms
 MOVE = 15  # ms between two moves of the mouse
 BRUSH = 5
@@ -96,17 +100,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="scratch", help="where to start: scratch, a name or a file")
     parser.add_argument("--write", type=Path, help="put the table into this Markdown page")
+    parser.add_argument("--explain", action="store_true", help="tell what was done in the longest gaps")
     given = parser.parse_args()
     viewer = napari.Viewer()
+    viewer.window.resize(*WINDOW)
     image = np.tile(np.asarray(load_sample("nuclei").image.data), (4, 4))
     viewer.add_image(image, name="large")
     bare = viewer.add_labels(np.zeros(image.shape, np.uint8), name="bare")
-    bare.brush_size = BRUSH
+    bare.brush_size, bare.mode = BRUSH, "paint"
     beats: list[float] = []
     moves: dict[str, list[float]] = {"alone": [], "panel": []}
     marks: dict[str, float] = {}
     counts: Counter[str] = Counter()
     held: list[AnnotatePanel] = []
+    painted: list[bool] = []
     painting = strokes(bare, len(image))
     beat, hand = QTimer(timerType=Qt.TimerType.PreciseTimer), QTimer()
     beat.timeout.connect(lambda: beats.append(time.perf_counter()))
@@ -125,6 +132,7 @@ def main() -> None:
     def open_panel() -> None:
         marks["panel"] = time.perf_counter()
         hand.stop()
+        painted.append(bare.data.max() > 0)
         viewer.layers.remove("bare")
         panel = AnnotatePanel(viewer)
         held.append(panel)
@@ -144,6 +152,9 @@ def main() -> None:
 
     hand.timeout.connect(move)
     beat.start(BEAT)
+    watch = GapWatch(beats)
+    if given.explain:
+        watch.start()
     hand.start(MOVE)
     marks["alone"] = time.perf_counter()
     QTimer.singleShot(int(ALONE * 1000), open_panel)
@@ -152,6 +163,7 @@ def main() -> None:
     hand.stop()
     panel = held[0]
     assert "torch" not in sys.modules
+    assert painted == [True], "napari alone painted nothing"
     folder = panel.parts.store.session.folder
     panel.shut_down()
     discard_session(folder)
@@ -160,6 +172,7 @@ def main() -> None:
 
     told = f"{counts['Preview']} answers and {counts['Step']} steps of training meanwhile."
     publish(report(np.array(beats), moves, marks, given.model, told), "paint-heartbeat", given.write)
+    watch.tell(marks["annotate"], longest=20)
 
 
 def report(

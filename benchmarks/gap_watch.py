@@ -1,0 +1,49 @@
+"""What a window was doing while it did not answer."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+
+
+class GapWatch(threading.Thread):
+    """Looks at what the main thread does, every few ms that a beat is late.
+
+    Parameters
+    ----------
+    beats : list of float
+        Times of `time.perf_counter`, which grows.
+    """
+
+    LATE, EVERY, DEPTH = 0.030, 0.004, 12
+
+    def __init__(self, beats: list[float]) -> None:
+        super().__init__(daemon=True)
+        self._beats, self._main = beats, threading.main_thread().ident
+        self.seen: dict[float, Counter[str]] = {}  # by the beat before the gap
+
+    def run(self) -> None:
+        while True:
+            time.sleep(self.EVERY)
+            last = self._beats[-1] if self._beats else None
+            if last is not None and time.perf_counter() - last > self.LATE:
+                line = self._calls(sys._current_frames().get(self._main or 0))
+                self.seen.setdefault(last, Counter())[line] += 1
+
+    def _calls(self, frame: FrameType | None) -> str:
+        calls: list[str] = []
+        while frame is not None and len(calls) < self.DEPTH:
+            calls.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}")
+            frame = frame.f_back
+        return " < ".join(calls)
+
+    def tell(self, start: float, longest: int = 8) -> None:
+        """Print the gaps with the most looks, and the commonest stacks of each."""
+        for last, stacks in sorted(self.seen.items(), key=lambda kv: -kv[1].total())[:longest]:
+            print(f"\n{last - start:.2f} s: {stacks.total()} looks")
+            for line, count in stacks.most_common(4):
+                print(f"  {count}: {line}")
