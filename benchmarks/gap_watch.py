@@ -37,7 +37,8 @@ class GapWatch(threading.Thread):
     def _calls(self, frame: FrameType | None) -> str:
         calls: list[str] = []
         while frame is not None and len(calls) < self.DEPTH:
-            calls.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}")
+            code = frame.f_code
+            calls.append(f"{Path(code.co_filename).name}:{frame.f_lineno} {code.co_name}")
             frame = frame.f_back
         return " < ".join(calls)
 
