@@ -58,15 +58,23 @@ class Curves(QWidget):
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
         self._timer.timeout.connect(self._on_time)
-        self.plots = CurvePlots()
-        self.plots.setAccessibleName("Loss and held-out score over the steps of the training")
-        self.plots.setToolTip(f"<p>{PLOT_HELP}</p>")
-        self.plots.menuRequested.connect(self._show_menu)
+        self._plots: CurvePlots | None = None
         self.numbers = QLabel()
         self.numbers.setWordWrap(True)
         self.numbers.setAccessibleName("Numbers of the training")
         self.numbers.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._lay_out()
+
+    @property
+    def plots(self) -> CurvePlots:
+        """Made when they are first wanted: importing pyqtgraph takes half a second."""
+        if self._plots is None:
+            self._plots = CurvePlots()
+            self._plots.setAccessibleName("Loss and held-out score over the steps of the training")
+            self._plots.setToolTip(f"<p>{PLOT_HELP}</p>")
+            self._plots.menuRequested.connect(self._show_menu)
+            self._column.insertWidget(0, self._plots, 1)
+        return self._plots
 
     def add(self, event: Event) -> None:
         """Take in a Step, EpochDone, Version or Started; others are passed over."""
@@ -187,13 +195,12 @@ class Curves(QWidget):
         fit, save = QPushButton("Fit"), QPushButton("Save…")
         fit.setToolTip("Show all steps, and follow the training.")
         save.setToolTip("<p>Save the numbers of every step as CSV, or the plots as PNG.</p>")
-        fit.clicked.connect(self.plots.fit)
+        fit.clicked.connect(lambda: self.plots.fit())
         save.clicked.connect(self._ask_where)
         foot = QHBoxLayout()
         foot.addWidget(self.numbers, 1)
         for button in (fit, save):
             foot.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.plots, 1)
-        layout.addLayout(foot)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.addLayout(foot)

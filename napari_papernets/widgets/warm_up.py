@@ -7,6 +7,9 @@ import importlib.util
 import threading
 from contextlib import suppress
 
+from ..core.errors import EngineError
+from .curve_plots import import_pyqtgraph
+
 # napari imports these with the first Labels layer, on the thread of the window: a second of silence.
 AHEAD = ("pandas", "scipy.linalg", "skimage.color", "skimage.exposure", "skimage.util", "numba")
 
@@ -22,6 +25,8 @@ def _import_all() -> None:
     for name in AHEAD:
         if importlib.util.find_spec(name.split(".", maxsplit=1)[0]) is not None:
             importlib.import_module(name)
+    with suppress(ImportError, EngineError):  # which the plot will tell, once it is wanted
+        import_pyqtgraph()
     _draw_dashes()
     _map_colours()
 

@@ -241,13 +241,14 @@ def test_the_wheel_zooms_only_with_the_focus(shown, qtbot, monkeypatch):
     assert turn(focus=True) != before
 
 
-def test_pyqtgraph_comes_with_the_widget_and_on_the_binding_at_hand():
+def test_pyqtgraph_comes_when_plots_are_wanted_and_on_the_binding_at_hand():
     code = (
         "import sys, qtpy\n"
         "from qtpy.QtWidgets import QApplication\n"
         "from napari_papernets.widgets.curves import Curves\n"
+        "app = QApplication([]); curves = Curves()\n"
         "assert 'pyqtgraph' not in sys.modules and 'torch' not in sys.modules\n"
-        "app = QApplication([]); Curves()\n"
+        "curves.show()\n"
         "import pyqtgraph; assert pyqtgraph.Qt.QT_LIB == qtpy.API_NAME\n"
         "assert 'torch' not in sys.modules\n"
     )
