@@ -61,12 +61,15 @@ RECIPE = Recipe(
     data="em_membranes_isbi2012",
     last_learnt="17.png",
     settings=pn.TuneSettings(
-        kind="classes",
+        kind="instances",
+        encoding="ridge",
+        w0=10.0,
+        sigma=3.0,
         width=16,
         depth=3,
         crop=128,
         batch=2,
-        steps=10_000,
+        steps=6000,
         learning_rate=4e-3,
         schedule="cosine",
         average=0.98,
@@ -78,11 +81,13 @@ RECIPE = Recipe(
     score=score,
     targets={"pixel error": ("≤", 0.06), "V_rand": ("≥", 0.96)},
     zoom=0.5,
-    annotate=lambda truth: (truth > 0).astype(np.uint8),
+    annotate=lambda truth: ndimage.label(truth > 0)[0],
     note=(
         "Pixel error is the challenge's: 1 − F-score of the inside of cells at the best threshold on "
-        "these slices; the plain share of wrong pixels is larger and stands below. The paper: pixel "
-        "error 0.0611, Rand error 0.0382, on the challenge's own test slices."
+        "these slices; the plain share of wrong pixels is larger and stands below. Every cell is an object: "
+        "the paper's border weights keep membranes closed, at the cost of wider ones (without them, after "
+        "10,000 steps: pixel error 0.047, V_rand 0.947). The paper: pixel error 0.0611, Rand error 0.0382, "
+        "on the challenge's own test slices."
     ),
 )
 
