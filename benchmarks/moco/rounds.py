@@ -5,11 +5,14 @@
 The protocol of `benchmarks/annotate`: three strokes a class on two images, then up to four corrections
 where the network itself is wrong. The control starts from an encoder of the same shape whose weights are
 random, everything else being the same.
+
+A run takes long: with --rows what is done is kept in files, and not done again (see `annotate/run.py`).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,19 +71,29 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", default=["phase contrast", "fluo"], choices=list(TASKS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
     parser.add_argument("--steps", type=int, default=100, help="of training in each round")
+    parser.add_argument("--rows", nargs="*", type=Path, default=[], help="new ones go to the first")
     parser.add_argument("--write", type=Path, help="put the table into this Markdown page")
     given = parser.parse_args()
     keep_heap()
     ref, settings = find_model(given.encoder), pn.TuneSettings(steps=given.steps)
+    done = {path: json.loads(path.read_text()) for path in given.rows if path.is_file()}
+    found = {tuple(key): pair for rows in done.values() for *key, pair in rows}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for task in load_tasks(given.tasks):
-            ours, control = [], []
             for seed in given.seeds:
-                ours.append(rounds(task, ref, settings, seed))
-                control.append(rounds(task, random_start(ref, Path(folder), seed), settings, seed))
-                print(task.name, seed, ours[-1], control[-1], flush=True)
-            rows.append(row(task.name, ours, control))
+                key = (ref.path.stem, given.steps, task.name, seed)
+                if key in found:
+                    continue
+                control = random_start(ref, Path(folder), seed)
+                found[key] = [rounds(task, start, settings, seed) for start in (ref, control)]
+                print(task.name, seed, *found[key], flush=True)
+                if given.rows:
+                    mine = done.setdefault(given.rows[0], [])
+                    mine.append([*key, found[key]])
+                    given.rows[0].write_text(json.dumps(mine))
+            pairs = [found[ref.path.stem, given.steps, task.name, seed] for seed in given.seeds]
+            rows.append(row(task.name, *zip(*pairs, strict=True)))
     header = ["task", *(f"round {n + 1}" for n in range(ROUNDS))]
     text = (
         "## Fine-tuning a U-Net from the pre-trained encoder, and from scratch\n\n"
