@@ -11,6 +11,7 @@ from ..core.errors import InputError, PapernetsError
 from ..core.settings import TuneSettings
 from .annotate_flow import PREVIEW, AnnotateFlow
 from .annotate_parts import AnnotateParts
+from .curve_plots import import_pyqtgraph
 from .docked_panel import DockedPanel
 from .engine_access import EngineHold
 from .farewell import when_destroyed
@@ -113,7 +114,7 @@ class AnnotatePanel(DockedPanel):
             self._hold.engine().start()
         except PapernetsError as error:
             self.parts.message.complain(error)
-        import_ahead()
+        import_ahead(import_pyqtgraph)
         self.parts.restore.look()
         self.parts.image.adopt_evident()
 

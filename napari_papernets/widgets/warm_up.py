@@ -5,30 +5,34 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from ..core.errors import EngineError
-from .curve_plots import import_pyqtgraph
 
 # napari imports these with the first Labels layer, on the thread of the window: a second of silence.
 AHEAD = ("pandas", "scipy.linalg", "skimage.color", "skimage.exposure", "skimage.util", "numba")
 
 
-def import_ahead() -> threading.Thread:
-    """Import what napari needs for labels on a thread of its own; what is not installed is left out."""
-    thread = threading.Thread(target=_import_all, name="papernets-imports", daemon=True)
+def import_ahead(*also: Callable[[], object]) -> threading.Thread:
+    """Import what napari needs for labels on a thread of its own, and what a panel wants `also`.
+
+    What is not installed is left out.
+    """
+    thread = threading.Thread(target=_import_all, args=also, name="papernets-imports", daemon=True)
     thread.start()
     return thread
 
 
-def _import_all() -> None:
+def _import_all(*also: Callable[[], object]) -> None:
     for name in AHEAD:
         if importlib.util.find_spec(name.split(".", maxsplit=1)[0]) is not None:
             importlib.import_module(name)
-    with suppress(ImportError, EngineError):  # which the plot will tell, once it is wanted
-        import_pyqtgraph()
     _draw_dashes()
     _map_colours()
+    for more in also:
+        with suppress(ImportError, EngineError):  # which is told once it is wanted
+            more()
 
 
 def _draw_dashes() -> None:
