@@ -22,6 +22,7 @@ import numpy as np
 import napari_papernets as pn
 from napari_papernets.core.model import ModelRef
 from napari_papernets.engine.device import keep_heap
+from napari_papernets.engine.weights import hash_file
 from napari_papernets.model_files import find_model
 from napari_papernets.networks import build
 
@@ -76,23 +77,23 @@ def main() -> None:
     given = parser.parse_args()
     keep_heap()
     ref, settings = find_model(given.encoder), pn.TuneSettings(steps=given.steps)
-    done = {path: json.loads(path.read_text()) for path in given.rows if path.is_file()}
-    found = {tuple(key): pair for rows in done.values() for *key, pair in rows}
+    lines = [line for path in given.rows if path.is_file() for line in path.read_text().splitlines()]
+    found = {tuple(key): pair for *key, pair in map(json.loads, lines)}
+    about = (hash_file(ref.path), given.steps)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for task in load_tasks(given.tasks):
             for seed in given.seeds:
-                key = (ref.path.stem, given.steps, task.name, seed)
+                key = (*about, task.name, seed)
                 if key in found:
                     continue
                 control = random_start(ref, Path(folder), seed)
                 found[key] = [rounds(task, start, settings, seed) for start in (ref, control)]
                 print(task.name, seed, *found[key], flush=True)
                 if given.rows:
-                    mine = done.setdefault(given.rows[0], [])
-                    mine.append([*key, found[key]])
-                    given.rows[0].write_text(json.dumps(mine))
-            pairs = [found[ref.path.stem, given.steps, task.name, seed] for seed in given.seeds]
+                    with given.rows[0].open("a") as file:
+                        file.write(json.dumps([*key, found[key]]) + "\n")
+            pairs = [found[*about, task.name, seed] for seed in given.seeds]
             rows.append(row(task.name, *zip(*pairs, strict=True)))
     header = ["task", *(f"round {n + 1}" for n in range(ROUNDS))]
     text = (
