@@ -96,7 +96,7 @@ def finetune(
     on_event: OnEvent | None = None,
     name: str = "tuned",
     class_names: Sequence[str] | None = None,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     resume: bool = False,
 ) -> Tuned:
     """Train a model from annotations.
@@ -124,7 +124,7 @@ def finetune(
         Name of the new model.
     class_names : sequence of str, optional
         Names of the classes 1…K.
-    folder : Path, optional
+    folder : str or Path, optional
         Where the model and its checkpoints are written; the user's models by default.
     resume : bool
         Go on from the checkpoint of an interrupted run with the same name and folder.
@@ -151,7 +151,7 @@ def finetune(
         device=device,
         name=name,
         class_names=class_names,
-        folder=folder,
+        folder=None if folder is None else Path(folder),
         resume=resume,
     )
     return drain(job, on_event)

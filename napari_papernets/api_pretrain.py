@@ -24,7 +24,7 @@ def pretrain(
     device: str = "auto",
     on_event: OnEvent | None = None,
     name: str = "moco",
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     resume: bool = False,
     shares: Sequence[float] | None = None,
     strokes: Sequence[Any] | None = None,
@@ -47,7 +47,7 @@ def pretrain(
         Called with every event of the run.
     name : str
         Name of the new model.
-    folder : Path, optional
+    folder : str or Path, optional
         Where the model and its checkpoints are written; the user's models by default.
     resume : bool
         Go on from the checkpoint of an interrupted run with the same name and folder.
@@ -76,7 +76,7 @@ def pretrain(
         settings,
         device=device,
         name=name,
-        folder=folder,
+        folder=None if folder is None else Path(folder),
         resume=resume,
         shares=shares,
         strokes=strokes,
