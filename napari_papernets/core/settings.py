@@ -319,6 +319,17 @@ class TuneSettings(Settings):
             step=0.1,
         ),
     ] = 1.25
+    undeformed: Annotated[
+        float,
+        described(
+            "Undeformed",
+            "Share of crops that are neither bent, resized nor turned by other than quarter turns: "
+            "deformed images are smoother than those that the model will be shown.",
+            min=0.0,
+            max=1.0,
+            step=0.1,
+        ),
+    ] = 0.5
     grey: Annotated[
         float,
         described(

@@ -37,7 +37,7 @@ def preview(
 def preview_augmentation(
     image: ImageBlock, annotation: Any, settings: TuneSettings | None = None, number: int = 0
 ) -> AugmentedCrop:
-    """Draw the crop that a training from scratch would see as number `number`.
+    """Draw a deformed crop as a training from scratch would see it as number `number`.
 
     Parameters
     ----------
@@ -55,7 +55,9 @@ def preview_augmentation(
     InputError
         If the annotation does not fit the image or holds nothing to learn.
     """
-    settings = settings or TuneSettings()
+    settings = (settings or TuneSettings()).replace(
+        undeformed=0.0
+    )  # of the others there is nothing to see
     bare = scratch_spec([image], settings, "preview", ())
     planes = read_planes([image], [annotation], settings.kind, bare)
     names = object_classes(settings.encoding)

@@ -60,7 +60,9 @@ def test_image_and_target_are_deformed_alike(seed: int) -> None:
     """An image that is its own label map: bilinear and nearest agree away from the outlines."""
     plane = np.zeros((80, 80), np.float32)
     plane[20:60, 30:70] = 1
-    field = draw_field(np.random.default_rng(seed), (40, 45), 48, TuneSettings(zoom_range=2.0))
+    field = draw_field(
+        np.random.default_rng(seed), (40, 45), 48, TuneSettings(zoom_range=2.0, undeformed=0.0)
+    )
     window = window_of(plane, field)
     grey, label = sample_image(window[None], field)[0].numpy(), sample_nearest(window, field)
     assert np.array_equal((grey > 0.5)[abs(grey - 0.5) > 0.45], (label > 0.5)[abs(grey - 0.5) > 0.45])
@@ -73,6 +75,39 @@ def test_the_matrix_is_a_rotation_with_zoom_and_perhaps_a_mirror(seed: int) -> N
     zoom = 1 / np.sqrt(abs(np.linalg.det(matrix)))
     assert 0.5 - 1e-5 <= zoom <= 2 + 1e-5
     assert np.allclose(matrix @ matrix.T * zoom**2, np.eye(2), atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), side=st.integers(2, 17))
+def test_an_undeformed_crop_holds_the_planes_own_pixels(seed: int, side: int) -> None:
+    plane = np.random.default_rng(1).random((60, 50)).astype(np.float32)
+    own = TuneSettings(undeformed=1.0)
+    field = draw_field(np.random.default_rng(seed), (30.4, 20.7), side, own)
+    window, upright = window_of(plane, field), plain_field((30.4, 20.7), side)
+    shown = sample_nearest(window, field)
+    expected = sample_nearest(window_of(plane, upright), upright)
+    turned = [np.rot90(e, k) for e in (expected, expected[:, ::-1]) for k in range(4)]
+    assert any(np.array_equal(shown, t) for t in turned)
+    assert np.allclose(sample_image(window[None], field)[0], shown, atol=1e-4)
+
+
+def test_all_eight_turns_of_an_undeformed_crop_occur_and_none_where_turning_is_off() -> None:
+    plane = np.arange(400, dtype=np.float32).reshape(20, 20)
+
+    def corners(own: TuneSettings) -> set[tuple[float, ...]]:
+        fields = [draw_field(keyed_generator(0, 3, i), (10, 9), 4, own) for i in range(100)]
+        shown = [sample_nearest(window_of(plane, f), f) for f in fields]
+        return {(s[0, 0], s[0, -1]) for s in shown}
+
+    assert len(corners(TuneSettings(undeformed=1.0))) == 8
+    assert corners(TuneSettings(undeformed=1.0, rotate=False)) == {(plane[8, 7], plane[8, 10])}
+
+
+def test_crops_are_undeformed_as_often_as_asked() -> None:
+    own = TuneSettings(undeformed=0.3)
+    fields = [draw_field(keyed_generator(0, 3, i), (40, 45), 8, own) for i in range(400)]
+    whole = [bool((f.y == np.rint(f.y)).all() and (f.x == np.rint(f.x)).all()) for f in fields]
+    assert np.mean(whole) == pytest.approx(0.3, abs=0.06)
 
 
 def test_both_mirror_images_occur() -> None:
