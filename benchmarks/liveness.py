@@ -17,7 +17,7 @@ import numpy as np
 from napari_papernets.core.annotation import Patch, View
 from napari_papernets.core.events import Preview
 from napari_papernets.core.model import class_infos
-from napari_papernets.core.settings import TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.door import Engine
 from napari_papernets.samples import load_sample
 

@@ -216,7 +216,7 @@ def _whole(image: Any, network: torch.nn.Module, device: torch.device, precision
 
 def _tiled(image: Any, path: Path, device: str, precision: str) -> Call:
     from napari_papernets.api import predict
-    from napari_papernets.core.settings import PredictSettings
+    from napari_papernets.core.predict_settings import PredictSettings
 
     settings = PredictSettings(precision=precision, zoom=1.0)
 

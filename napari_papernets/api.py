@@ -18,9 +18,10 @@ from .core.events import Event
 from .core.feature_settings import FeatureSettings
 from .core.image import ImageBlock, check_array
 from .core.model import ModelRef
+from .core.predict_settings import PredictSettings
 from .core.results import FeatureMaps, Prediction, Tuned
-from .core.settings import PredictSettings, TuneSettings
 from .core.tiles import Region
+from .core.tune_settings import TuneSettings
 from .engine.device import keep_heap
 from .engine.features import features as run_features
 from .engine.finetune import finetune as run_finetune

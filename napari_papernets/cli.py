@@ -17,7 +17,9 @@ from .cli_options import IntegerList, settings_options
 from .cli_pretrain import bench_pretrain, pretrain
 from .cli_refine import refine
 from .core.errors import InputError, PapernetsError
-from .core.settings import Device, PredictSettings, TuneSettings
+from .core.fields import Device
+from .core.predict_settings import PredictSettings
+from .core.tune_settings import TuneSettings
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

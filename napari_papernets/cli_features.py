@@ -11,7 +11,7 @@ import click
 from .cli_options import IntegerList, settings_options
 from .core.errors import InputError
 from .core.feature_settings import FeatureSettings
-from .core.settings import Device
+from .core.fields import Device
 
 if TYPE_CHECKING:
     from .core.feature_maps import FeatureMaps

@@ -9,8 +9,8 @@ from typing import Any, get_args
 import click
 
 from .cli_options import settings_options
+from .core.fields import Device
 from .core.moco_settings import Encoder, MoCoSettings
-from .core.settings import Device
 
 DEVICES = click.Choice(get_args(Device))
 

@@ -10,7 +10,7 @@ import click
 
 from .cli_options import IntegerList, settings_options
 from .core.crf_settings import Backend, CRFSettings
-from .core.settings import Device
+from .core.fields import Device
 
 if TYPE_CHECKING:
     from .core.image import ImageBlock

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from napari_papernets.api import predict, save_model
 from napari_papernets.cli import main
-from napari_papernets.core.settings import PredictSettings
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.networks import UNet
 
 

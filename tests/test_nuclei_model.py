@@ -12,7 +12,7 @@ import pytest
 
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import ModelRef
-from napari_papernets.core.settings import PredictSettings
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.engine.metrics import Matches, foreground_iou, match_objects
 from napari_papernets.engine.predict import predict
 from napari_papernets.model_files import BUNDLED, find_model

@@ -23,7 +23,7 @@ def test_importing_the_package_loads_nothing_heavy():
 @pytest.mark.parametrize(
     "module",
     [
-        "napari_papernets.core.settings",
+        "napari_papernets.core.tune_settings",
         "napari_papernets.model_files",
         "napari_papernets.files",
         "napari_papernets.samples",

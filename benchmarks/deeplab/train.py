@@ -14,7 +14,7 @@ from pathlib import Path
 
 from napari_papernets.api import drain
 from napari_papernets.core.events import Checkpoint, Event, Notice, Started, Step
-from napari_papernets.core.settings import TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.device import keep_heap
 from napari_papernets.engine.finetune import finetune
 from napari_papernets.engine.vgg_files import import_vgg16

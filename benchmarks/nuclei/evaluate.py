@@ -21,8 +21,8 @@ from napari_papernets.benchmarks.report import machine, markdown_table, put_sect
 
 from napari_papernets.core.events import Event
 from napari_papernets.core.model import ModelRef
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.results import Prediction
-from napari_papernets.core.settings import PredictSettings
 from napari_papernets.engine.device import keep_heap
 from napari_papernets.engine.metrics import Matches, foreground_iou, match_objects
 from napari_papernets.engine.predict import predict

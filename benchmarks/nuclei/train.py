@@ -21,7 +21,7 @@ from data import DATA, examples
 
 from napari_papernets.core.events import Checkpoint, EpochDone, Event, Notice, Started, Step
 from napari_papernets.core.results import Tuned
-from napari_papernets.core.settings import TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.device import keep_heap
 from napari_papernets.engine.finetune import finetune
 

@@ -15,6 +15,10 @@ from .errors import InputError
 
 S = TypeVar("S", bound="Settings")
 
+# Choices that several settings have.
+Precision = Literal["auto", "float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
 
 def described(
     label: str,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from .fields import Settings, described
-from .settings import Precision
+from .fields import Precision, Settings, described
 
 Encoder = Literal["unet", "contracting", "resnet18", "resnet50"]
 Contrast = Literal["dense", "image"]

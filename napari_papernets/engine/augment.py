@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 
 GRID = 3  # nodes of the coarse grid along a side
 

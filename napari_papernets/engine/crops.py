@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.model import ModelSpec
-from ..core.settings import TuneSettings
 from ..core.tiles import SizeRule
+from ..core.tune_settings import TuneSettings
 from .annotated import Plane
 from .augment import (
     Field,

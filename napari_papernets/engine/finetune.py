@@ -19,7 +19,7 @@ from ..core.events import Event, Notice, Started
 from ..core.image import ImageBlock
 from ..core.model import ModelRef, ModelSpec
 from ..core.results import Tuned
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from ..model_files import SUFFIX, user_folder
 from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork

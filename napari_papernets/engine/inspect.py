@@ -13,8 +13,8 @@ from ..core.errors import InputError
 from ..core.events import Event, Started
 from ..core.image import ImageBlock
 from ..core.model import ModelSpec
+from ..core.predict_settings import PredictSettings
 from ..core.results import LevelMaps
-from ..core.settings import PredictSettings
 from ..core.tiles import Region, Tile, plan_tiles
 from ..networks import UNet, build
 from .device import pick_device

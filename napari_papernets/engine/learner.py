@@ -20,7 +20,7 @@ from ..core.events import Event, Version
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef, ModelSpec
 from ..core.results import Tuned
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from ..model_files import SUFFIX
 from ..networks.forested import Forested
 from .annotated import Plane

@@ -14,7 +14,7 @@ from ..core.annotation import Patch
 from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.model import ModelRef, ModelSpec
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from ..networks.forested import Forested
 from .annotated import Plane
 from .crops import pose_problem

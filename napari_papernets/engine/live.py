@@ -19,7 +19,7 @@ from ..core.events import Event, Idle, Notice, Preview, Resting, Started
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef
 from ..core.results import Tuned
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from ..model_files import user_folder
 from .learner import Learner
 from .starts import AUTO

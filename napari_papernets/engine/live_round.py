@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.events import EpochDone, Event, Step
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .plateau import Plateau
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .recipes import ADAMW_DECAY, Recipe
 
 POLY_POWER, STAGES = 0.9, 3

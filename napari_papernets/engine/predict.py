@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..core.events import Event, Notice, PlaneDone, Started, TileDone
 from ..core.image import ImageBlock
+from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
-from ..core.settings import PredictSettings
 from ..core.tiles import Region, Tile
 from . import zoom as zooming
 from .answer import Answer

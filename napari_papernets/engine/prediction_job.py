@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice
 from ..core.image import ImageBlock
-from ..core.settings import PredictSettings
+from ..core.predict_settings import PredictSettings
 from ..core.tiles import Region, TilePlan
 from . import zoom as zooming
 from .device import pick_device, release_memory

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..core.events import Event, Started
 from ..core.image import ImageBlock
 from ..core.results import AugmentedCrop
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .annotated import annotated_classes, read_planes
 from .augment import Field
 from .crops import Crop, Problem, draw_crop, pose_problem

@@ -12,7 +12,7 @@ from ..core.command import command_line
 from ..core.crf_settings import CRFSettings
 from ..core.feature_settings import FeatureSettings
 from ..core.image import ImageBlock
-from ..core.settings import PredictSettings
+from ..core.predict_settings import PredictSettings
 from .models import LoadedModel
 
 PACKAGES = ("napari-papernets", "torch", "numpy", "scikit-image")

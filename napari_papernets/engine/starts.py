@@ -14,7 +14,7 @@ from ..core.errors import InputError, ModelError
 from ..core.events import Notice
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef, ModelSpec, class_infos
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from ..model_files import find_model, holds_vgg16
 from ..networks import DeepLab, HypercolumnUNet, UNet, VisionTransformer, ViTSegmenter, build
 from ..networks.build import deeplab_spec, unet_spec, with_hypercolumns

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..core.errors import InputError
 from ..core.events import Checkpoint, EpochDone, Event, Notice, Step
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .annotated import Plane
 from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
 from .crops import Crop, Problem, draw_crop, judged_crops

@@ -13,7 +13,7 @@ from superqt.utils import create_worker
 from ..core.annotation import Patch
 from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice, Preview, Started, Version
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .annotate_parts import AnnotateParts
 from .live_control import LiveState
 from .live_plan import LivePlan

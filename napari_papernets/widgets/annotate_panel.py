@@ -8,7 +8,7 @@ from qtpy.QtCore import QSize, QTimer
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from ..core.errors import InputError, PapernetsError
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .annotate_flow import PREVIEW, AnnotateFlow
 from .annotate_parts import AnnotateParts
 from .curve_plots import import_pyqtgraph

@@ -11,9 +11,10 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from ..core.errors import InputError
+from ..core.fields import Device
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
-from ..core.settings import Device, TuneSettings
+from ..core.tune_settings import TuneSettings
 from .annotation_bar import AnnotationBar
 from .apply_actions import ApplyActions
 from .augmentation_view import AugmentationView, Example

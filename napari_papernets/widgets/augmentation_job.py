@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .job_adapter import Engine
 from .newest_job import NewestJob, Wish
 from .placement import Placement

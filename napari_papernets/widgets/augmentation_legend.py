@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ..core.model import ClassInfo
 from ..core.results import AugmentedCrop
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .augmentation_pictures import magma
 from .picture import to_pixmap
 

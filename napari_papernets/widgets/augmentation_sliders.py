@@ -6,7 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 from superqt import QLabeledDoubleSlider
 
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .settings_form import add_row, aligned_rows
 from .sliders import field_slider, show_value
 

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from ..core.model import ClassInfo, class_infos
 from ..core.results import AugmentedCrop
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .augmentation_job import CropJobs, Drawing, Example
 from .augmentation_layers import add_crop_layers, pixel_placement
 from .augmentation_legend import Legend

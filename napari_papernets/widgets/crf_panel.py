@@ -14,8 +14,8 @@ from ..core.annotation import View
 from ..core.crf_settings import CRFSettings
 from ..core.errors import InputError, PapernetsError
 from ..core.events import Event
+from ..core.fields import Device
 from ..core.results import Refinement, TunedCRF
-from ..core.settings import Device
 from .belief_picker import BeliefPicker, choose_image_with
 from .belief_view import BeliefView
 from .crf_form import CRFForm

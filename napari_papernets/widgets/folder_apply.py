@@ -14,8 +14,8 @@ from superqt.utils import create_worker
 from ..core.errors import InputError, PapernetsError
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
+from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
-from ..core.settings import PredictSettings
 from ..files import list_images, read_image, write_json, write_labels, write_table
 from .job_adapter import Engine, JobAdapter
 from .objects import to_objects

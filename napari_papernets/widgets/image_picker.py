@@ -11,7 +11,7 @@ from superqt import QElidingLabel
 from ..core.errors import InputError
 from ..core.fields import FieldInfo
 from ..core.image import ImageBlock, check_axes
-from ..core.settings import PredictSettings
+from ..core.predict_settings import PredictSettings
 from .editors import CalmComboBox, make_editor
 from .image_layers import block_of, full_data, guess_layer_axes
 from .outputs import is_output

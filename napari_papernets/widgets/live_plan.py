@@ -10,7 +10,7 @@ from ..core.annotation import Patch, View
 from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .painting import Painting
 
 NAME = "live"

@@ -13,8 +13,8 @@ from qtpy.QtCore import QObject, Signal
 from ..core.errors import PapernetsError
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
+from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
-from ..core.settings import PredictSettings
 from .comparison import ComparisonRow
 from .job_adapter import Engine, JobAdapter
 

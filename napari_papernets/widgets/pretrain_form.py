@@ -8,9 +8,9 @@ from typing import Any
 from qtpy.QtWidgets import QDoubleSpinBox, QLineEdit, QVBoxLayout, QWidget
 
 from ..core.errors import InputError, ModelError
+from ..core.fields import Device
 from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef
-from ..core.settings import Device
 from ..model_files import list_models
 from .editors import CalmComboBox
 from .remembered import recall, remember

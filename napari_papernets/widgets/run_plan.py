@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
+from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
-from ..core.settings import PredictSettings
 from ..core.tiles import Region
 from .image_layers import current_plane, layer_axes, visible_region
 from .outputs import output_key

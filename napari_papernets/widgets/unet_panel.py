@@ -9,7 +9,8 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QCheckBox
 
 from ..core.errors import InputError, ModelError, PapernetsError
-from ..core.settings import Device, PredictSettings
+from ..core.fields import Device
+from ..core.predict_settings import PredictSettings
 from .closer_look import CloserLook
 from .docked_panel import DockedPanel
 from .editors import CalmComboBox

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject
 from ..core.errors import InputError, PapernetsError
 from ..core.model import ModelRef
 from ..core.results import EmbeddingView, Prediction, ProbeScore, Tuned
-from ..core.settings import TuneSettings
+from ..core.tune_settings import TuneSettings
 from .vit_pictures import beside, filters_picture, positions_picture
 from .vit_plan import FeaturePlan
 from .vit_reader import SideJob

@@ -13,7 +13,7 @@ from ..core.annotation import View
 from ..core.errors import PapernetsError
 from ..core.events import Event, Notice
 from ..core.feature_settings import FeatureSettings
-from ..core.settings import Device
+from ..core.fields import Device
 from .docked_panel import DockedPanel
 from .editors import CalmComboBox
 from .engine_access import EngineHold

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_papernets.core.image import reflect_indices
-from napari_papernets.core.settings import TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.augment import (
     Field,
     change_greys,

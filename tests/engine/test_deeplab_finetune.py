@@ -19,7 +19,8 @@ from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Idle, Notice, Preview, Started, Step, Version
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
-from napari_papernets.core.settings import PredictSettings, TuneSettings
+from napari_papernets.core.predict_settings import PredictSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.finetune import finetune
 from napari_papernets.engine.live import live
 from napari_papernets.engine.losses import answer_to_learn_from, weighted_cross_entropy

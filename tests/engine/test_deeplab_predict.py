@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from napari_papernets.api import load_model, predict, save_model
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import Normalisation
-from napari_papernets.core.settings import PredictSettings
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.tiles import plan_tiles
 from napari_papernets.engine.runner import Runner
 from napari_papernets.engine.tiling import open_source

@@ -22,7 +22,7 @@ import zarr
 from napari_papernets.core.errors import EngineError, InputError, ModelError, PapernetsError
 from napari_papernets.core.events import Started
 from napari_papernets.core.image import ImageBlock
-from napari_papernets.core.settings import PredictSettings
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.engine.door import Engine, shared_engine
 
 HERE = Path(__file__).parent
@@ -464,7 +464,7 @@ def test_close_while_it_starts(fresh: Any) -> None:
 
 VIEWER = """
 import sys, threading
-from napari_papernets.core.settings import PredictSettings
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.engine.door import Engine
 
 engine = Engine(verbs="toy_verbs")

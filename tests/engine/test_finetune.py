@@ -17,7 +17,7 @@ from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Checkpoint, EpochDone, Event, Notice, Started, Step
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.results import Tuned
-from napari_papernets.core.settings import TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine import training as training_room
 from napari_papernets.engine.annotated import hold_out, read_planes
 from napari_papernets.engine.crops import count_pixels, draw_crop, judged_crops, pose_problem

@@ -9,7 +9,7 @@ import torch
 from napari_papernets.api import drain
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.image import ImageBlock
-from napari_papernets.core.settings import PredictSettings
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.engine.inspect import inspect
 from napari_papernets.networks import UNet
 

@@ -24,7 +24,8 @@ from napari_papernets.core.events import (
 )
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
-from napari_papernets.core.settings import PredictSettings, TuneSettings
+from napari_papernets.core.predict_settings import PredictSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine import learner as learner_module
 from napari_papernets.engine import live as live_module
 from napari_papernets.engine.live import live

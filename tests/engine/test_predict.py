@@ -15,7 +15,7 @@ from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Notice, PlaneDone, Started, TileDone
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import Normalisation
-from napari_papernets.core.settings import PredictSettings
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.tiles import plan_tiles
 from napari_papernets.engine.predict import classes_of
 from napari_papernets.engine.predict import predict as job

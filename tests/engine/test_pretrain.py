@@ -19,7 +19,7 @@ from napari_papernets.core.events import Checkpoint, LookUps, Notice, Started, S
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.moco_settings import MoCoSettings
 from napari_papernets.core.model import class_infos
-from napari_papernets.core.settings import TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine import pretraining
 from napari_papernets.engine.finetune import finetune
 from napari_papernets.engine.pretrain import pretrain

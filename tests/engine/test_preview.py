@@ -9,7 +9,7 @@ from discs import random_discs
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Started
 from napari_papernets.core.image import ImageBlock
-from napari_papernets.core.settings import TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.augment import plain_field
 from napari_papernets.engine.preview import deformed_grid, preview_augmentation
 from napari_papernets.engine.verbs import find_verb

@@ -9,7 +9,8 @@ import pytest
 
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import ModelRef, Normalisation
-from napari_papernets.core.settings import PredictSettings, TuneSettings
+from napari_papernets.core.predict_settings import PredictSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.annotated import read_planes
 from napari_papernets.engine.finetune import finetune
 from napari_papernets.engine.normalise import shared_range

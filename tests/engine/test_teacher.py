@@ -10,7 +10,7 @@ import torch
 
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
-from napari_papernets.core.settings import TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.annotated import Plane, read_planes
 from napari_papernets.engine.crops import draw_crop, pose_problem
 from napari_papernets.engine.grow import ForestGrower

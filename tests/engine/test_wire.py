@@ -27,8 +27,9 @@ from napari_papernets.core.errors import EngineError, InputError, ModelError
 from napari_papernets.core.events import Notice, TileDone
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import Normalisation
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.results import LevelMaps
-from napari_papernets.core.settings import PredictSettings, TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.messages import Block, Cancel, Failed, Quit, Returned, Run, Value
 from napari_papernets.engine.remote import RemoteArray, full_index, stays_behind
 from napari_papernets.engine.segments import ALIGNMENT, MAP_FROM, lay_out
@@ -233,9 +234,9 @@ def test_a_foreign_class_is_refused_when_it_is_received(value: Any) -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("napari_papernets.core.settings", "json.loads"),  # reached through a module's own imports
-        ("napari_papernets.core.settings", "json"),
-        ("napari_papernets.core.settings", "check_value"),  # a function
+        ("napari_papernets.core.fields", "json.loads"),  # reached through a module's own imports
+        ("napari_papernets.core.fields", "json"),
+        ("napari_papernets.core.fields", "check_value"),  # a function
         ("napari_papernets.core.image", "np"),
         ("napari_papernets.core.results", "ModelRef"),  # not its home
         ("napari_papernets.engine.wire", "Line"),

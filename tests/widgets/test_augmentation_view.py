@@ -12,7 +12,7 @@ from napari_papernets.core.events import Started
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import ClassInfo, class_infos
 from napari_papernets.core.results import AugmentedCrop
-from napari_papernets.core.settings import TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.widgets import newest_job
 from napari_papernets.widgets.augmentation_pictures import (
     hex_to_rgb,

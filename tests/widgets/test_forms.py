@@ -6,7 +6,8 @@ import pytest
 from qtpy.QtWidgets import QLabel
 
 from napari_papernets.core.errors import InputError
-from napari_papernets.core.settings import PredictSettings, TuneSettings
+from napari_papernets.core.predict_settings import PredictSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.widgets.settings_form import FIELD_LABEL, SettingsForm
 
 pytestmark = pytest.mark.gui

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 
 from napari_papernets.core.events import PlaneDone, TileDone
-from napari_papernets.core.settings import PredictSettings
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.widgets import first_look
 from napari_papernets.widgets.image_layers import block_of
 from napari_papernets.widgets.label_sink import LabelSink

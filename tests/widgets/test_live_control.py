@@ -15,7 +15,7 @@ from napari_papernets.core.events import Preview, Resting, Started, Step, Versio
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
 from napari_papernets.core.results import Tuned
-from napari_papernets.core.settings import TuneSettings
+from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.widgets.interlude import Interlude
 from napari_papernets.widgets.live_control import LiveControl
 from napari_papernets.widgets.live_plan import LivePlan

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from napari_papernets.core.settings import PredictSettings
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.model_files import list_models
 from napari_papernets.samples import load_sample
 from napari_papernets.widgets.unet_panel import UNetPanel

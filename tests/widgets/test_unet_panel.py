@@ -15,8 +15,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_papernets.core.errors import EngineError, InputError
 from napari_papernets.core.events import Notice, Started, TileDone
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.results import LevelMaps
-from napari_papernets.core.settings import PredictSettings
 from napari_papernets.widgets.outputs import PROVENANCE
 
 pytestmark = pytest.mark.gui

@@ -8,7 +8,8 @@ import pytest
 
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.feature_settings import FeatureSettings
-from napari_papernets.core.settings import PredictSettings, TuneSettings
+from napari_papernets.core.predict_settings import PredictSettings
+from napari_papernets.core.tune_settings import TuneSettings
 
 ALL = (FeatureSettings, PredictSettings, TuneSettings)
 

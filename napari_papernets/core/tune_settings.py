@@ -1,114 +1,14 @@
-"""The settings of every verb: one description makes the form, the tooltip, ``--help`` and the checks."""
+"""The settings of `finetune`: a U-Net (Ronneberger et al. 2015) learns from annotations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from .fields import Settings, described
+from .fields import Precision, Settings, described
 
 Encoding = Literal["border", "ridge"]
 Kind = Literal["strokes", "classes", "instances"]
-Output = Literal["auto", "instances", "semantic"]
-Precision = Literal["auto", "float32", "bfloat16"]
-Device = Literal["auto", "cpu", "cuda", "mps"]
-
-
-@dataclass(frozen=True, repr=False)
-class PredictSettings(Settings):
-    """How to predict; the defaults suit a first look at any image."""
-
-    zoom: Annotated[
-        float | None,
-        described(
-            "Zoom",
-            "Factor by which the image is resized before the network sees it. Use it when your "
-            "objects are much larger (< 1) or smaller (> 1) than those the model was trained on. "
-            "Automatic: estimated from the objects found at a few zooms.",
-            min=0.1,
-            max=8.0,
-            step=0.05,
-        ),
-    ] = None
-    output: Annotated[
-        Output,
-        described(
-            "Labels are",
-            "instances: one number for each object; semantic: the class of each pixel, "
-            "1 to K; auto: what the model was trained for.",
-        ),
-    ] = "auto"
-    threshold: Annotated[
-        float,
-        described(
-            "Threshold",
-            "Foreground probability above which a pixel belongs to an object (instances only). "
-            "Lower it if objects come out too small.",
-            min=0.01,
-            max=0.99,
-            step=0.05,
-        ),
-    ] = 0.5
-    min_size: Annotated[
-        int,
-        described(
-            "Smallest object",
-            "Objects with fewer pixels than this are dropped (instances only).",
-            min=0,
-            max=1_000_000,
-            step=5,
-        ),
-    ] = 15
-    turns: Annotated[
-        int,
-        described(
-            "Turns",
-            "Average the probabilities over so many turned and mirrored versions of the image (8: all "
-            "quarter turns and their mirror images). A little better, and so many times slower; the "
-            "paper averages over 7 rotations.",
-            min=1,
-            max=8,
-            step=1,
-        ),
-    ] = 1
-    tile: Annotated[
-        int | None,
-        described(
-            "Tile",
-            "Side of the square window that the network sees at once, in pixels. It changes speed "
-            "and memory, not the result. Automatic: few large tiles that fit the memory.",
-            min=1,
-            max=16384,
-            step=16,
-        ),
-    ] = None
-    precision: Annotated[
-        Precision,
-        described(
-            "Precision",
-            "bfloat16 is about twice as fast where the processor supports it and changes "
-            "probabilities by about 0.01; auto uses it only there, and reports the difference.",
-        ),
-    ] = "auto"
-    memory: Annotated[
-        float | None,
-        described(
-            "Memory (GB)",
-            "Memory that the network's maps may take while it predicts. Automatic: 0.85 GB of main "
-            "memory, or 60 % of what is free on the GPU.",
-            min=0.05,
-            max=1024.0,
-            step=0.1,
-        ),
-    ] = None
-    channels: Annotated[
-        tuple[int, ...] | None,
-        described(
-            "Channels",
-            "Channels of the image to use, counted from 0, in the order the model takes them. "
-            "Automatic: all of them (without an alpha channel).",
-        ),
-    ] = None
 
 
 @dataclass(frozen=True, repr=False)
