@@ -35,16 +35,17 @@ class PredictSettings(Settings):
         ),
     ] = "auto"
     threshold: Annotated[
-        float,
+        float | None,
         described(
             "Threshold",
             "Foreground probability above which a pixel belongs to an object (instances only). "
-            "Lower it if objects come out too small.",
+            "Lower it if objects come out too small. Automatic: the one at which the model's training "
+            "objects came out as they were annotated.",
             min=0.01,
             max=0.99,
             step=0.05,
         ),
-    ] = 0.5
+    ] = None
     min_size: Annotated[
         int,
         described(

@@ -37,6 +37,7 @@ from .recipes import recipe_of
 from .shared_scale import with_shared_scale
 from .starts import AUTO, Start, prepare
 from .teacher import Teacher
+from .threshold import fit_threshold
 from .training import Training
 from .weights import save_weights
 
@@ -133,6 +134,9 @@ def finetune(
     spec = describe(request, start.spec, listener.planes, training, facts)
     if isinstance(start.network, Forested):
         spec = replace(spec, options=start.network.options)
+    if training.settings.kind == "instances":
+        found = fit_threshold(start.network, training.planes, spec, training.device, training.bf16)
+        spec = replace(spec, threshold=found)
     ref = save_weights(spec, start.network.state_dict(), request.folder / f"{name}{SUFFIX}")
     return Tuned(ref, tuple(training.history), spec.provenance)
 

@@ -1,4 +1,4 @@
-"""How good a network is on crops of held-out annotation."""
+"""How good a network is on crops of held-out annotation, and its answer to a window."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ..networks.hypercolumn import mixed
 from .crops import Crop
@@ -23,16 +24,22 @@ def judge_crops(
     """
     if not crops:
         return None
-    network.eval()
-    forest = getattr(network, "forest", None)
     confusion = np.zeros((classes, classes), np.int64)
     for crop in crops:
-        x = crop.image[None].to(device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = network(x)
-        found = mixed(forest, torch.softmax(logits.float(), dim=1), x).argmax(1)[0].cpu().numpy()
+        found = answer(network, crop.image[None], device, bf16).argmax(0)
         truth = crop.classes.numpy()
         known = truth >= 0
         pairs = truth[known] * classes + found[known]
         confusion += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     return mean_iou(confusion)
+
+
+@torch.no_grad()
+def answer(network: nn.Module, x: Tensor, device: torch.device, bf16: bool) -> NDArray[np.float32]:
+    """Probabilities (K, h, w) of one window (1, C, H, W), of the network and the forest beside it."""
+    network.eval()
+    x = x.to(device).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        logits = network(x)
+    forest = getattr(network, "forest", None)
+    return mixed(forest, torch.softmax(logits.float(), dim=1), x)[0].cpu().numpy()

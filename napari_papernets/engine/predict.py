@@ -130,10 +130,7 @@ def _tile_event(
     total: int,
 ) -> TileDone:
     """What to show of a tile at once: foreground for objects, classes otherwise."""
-    if job.wants_instances:
-        labels = (part[0] < 1 - job.settings.threshold).astype(np.uint8)
-    else:
-        labels = classes_of(part)
+    labels = (part[0] < 1 - job.threshold).astype(np.uint8) if job.wants_instances else classes_of(part)
     height, width = job.image.plane_shape
     y = _unzoom(tile.y.write, job.zoomed_shape[0], height)
     x = _unzoom(tile.x.write, job.zoomed_shape[1], width)
@@ -154,7 +151,7 @@ def _label(job: PredictionJob, block: NDArray[np.float32]) -> NDArray[Any]:
     encoding = job.model.spec.encoding
     if not encoding:  # a model of classes: objects are what is not its first class
         encoding, block = "ridge", np.stack([block[0], 1 - block[0]])
-    return to_instances(block, encoding, job.settings.threshold, job.settings.min_size)
+    return to_instances(block, encoding, job.threshold, job.settings.min_size)
 
 
 def classes_of(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -58,6 +58,12 @@ class PredictionJob:
         return (self.model.spec.task if wanted == "auto" else wanted) == "instances"
 
     @property
+    def threshold(self) -> float:
+        """Foreground probability from which a pixel belongs to an object."""
+        asked = self.settings.threshold
+        return self.model.spec.threshold if asked is None else asked
+
+    @property
     def zoomed_shape(self) -> tuple[int, int]:
         y, x = (max(1, round(n * self.zoom)) for n in self.image.plane_shape)
         return y, x
@@ -78,6 +84,7 @@ class PredictionJob:
         notices = [*self.notices, *self.loop.steps_down]
         return dict(
             zoom=self.zoom,
+            threshold=self.threshold if self.wants_instances else None,
             region=self.region,
             planes=self.planes,
             channels=self.channels,
@@ -195,7 +202,7 @@ def _objects_at(job: PredictionJob, source: PlaneSource, zoom: float) -> tuple[f
     side = round(zooming.PROBE / zoom)
     y, x = ((max(0, (n - side) // 2), min(n, (n + side) // 2)) for n in source.shape)
     block = _probabilities(job, zooming.resize(source.read(y, x), zoom))
-    labels = to_instances(block, job.model.spec.encoding, job.settings.threshold, 0)
+    labels = to_instances(block, job.model.spec.encoding, job.threshold, 0)
     inside = block[1][labels > 0] if labels.any() else np.zeros(0)
     foreground = float((1 - block[0]).sum())
     confident = float(np.clip(2 * inside - 1, 0, None).sum()) if inside.size else 0.0

@@ -145,5 +145,7 @@ def outcome(plan: RunPlan, result: Prediction) -> str:
     facts += [str(account.get("device", "")), str(account.get("precision", ""))]
     zoom = account.get("zoom", 1.0)
     facts.append(f"zoom {zoom:g}" if zoom != 1.0 else "")
+    threshold = account.get("threshold") or 0.5
+    facts.append(f"threshold {threshold:g}" if threshold != 0.5 else "")
     notes = [*account.get("notices", []), *([plan.note] if plan.note else [])]
     return " · ".join([fact for fact in facts if fact] + notes)

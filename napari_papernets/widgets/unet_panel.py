@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MEMORY = "unet_panel"
 BASIC = ("zoom", "output", "threshold", "min_size")
-STARTS = {"zoom": 1.0, "tile": 512, "memory": 0.8}
+STARTS = {"zoom": 1.0, "threshold": 0.5, "tile": 512, "memory": 0.8}
 WARM_UP = 300  # ms after the panel was made, so that the window comes first
 DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
 PROBABILITY_HELP = (

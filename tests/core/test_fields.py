@@ -39,7 +39,7 @@ def test_repr_shows_what_differs():
     ("field", "value"),
     [
         ("zoom", 0), ("zoom", "big"), ("zoom", float("nan")), ("zoom", True),
-        ("threshold", 1.5), ("threshold", None), ("tile", 0), ("tile", 2.5),
+        ("threshold", 1.5), ("min_size", None), ("tile", 0), ("tile", 2.5),
         ("output", "both"), ("min_size", -1),
     ],
 )  # fmt: skip

@@ -74,7 +74,8 @@ def test_spin_boxes_obey_the_bounds_of_their_field(make_form):
 
 def test_numbers_show_no_trailing_zeros(make_form):
     form = make_form()
-    assert form.editor("threshold").spin.text() == "0.5"
+    form.setValue(PredictSettings(threshold=0.5))
+    assert form.editor("threshold").inner.spin.text() == "0.5"
 
 
 def test_channels_are_typed_as_a_list_and_letters_are_not_taken(make_form, qtbot):

@@ -73,6 +73,14 @@ def test_a_run_asks_for_what_is_shown_and_shows_what_comes(
     assert panel.message.text().startswith("2 objects · 1 s · cpu")
 
 
+def test_a_threshold_that_the_model_brought_is_told(panel, engine, qtbot):
+    job, _ = run(panel, engine, qtbot, result=prediction(labels(), threshold=0.35))
+    assert job.arguments["settings"].threshold is None
+    assert "threshold 0.35" in panel.message.text()
+    run(panel, engine, qtbot, result=prediction(labels(), threshold=0.5))
+    assert "threshold" not in panel.message.text()
+
+
 def test_events_move_the_bars(panel, engine, qtbot):
     panel.bar.buttons["plane"].click()
     assert panel.bar.cancel.isEnabled()

@@ -1,0 +1,87 @@
+"""The threshold that a model is given, and that predictions then use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from discs import random_discs
+from scipy import ndimage
+from torch import nn
+
+from napari_papernets.api import predict
+from napari_papernets.core.image import ImageBlock
+from napari_papernets.core.model import class_infos
+from napari_papernets.core.predict_settings import PredictSettings
+from napari_papernets.engine.annotated import read_planes
+from napari_papernets.engine.threshold import THRESHOLDS, fit_threshold
+from napari_papernets.engine.weights import save_weights
+from napari_papernets.networks import UNet
+from napari_papernets.networks.build import unet_spec
+
+CPU = torch.device("cpu")
+NAMES = class_infos(["background", "object"])
+
+
+def spec_of(padding: str, **more):
+    options = dict(width=2, depth=2, padding=padding)
+    return unet_spec("t", 1, NAMES, **options, task="instances", encoding="ridge", **more)
+
+
+class Seen(nn.Module):
+    """Says that the foreground's probability is the grey value; unpadded, it cuts its context off."""
+
+    def __init__(self, cut: int) -> None:
+        super().__init__()
+        self.cut = cut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inner = slice(self.cut, x.shape[-1] - self.cut)
+        p = x[:, :1, inner, inner].clamp(1e-3, 1 - 1e-3)
+        return torch.cat([(1 - p).log(), p.log()], dim=1)
+
+
+def seen_planes(outline: float, spec):
+    """A disc whose smooth picture has the grey value `outline` where the annotation ends."""
+    y, x = np.ogrid[:120, :130]
+    soft = ndimage.gaussian_filter((np.hypot(y - 50, x - 70) < 30).astype(np.float32), 6)
+    return read_planes([ImageBlock(soft, "YX")], [(soft > outline).astype(np.int32)], "instances", spec)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("outline", [0.3, 0.5, 0.6])
+def test_the_outline_of_the_annotation_is_found(padding: str, outline: float) -> None:
+    spec = spec_of(padding)
+    network = Seen(spec.size_rule.context if padding == "valid" else 0)
+    found = fit_threshold(network, seen_planes(outline, spec), spec, CPU, bf16=False)
+    assert found == pytest.approx(outline)
+
+
+def test_without_objects_it_is_a_half() -> None:
+    spec = spec_of("same")
+    planes = [replace(p, annotation=np.zeros_like(p.annotation)) for p in seen_planes(0.3, spec)]
+    assert fit_threshold(Seen(0), planes, spec, CPU, bf16=False) == 0.5
+
+
+def test_of_equally_good_thresholds_the_nearest_to_a_half_is_taken() -> None:
+    assert THRESHOLDS[0] == 0.5
+    distances = np.abs(np.array(THRESHOLDS) - 0.5)
+    assert (np.diff(distances.round(6)) >= 0).all()
+
+
+def test_prediction_uses_the_models_threshold_unless_another_is_asked_for(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = UNet(1, 2, width=2, depth=2, padding="same")
+    image = random_discs(0).astype(np.float32)
+    ref = save_weights(spec_of("same", threshold=0.35), network.state_dict(), tmp_path / "t")
+    own = predict(image, ref)
+    assert own.provenance["threshold"] == 0.35
+    assert own.provenance["settings"]["threshold"] is None
+    same = predict(image, ref, settings=PredictSettings(threshold=0.35))
+    assert np.array_equal(own.labels, same.labels)
+    other = predict(image, ref, settings=PredictSettings(threshold=0.6))
+    assert other.provenance["threshold"] == 0.6
+    assert "--threshold 0.6" in other.provenance["command"]
