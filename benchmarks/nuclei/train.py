@@ -42,9 +42,9 @@ SETTINGS = TuneSettings(
     balance=False,
     elastic=6.0,
     zoom_range=2.0,
-    undeformed=0.0,  # the shipped model was made before there were such crops
     grey=0.6,
     invert=0.15,
+    average=0.99,
     held_out=0.0,  # a third is held out beforehand: nothing is chosen by looking at it
     checkpoint_every=400,
 )

@@ -60,6 +60,8 @@ class Recipe:
         Where training starts.
     zoom : float
         Factor by which the frames are resized for training and prediction.
+    min_size : int
+        Pixels (of the frames as they are) of the smallest object that an answer may hold.
     annotate : callable
         Truth -> what `settings.kind` asks for.
     left_out : tuple of str
@@ -77,6 +79,7 @@ class Recipe:
     targets: Mapping[str, tuple[str, float]]
     model: str = "scratch"
     zoom: float = 1.0
+    min_size: int = pn.PredictSettings().min_size
     annotate: Callable[[NDArray[Any]], NDArray[Any]] = lambda truth: truth
     left_out: tuple[str, ...] = ()
     note: str = ""
@@ -112,7 +115,7 @@ def predict_frames(
     recipe: Recipe, model: ModelRef, frames: Sequence[Frame], turns: int, device: str
 ) -> list[Prediction]:
     """Labels and probabilities of every frame, averaged over its turned versions."""
-    settings = pn.PredictSettings(zoom=recipe.zoom, turns=turns)
+    settings = pn.PredictSettings(zoom=recipe.zoom, turns=turns, min_size=recipe.min_size)
     return [pn.predict(f.pixels, model, settings=settings, device=device, axes="YX") for f in frames]
 
 
@@ -246,9 +249,11 @@ def section(
     return (
         f"## {recipe.title}\n\n"
         f"Learnt from {counts[0]} frames, judged on {counts[1]} others; start `{made['base']}`, zoom "
-        f"{recipe.zoom:g}, {changed}. {recipe.note}\n\n"
+        f"{recipe.zoom:g}, {changed}. Threshold, from the frames that are learnt from: "
+        f"{model.spec.threshold:g}. {recipe.note}\n\n"
         f"{markdown_table(('score', f'mean of {turns} turns', 'target', 'reached'), rows)}\n\n"
-        "Against time on the processor (all cores together), without turns, in a run of that length:\n\n"
+        "Against time on the processor (all cores together), without turns, in a run of that length, "
+        "labels at a threshold of 0.5:\n\n"
         f"{markdown_table(('step', 'core minutes', *names), points)}\n\n"
         f"{machine('napari-papernets')}. Made by `python -m napari_papernets.benchmarks.papers."
         f"{recipe.key} --steps {made['steps_done']}`{how_exactly(made)}."

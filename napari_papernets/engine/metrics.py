@@ -64,17 +64,6 @@ def match_objects(truth: NDArray[Any], labels: NDArray[Any], iou: float = 0.5) -
     return Matches(found, overlaps.shape[1] - found, overlaps.shape[0] - found)
 
 
-def panoptic_quality(truth: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Σ IoU over pairs / (TP + FP/2 + FN/2), a pair being two objects that overlap by more than half.
-
-    Unlike the average precision it tells good outlines from passable ones (Kirillov et al., CVPR 2019).
-    1 where there was nothing to find and nothing was found.
-    """
-    overlaps = object_ious(truth, labels)
-    objects = sum(overlaps.shape)  # 2 TP + FP + FN
-    return float(2 * overlaps[overlaps > 0.5].sum() / objects) if objects else 1.0
-
-
 def object_ious(truth: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Intersection over union of every true object with every found one, shape (n_true, n_found)."""
     counts, true_ids, found_ids = shared_pixels(truth, labels)

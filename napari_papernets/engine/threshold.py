@@ -16,27 +16,26 @@ from torch import nn
 
 from ..core.model import ModelSpec
 from .annotated import Plane
-from .crops import crop_sides
 from .instances import to_instances
 from .judging import answer
-from .metrics import panoptic_quality
+from .metrics import segmentation_accuracy
 
 THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7, 0.25, 0.2)  # of equals, the first
-SIDE = 384  # pixels of each plane, around its objects
-MOST = 6  # planes
+SIDE = 512  # pixels of each plane, around its objects
+MOST = 8  # planes
 
 
 def fit_threshold(
     network: nn.Module, planes: Sequence[Plane], spec: ModelSpec, device: torch.device, bf16: bool
 ) -> float:
-    """The threshold of highest panoptic quality on annotated objects.
+    """The threshold at which objects overlap best with the annotated ones (SEG, mean over all objects).
 
     Parameters
     ----------
     network : nn.Module
         On `device`; its answers are background first.
     planes : sequence of Plane
-        Of kind "instances"; at most six are looked at, spread over all that hold an object.
+        Of kind "instances"; at most eight are looked at, spread over all that hold an object.
     spec : ModelSpec
         Its encoding and size rule.
     device, bf16
@@ -48,14 +47,16 @@ def fit_threshold(
         0.2…0.7; 0.5 where there is no object.
     """
     full = [p for p in planes if (p.annotation > 0).any()]
-    chosen = full[:: max(1, -(-len(full) // MOST))]
-    shown = [_show(network, p, spec, device, bf16) for p in chosen]
+    places = np.linspace(0, len(full) - 1, min(len(full), MOST)).round().astype(int)
+    shown = [_show(network, full[i], spec, device, bf16) for i in places]
     if not shown:
         return THRESHOLDS[0]
 
     def quality(threshold: float) -> float:
-        found = [to_instances(p, spec.encoding, threshold) for _, p in shown]
-        return float(np.mean([panoptic_quality(t, f) for (t, _), f in zip(shown, found, strict=True)]))
+        scores: list[float] = []
+        for truth, probabilities in shown:
+            scores += segmentation_accuracy(truth, to_instances(probabilities, spec.encoding, threshold))
+        return float(np.mean(scores))
 
     return max(THRESHOLDS, key=quality)
 
@@ -63,15 +64,21 @@ def fit_threshold(
 def _show(
     network: nn.Module, plane: Plane, spec: ModelSpec, device: torch.device, bf16: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Objects and probabilities of a window around the middle of a plane's objects."""
-    side, shown = crop_sides(spec.size_rule, min(SIDE, max(plane.shape)))
+    """Whole objects, and probabilities, of a window around the middle of a plane's objects."""
+    rule = spec.size_rule
+    margin = rule.context if rule.padding == "valid" else 0
     middle = np.median(np.argwhere(plane.annotation > 0), axis=0)
-    starts = [
-        int(np.clip(m - shown // 2, 0, max(0, n - shown)))
-        for m, n in zip(middle, plane.shape, strict=True)
-    ]
-    margin = (side - shown) // 2
-    y, x = ((s - margin, s - margin + side) for s in starts)
-    rows, columns = ((s, s + shown) for s in starts)
-    pixels = torch.from_numpy(plane.window(y, x))[None]
-    return plane.mirror(plane.annotation, rows, columns), answer(network, pixels, device, bf16)
+    ranges, inside = [], []
+    for place, length in zip(middle, plane.shape, strict=True):
+        side = min(SIDE, length)
+        start = int(np.clip(place - side // 2, 0, length - side))
+        ranges.append((start - margin, start - margin + rule.whole(side)))
+        inside.append(slice(start, start + side))
+    window = inside[0], inside[1]
+    outside = plane.annotation.copy()
+    outside[window] = 0
+    truth = plane.annotation[window]
+    truth = np.where(np.isin(truth, np.unique(outside)), 0, truth)  # of cut objects nothing is told
+    pixels = torch.from_numpy(plane.window(*ranges))[None]
+    found = answer(network, pixels, device, bf16)
+    return truth, found[:, : truth.shape[0], : truth.shape[1]]

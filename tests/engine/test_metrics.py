@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from napari_papernets.core.errors import InputError
 from napari_papernets.engine.metrics import (
     f_score,
-    panoptic_quality,
     rand_score,
     segmentation_accuracy,
     shared_pixels,
@@ -45,19 +44,6 @@ def test_seg_without_objects() -> None:
     nothing = np.zeros((2, 3), int)
     assert segmentation_accuracy(nothing, nothing + 1) == []
     assert segmentation_accuracy(nothing + 1, nothing) == [0.0]
-
-
-def test_panoptic_quality_counted_by_hand() -> None:
-    truth = picture("1111000", "2222000", "0000000")
-    found = picture("5556660", "7777000", "0000088")
-    # pairs of IoU 3/4 and 1; 6 and 8 are invented: (3/4 + 1) / (2 + 2/2)
-    assert panoptic_quality(truth, found) == pytest.approx(1.75 / 3)
-    # a half is not more than half: one is missed and two are invented
-    halves = picture("5566000", "2222000", "0000000")
-    assert panoptic_quality(truth, halves) == pytest.approx(1 / (1 + 1 / 2 + 2 / 2))
-    nothing = np.zeros((2, 3), int)
-    assert panoptic_quality(nothing, nothing) == 1
-    assert panoptic_quality(nothing, nothing + 1) == 0
 
 
 def test_rand_score_counted_by_hand() -> None:
