@@ -55,9 +55,8 @@ def preview_augmentation(
     InputError
         If the annotation does not fit the image or holds nothing to learn.
     """
-    settings = (settings or TuneSettings()).replace(
-        undeformed=0.0
-    )  # of the others there is nothing to see
+    # of an undeformed crop there is nothing to see
+    settings = (settings or TuneSettings()).replace(undeformed=0.0)
     bare = scratch_spec([image], settings, "preview", ())
     planes = read_planes([image], [annotation], settings.kind, bare)
     names = object_classes(settings.encoding)

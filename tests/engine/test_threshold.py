@@ -17,7 +17,7 @@ from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.engine.annotated import read_planes
-from napari_papernets.engine.threshold import THRESHOLDS, fit_threshold
+from napari_papernets.engine.threshold import fit_threshold
 from napari_papernets.engine.weights import save_weights
 from napari_papernets.networks import UNet
 from napari_papernets.networks.build import unet_spec
@@ -39,8 +39,8 @@ class Seen(nn.Module):
         self.cut = cut
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        inner = slice(self.cut, x.shape[-1] - self.cut)
-        p = x[:, :1, inner, inner].clamp(1e-3, 1 - 1e-3)
+        rows, columns = (slice(self.cut, n - self.cut) for n in x.shape[2:])
+        p = x[:, :1, rows, columns].clamp(1e-3, 1 - 1e-3)
         return torch.cat([(1 - p).log(), p.log()], dim=1)
 
 
@@ -52,7 +52,7 @@ def seen_planes(outline: float, spec):
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("outline", [0.3, 0.5, 0.6])
+@pytest.mark.parametrize("outline", [0.3, 0.45, 0.5, 0.65])
 def test_the_outline_of_the_annotation_is_found(padding: str, outline: float) -> None:
     spec = spec_of(padding)
     network = Seen(spec.size_rule.context if padding == "valid" else 0)
@@ -67,9 +67,14 @@ def test_without_objects_it_is_a_half() -> None:
 
 
 def test_of_equally_good_thresholds_the_nearest_to_a_half_is_taken() -> None:
-    assert THRESHOLDS[0] == 0.5
-    distances = np.abs(np.array(THRESHOLDS) - 0.5)
-    assert (np.diff(distances.round(6)) >= 0).all()
+    """A disc with a sharp outline: all thresholds find it. One too large for its window: none does."""
+    spec = spec_of("same")
+    sharp = (seen_planes(0.5, spec)[0].annotation > 0).astype(np.float32)
+    planes = read_planes([ImageBlock(sharp, "YX")], [sharp.astype(np.int32)], "instances", spec)
+    assert fit_threshold(Seen(0), planes, spec, CPU, bf16=False) == 0.5
+    huge = np.ones((520, 20), np.int32)
+    cut = read_planes([ImageBlock(huge.astype(np.float32), "YX")], [huge], "instances", spec)
+    assert fit_threshold(Seen(0), cut, spec, CPU, bf16=False) == 0.5
 
 
 def test_prediction_uses_the_models_threshold_unless_another_is_asked_for(tmp_path: Path) -> None:
