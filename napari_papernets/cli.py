@@ -262,7 +262,7 @@ def _show(event: Event, bar: Progress, task: TaskID) -> None:
     from .core.events import EpochDone, Notice, Progress, Refined, Started, Step, TileDone
 
     if isinstance(event, Started):
-        bar.update(task, total=event.total or None)
+        bar.update(task, total=event.total or None, completed=0, note=event.message)
     elif isinstance(event, TileDone | Progress):
         bar.update(task, completed=event.done)
     elif isinstance(event, Refined):

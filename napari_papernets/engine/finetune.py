@@ -135,7 +135,9 @@ def finetune(
     if isinstance(start.network, Forested):
         spec = replace(spec, options=start.network.options)
     if training.settings.kind == "instances":
-        found = fit_threshold(start.network, training.planes, spec, training.device, training.bf16)
+        found = yield from fit_threshold(
+            start.network, training.planes, spec, training.device, training.bf16
+        )
         spec = replace(spec, threshold=found)
     ref = save_weights(spec, start.network.state_dict(), request.folder / f"{name}{SUFFIX}")
     return Tuned(ref, tuple(training.history), spec.provenance)

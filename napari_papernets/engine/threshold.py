@@ -7,14 +7,15 @@ model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..core.events import Event, Progress, Started
 from ..core.model import ModelSpec
 from .annotated import Plane
 from .instances import to_instances
@@ -27,9 +28,13 @@ SIDE = 512  # pixels of each plane, around its objects
 MOST = 8  # planes
 
 
+# Whole objects, and probabilities, of a window.
+Shown: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
 def fit_threshold(
     network: nn.Module, planes: Sequence[Plane], spec: ModelSpec, device: torch.device, bf16: bool
-) -> float:
+) -> Generator[Event, Any, float]:
     """The threshold at which objects overlap best with the annotated ones (SEG, mean over all objects).
 
     Parameters
@@ -43,6 +48,11 @@ def fit_threshold(
     device, bf16
         Where and how the network computes.
 
+    Yields
+    ------
+    Event
+        `Started`, and `Progress` after each look at a plane; nothing where there is no object.
+
     Returns
     -------
     float
@@ -50,24 +60,37 @@ def fit_threshold(
     """
     full = [p for p in planes if (p.annotation > 0).any()]
     places = np.linspace(0, len(full) - 1, min(len(full), MOST)).round().astype(int)
-    shown = [_show(network, full[i], spec, device, bf16) for i in places]
-    if not shown:
+    if not full:
         return THRESHOLDS[0]
-
-    @cache
-    def quality(threshold: float) -> float:
+    done, total = 0, len(places) * (1 + len(THRESHOLDS) + 2)
+    yield Started(total, "look", "finding the threshold at which objects come out as annotated")
+    shown: list[Shown] = []
+    for place in places:
+        shown.append(_show(network, full[place], spec, device, bf16))
+        yield Progress(done := done + 1, total)
+    quality: dict[float, float] = {}
+    for threshold in _candidates(quality):
         scores: list[float] = []
         for truth, probabilities in shown:
-            scores += segmentation_accuracy(truth, to_instances(probabilities, spec.encoding, threshold))
-        return float(np.mean(scores)) if scores else 0.0  # none is whole in its window
+            found = to_instances(probabilities, spec.encoding, threshold)
+            scores += segmentation_accuracy(truth, found)
+            yield Progress(done := done + 1, total)
+        quality[threshold] = float(np.mean(scores)) if scores else 0.0  # none is whole in its window
+    return _best(quality)
 
-    best = max(THRESHOLDS, key=quality)
-    return max((best, round(best - FINER, 2), round(best + FINER, 2)), key=quality)
+
+def _candidates(quality: Mapping[float, float]) -> Iterator[float]:
+    """Thresholds to judge; the last two lie beside the best of those that were judged until then."""
+    yield from THRESHOLDS
+    best = _best(quality)
+    yield from (round(best - FINER, 2), round(best + FINER, 2))
 
 
-def _show(
-    network: nn.Module, plane: Plane, spec: ModelSpec, device: torch.device, bf16: bool
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _best(quality: Mapping[float, float]) -> float:
+    return max(quality, key=lambda threshold: quality[threshold])
+
+
+def _show(network: nn.Module, plane: Plane, spec: ModelSpec, device: torch.device, bf16: bool) -> Shown:
     """Whole objects, and probabilities, of a window around the middle of a plane's objects."""
     rule = spec.size_rule
     margin = rule.context if rule.padding == "valid" else 0

@@ -12,7 +12,8 @@ from discs import random_discs
 from scipy import ndimage
 from torch import nn
 
-from napari_papernets.api import predict
+from napari_papernets.api import drain, predict
+from napari_papernets.core.events import Event, Progress, Started
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
 from napari_papernets.core.predict_settings import PredictSettings
@@ -51,19 +52,31 @@ def seen_planes(outline: float, spec):
     return read_planes([ImageBlock(soft, "YX")], [(soft > outline).astype(np.int32)], "instances", spec)
 
 
+def threshold_of(network, planes, spec) -> float:
+    """Whose looks are told, and counted."""
+    told: list[Event] = []
+    job = fit_threshold(network, planes, spec, CPU, bf16=False)
+    found = drain(job, told.append)
+    if told:
+        started, *steps = told
+        assert isinstance(started, Started)
+        assert steps == [Progress(n, started.total) for n in range(1, started.total + 1)]
+    return found
+
+
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("outline", [0.3, 0.45, 0.5, 0.65])
 def test_the_outline_of_the_annotation_is_found(padding: str, outline: float) -> None:
     spec = spec_of(padding)
     network = Seen(spec.size_rule.context if padding == "valid" else 0)
-    found = fit_threshold(network, seen_planes(outline, spec), spec, CPU, bf16=False)
+    found = threshold_of(network, seen_planes(outline, spec), spec)
     assert found == pytest.approx(outline)
 
 
 def test_without_objects_it_is_a_half() -> None:
     spec = spec_of("same")
     planes = [replace(p, annotation=np.zeros_like(p.annotation)) for p in seen_planes(0.3, spec)]
-    assert fit_threshold(Seen(0), planes, spec, CPU, bf16=False) == 0.5
+    assert threshold_of(Seen(0), planes, spec) == 0.5
 
 
 def test_of_equally_good_thresholds_the_nearest_to_a_half_is_taken() -> None:
@@ -71,10 +84,10 @@ def test_of_equally_good_thresholds_the_nearest_to_a_half_is_taken() -> None:
     spec = spec_of("same")
     sharp = (seen_planes(0.5, spec)[0].annotation > 0).astype(np.float32)
     planes = read_planes([ImageBlock(sharp, "YX")], [sharp.astype(np.int32)], "instances", spec)
-    assert fit_threshold(Seen(0), planes, spec, CPU, bf16=False) == 0.5
+    assert threshold_of(Seen(0), planes, spec) == 0.5
     huge = np.ones((520, 20), np.int32)
     cut = read_planes([ImageBlock(huge.astype(np.float32), "YX")], [huge], "instances", spec)
-    assert fit_threshold(Seen(0), cut, spec, CPU, bf16=False) == 0.5
+    assert threshold_of(Seen(0), cut, spec) == 0.5
 
 
 def test_prediction_uses_the_models_threshold_unless_another_is_asked_for(tmp_path: Path) -> None:
