@@ -235,6 +235,13 @@ class OptionalEditor(Editor):
             self.inner.setValue(value)
         self.auto.setChecked(value is None)
 
+    def foresee(self, value: Any) -> None:
+        """Show greyed what "auto" will come to; a value that the person chose stays."""
+        if self.auto.isChecked():
+            self.inner.blockSignals(True)
+            self.inner.setValue(value)
+            self.inner.blockSignals(False)
+
 
 def make_editor(info: FieldInfo, start: Any = None) -> Editor:
     """The editor that fits a field, showing its default.

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from ..core.fields import FieldInfo, Settings
-from .editors import Editor, make_editor
+from .editors import Editor, OptionalEditor, make_editor
 
 S = TypeVar("S", bound=Settings)
 
@@ -85,6 +85,12 @@ class SettingsForm(QWidget, Generic[S]):
             editor.setValue(getattr(settings, name))
         self.blockSignals(False)
         self._tell()
+
+    def foresee(self, name: str, value: Any) -> None:
+        """Show greyed what an optional field will come to while it is automatic."""
+        editor = self._editors[name]
+        assert isinstance(editor, OptionalEditor)
+        editor.foresee(value)
 
     def editor(self, name: str) -> Editor:
         """The editor of a field."""

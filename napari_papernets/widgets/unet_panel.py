@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
@@ -167,6 +168,8 @@ class UNetPanel(DockedPanel):
     def _connect(self) -> None:
         self.image.changed.connect(self._on_image)
         self._on_image()
+        self.model.changed.connect(self._on_model)
+        self._on_model()
         self.control.started.connect(self._remember)
         self.control.finished.connect(self.runFinished)
         self.control.failed.connect(self.runFailed)
@@ -180,6 +183,10 @@ class UNetPanel(DockedPanel):
 
     def _on_image(self) -> None:
         self.bar.set_stack(self.image.is_stack())
+
+    def _on_model(self) -> None:
+        with suppress(ModelError):  # there is none
+            self.form.foresee("threshold", self.model.ref().spec.threshold)
 
     def _lay_out(self) -> None:
         self.probabilities.setToolTip(PROBABILITY_HELP)

@@ -58,6 +58,18 @@ def test_automatic_is_none_and_starts_from_what_the_panel_says(make_form):
     assert form.value().tile == 512
 
 
+def test_what_automatic_will_come_to_is_shown_greyed_and_changes_no_value(make_form):
+    form = make_form(starts={"tile": 512})
+    told = []
+    form.valueChanged.connect(told.append)
+    form.foresee("tile", 320)
+    editor = form.editor("tile")
+    assert (editor.inner.value(), form.value().tile, told) == (320, None, [])
+    editor.auto.setChecked(False)
+    form.foresee("tile", 640)
+    assert form.value().tile == 320  # chosen by the person
+
+
 def test_a_field_that_is_left_out_keeps_what_was_given(make_form):
     form = make_form(leave_out=("channels",))
     form.setValue(PredictSettings(channels=(1,)))

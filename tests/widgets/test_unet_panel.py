@@ -81,6 +81,15 @@ def test_a_threshold_that_the_model_brought_is_told(panel, engine, qtbot):
     assert "threshold" not in panel.message.text()
 
 
+def test_the_greyed_threshold_is_that_of_the_chosen_model(panel, models):
+    editor = panel.form.editor("threshold")
+    assert editor.inner.value() == 0.5
+    models.append(ref(name="other", threshold=0.35))
+    panel.model.refresh()
+    panel.model.combo.setCurrentText("other")
+    assert (editor.inner.value(), editor.value()) == (0.35, None)
+
+
 def test_events_move_the_bars(panel, engine, qtbot):
     panel.bar.buttons["plane"].click()
     assert panel.bar.cancel.isEnabled()
