@@ -13,11 +13,9 @@ each do some tasks into files of their own; a last run that is given all files w
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,42 +29,14 @@ from napari_papernets.engine.metrics import mean_iou
 from ..report import machine, markdown_table, publish
 from . import forest
 from .annotator import Annotator
+from .curves import STROKE_SECONDS, curve, draw
+from .rounds import Round, keep_rounds, read_rounds
 from .tasks import TASKS, Task, load_tasks
 
 ROUNDS = 5
+PICTURE = "annotate_curves.png"
 TOOLS = ["ours", "forest"]
 Labels = Sequence[NDArray[np.integer]]
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round of one task.
-
-    Attributes
-    ----------
-    task : str
-        Its name.
-    seed : int
-        Of the strokes.
-    corrected_by : str
-        "ours" or "forest": whose mistakes are painted over.
-    number, strokes : int
-        From 1; painted so far.
-    ours, theirs : float
-        Mean IoU on the images without strokes.
-    seconds, cpu : float
-        That ours took to learn, by the clock and of processors.
-    """
-
-    task: str
-    seed: int
-    corrected_by: str
-    number: int
-    strokes: int
-    ours: float
-    theirs: float
-    seconds: float
-    cpu: float
 
 
 def run_task(
@@ -111,12 +81,6 @@ def _learn(task: Task, strokes: Labels, settings: pn.TuneSettings, model: str, f
     return tuned.model
 
 
-def read_rows(files: Sequence[Path]) -> list[Round]:
-    """What was done before."""
-    lines = [line for file in files if file.exists() for line in file.read_text().splitlines()]
-    return [Round(**json.loads(line)) for line in lines]
-
-
 def table(rounds: Sequence[Round]) -> str:
     """Mean IoU by task and round: ours − the forest's."""
     names = list(dict.fromkeys(r.task for r in rounds))
@@ -133,8 +97,23 @@ def table(rounds: Sequence[Round]) -> str:
     return markdown_table(header, rows)
 
 
-def report(rounds: Sequence[Round], settings: pn.TuneSettings, model: str) -> str:
-    """The section of the page: a table for each way to choose corrections."""
+def speed(rounds: Sequence[Round]) -> str:
+    """When ours, on average over the tasks, is as good as the forest ever gets."""
+    best = max(curve(rounds, "forest")[1])
+    seconds = [second for second, quality in zip(*curve(rounds, "ours"), strict=True) if quality >= best]
+    if not seconds:
+        return f"The forest's best mean, {best:.3f}, is not reached by ours."
+    last = max(curve(rounds, "forest")[0])
+    return (
+        f"Ours passes the forest's best mean, {best:.3f}, after {seconds[0]:.0f} of {last:.0f} seconds "
+        f"of annotation ({STROKE_SECONDS:g} s a stroke, which is assumed)."
+    )
+
+
+def report(
+    rounds: Sequence[Round], settings: pn.TuneSettings, model: str, picture: Path | None = None
+) -> str:
+    """The section of the page: a table for each way to choose corrections, and the curves."""
     steps, seconds = settings.steps, settings.seconds
     learning = f"{seconds:g} s of training" if steps is None else f"{steps} steps of training"
     parts = [
@@ -148,7 +127,9 @@ def report(rounds: Sequence[Round], settings: pn.TuneSettings, model: str) -> st
         some = [r for r in rounds if r.corrected_by == corrected_by]
         who = {"ours": "ours is wrong", "forest": "the forest is wrong"}[corrected_by]
         seeds = len({r.seed for r in some})
-        parts += [f"Corrections where {who}, {seeds} seed(s):", table(some)]
+        parts += [f"Corrections where {who}, {seeds} seed(s):", table(some), speed(some)]
+    if picture:
+        parts.append(f"![Mean IoU against the time of annotation, task by task](images/{picture.name})")
     took, cpu = [r.seconds for r in rounds], [r.cpu for r in rounds]
     parts.append(
         f"Learning a round took {np.mean(cpu):.1f} s of processor time on average, {max(cpu):.1f} s at "
@@ -171,18 +152,19 @@ def main() -> None:
     given = parser.parse_args()
     keep_heap()
     settings = pn.TuneSettings(steps=given.steps, seconds=given.seconds if given.steps is None else None)
-    rounds = read_rows(given.rows)
+    rounds = read_rounds(given.rows)
     wanted = [(t, s, c) for t in given.tasks for s in given.seeds for c in given.corrected_by]
     done = {(r.task, r.seed, r.corrected_by) for r in rounds}
     for task, seed, corrected_by in [w for w in wanted if w not in done]:
         new = run_task(load_tasks([task])[0], seed, settings, given.model, corrected_by)
         rounds += new
         if given.rows:
-            with given.rows[0].open("a") as file:
-                file.writelines(json.dumps(asdict(r)) + "\n" for r in new)
+            keep_rounds(new, given.rows[0])
     chosen = [r for t, s, c in wanted for r in rounds if (r.task, r.seed, r.corrected_by) == (t, s, c)]
-    text = report(chosen, settings, given.model)
-    publish(text, "annotate", given.write)
+    picture = given.write.parent / "images" / PICTURE if given.write else None
+    if picture:
+        draw(chosen, picture)
+    publish(report(chosen, settings, given.model, picture), "annotate", given.write)
 
 
 if __name__ == "__main__":
