@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ..core.image import ImageBlock
 from .image_layers import crop_block
 from .outputs import PROVENANCE, is_output
 from .run_plan import RunPlan
+from .table_link import TableLink
 from .table_window import Columns, TableWindow
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class ResultActions(QWidget):
         window = TableWindow(columns, f"Objects of {layer.name}", f"{layer.name} objects", self)
         window.saved.connect(lambda path: self.told.emit(f"Saved {path}"))
         window.problem.connect(self.failed)
-        window.rowChosen.connect(lambda row: _look_at(self._viewer, layer, columns, row))
+        TableLink(window, columns, self._viewer, layer)
         window.finished.connect(lambda: self._forget(window))
         self.windows.append(window)
         window.show()
@@ -193,20 +194,3 @@ def _measure(labels: Any, image: ImageBlock | None) -> Columns:
     from ..measure import measure
 
     return measure(labels, image)
-
-
-def _look_at(
-    viewer: napari.viewer.Viewer, layer: napari.layers.Labels, columns: Mapping[str, Any], row: int
-) -> None:
-    """Bring an object to the middle of the view and select its label."""
-    if not any(other.unique_id == layer.unique_id for other in viewer.layers):
-        return
-    layer.selected_label = int(columns["label"][row])
-    index = [columns[axis][row] for axis in ("t", "z") if axis in columns]
-    place = [*index, columns["y"][row], columns["x"][row]]
-    if len(place) == layer.ndim:
-        world = layer.data_to_world([float(v) for v in place])
-        for dim, value in enumerate(world[:-2]):
-            viewer.dims.set_point(viewer.dims.ndim - layer.ndim + dim, value)
-        # napari 0.9 moved the camera from the viewer to its scene.
-        getattr(viewer, "scene", viewer).camera.center = (0.0, *world[-2:])

@@ -21,9 +21,11 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 Columns = Mapping[str, NDArray[Any]]
 NOWHERE = QModelIndex()
+LINKED = "Select a row to see its object, or pick an object (L) to see its row."
 
 
 class ColumnsModel(QAbstractTableModel):
@@ -98,6 +100,17 @@ class TableWindow(QDialog):
         self.view.selectionModel().currentRowChanged.connect(self._on_row)
         self._lay_out()
 
+    def show_row(self, row: int | None) -> None:
+        """Select a row of `columns` and scroll to it, or none; `rowChosen` stays silent."""
+        source = self._sorted.sourceModel()
+        index = self._sorted.mapFromSource(NOWHERE if row is None else source.index(row, 0))
+        with signals_blocked(self):
+            if index.isValid():
+                self.view.setCurrentIndex(index)
+                self.view.scrollTo(index)
+            else:
+                self.view.selectionModel().clear()
+
     def text(self) -> str:
         """The table with tabs, as spreadsheets take it from the clipboard."""
         rows = zip(*self._columns.values(), strict=True)
@@ -127,10 +140,13 @@ class TableWindow(QDialog):
         count = self._sorted.rowCount()
         save, copy = QPushButton("Save CSV…"), QPushButton("Copy")
         copy.setToolTip("Copy the table, to be pasted into a spreadsheet.")
+        save.setToolTip(
+            "Write the table, with all digits, to a file that spreadsheets and scripts read."
+        )
         save.clicked.connect(self._ask_where)
         copy.clicked.connect(lambda: QApplication.clipboard().setText(self.text()))
         foot = QHBoxLayout()
-        foot.addWidget(QLabel(f"{count} objects. Select a row to see its object."), 1)
+        foot.addWidget(QLabel(f"{count} objects. {LINKED}"), 1)
         foot.addWidget(copy)
         foot.addWidget(save)
         layout = QVBoxLayout(self)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fakes import FakeEngine
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton
 
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Notice, Started, TileDone
@@ -97,6 +98,25 @@ def test_a_table_sorts_by_value_and_names_the_chosen_row(table, qtbot):
     with qtbot.waitSignal(table.rowChosen) as chosen:
         table.view.selectRow(2)
     assert chosen.args == [1]
+
+
+def test_a_row_is_shown_without_a_word(table, qtbot):
+    told = []
+    table.rowChosen.connect(told.append)
+    table.show_row(1)
+    assert table.view.currentIndex().row() == 2
+    assert [index.row() for index in table.view.selectionModel().selectedRows()] == [2]
+    table.show_row(None)
+    assert not table.view.selectionModel().hasSelection()
+    assert told == []
+    table.view.selectRow(2)
+    assert told == [1]
+
+
+def test_the_buttons_of_a_table_say_what_they_do(table):
+    buttons = table.findChildren(QPushButton)
+    assert sorted(b.text() for b in buttons) == ["Copy", "Save CSV…"]
+    assert all(b.toolTip() for b in buttons)
 
 
 def test_a_table_is_saved_and_copied(table, tmp_path):

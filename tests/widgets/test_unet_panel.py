@@ -386,6 +386,69 @@ def test_objects_are_measured_in_physical_units(panel, viewer, engine, qtbot):
     qtbot.waitUntil(lambda: not panel.results.windows)
 
 
+def table_of(panel, viewer, layer, qtbot):
+    """The window of its measurements, and the labels of the rows that are selected."""
+    viewer.layers.selection.active = layer
+    panel.results.measure.click()
+    qtbot.waitUntil(lambda: len(panel.results.windows) == 1)
+    window = panel.results.windows[0]
+
+    def selected():
+        return [i.data() for i in window.view.selectionModel().selectedRows()]
+
+    return window, selected
+
+
+def test_a_label_that_is_chosen_in_the_layer_shows_its_row(panel, viewer, qtbot):
+    values = np.arange(1, 2001, dtype=np.uint16).reshape(40, 50)
+    layer = viewer.add_labels(values, name="many")
+    window, selected = table_of(panel, viewer, layer, qtbot)
+    camera = getattr(viewer, "scene", viewer).camera
+    centre = camera.center
+    layer.selected_label = 1500
+    assert selected() == ["1500"]
+    assert window.view.visualRect(window.view.currentIndex()).intersects(window.view.viewport().rect())
+    assert camera.center == centre
+    window.view.selectRow(2)
+    assert (layer.selected_label, selected()) == (3, ["3"])
+    assert camera.center != centre
+    layer.selected_label = 3000
+    assert selected() == []
+
+
+def test_a_label_of_several_planes_keeps_the_row_that_was_chosen(panel, viewer, qtbot):
+    layer = viewer.add_labels(np.stack([labels(), labels(), labels()]), scale=(3, 1, 1), name="stack")
+    window, _ = table_of(panel, viewer, layer, qtbot)
+    viewer.dims.set_current_step(0, 1)
+    layer.selected_label = 2
+    assert window.view.currentIndex().row() == 4  # rows by label: 1 in three planes, then 2
+    window.view.selectRow(2)
+    assert window.view.currentIndex().row() == 2
+    assert (layer.selected_label, viewer.dims.current_step[0]) == (1, 2)
+
+
+@pytest.mark.parametrize("gone", ["window", "layer", "window of Qt"])
+def test_the_link_ends_with_either_end(panel, viewer, gone, qtbot):
+    layer = viewer.add_labels(labels(), name="mine")
+    linked = len(layer.events.selected_label.callbacks)
+    removed = len(viewer.layers.events.removed.callbacks)
+    window, selected = table_of(panel, viewer, layer, qtbot)
+    assert len(layer.events.selected_label.callbacks) == linked + 1
+    if gone == "window":
+        window.close()
+    elif gone == "layer":
+        viewer.layers.remove(layer)
+        layer.selected_label = 2
+        assert selected() == []
+        window.view.selectRow(1)
+    else:
+        window.deleteLater()
+        qtbot.waitUntil(lambda: len(layer.events.selected_label.callbacks) == linked)
+    assert len(viewer.layers.events.removed.callbacks) == removed
+    layer.selected_label = 1
+    assert len(layer.events.selected_label.callbacks) <= linked
+
+
 def test_labels_of_the_user_are_measured_with_the_chosen_image(panel, viewer, qtbot):
     viewer.layers["image"].units = ("um", "um")
     layer = viewer.add_labels(labels(), name="mine", scale=(0.5, 0.5))
@@ -492,6 +555,16 @@ def test_closing_the_window_cancels_the_run(make_napari_viewer_proxy, make_panel
     viewer.close()
     qtbot.waitUntil(lambda: engine.jobs[-1].cancelled)
     engine.jobs[-1].give(prediction(labels()))
+
+
+def test_a_closed_panel_lets_go_of_the_viewer(viewer, make_panel, engine, qtbot):
+    before = len(viewer.layers.events.inserted.callbacks)
+    panel = make_panel(viewer)
+    assert len(viewer.layers.events.inserted.callbacks) > before
+    panel.shut_down()
+    assert len(viewer.layers.events.inserted.callbacks) == before
+    qtbot.wait(400)
+    assert not engine.started
 
 
 def test_the_panel_warms_the_engine_up(panel, engine, qtbot):
