@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -21,6 +22,7 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock
 from .editors import CalmComboBox
 from .image_layers import block_of, guess_layer_axes
+from .moco_strokes import image_of_strokes
 from .outputs import is_output
 from .settings_form import add_row, aligned_rows
 
@@ -39,7 +41,8 @@ FOLDER_HELP = (
 )
 STROKES_HELP = (
     "A Labels layer with a few strokes, at least two of each of two classes (0 is not annotated). They "
-    "teach nothing: they judge whether the encoder gets better than random weights."
+    "teach nothing: they judge whether the encoder gets better than random weights. Where several images "
+    "have their size, theirs is the one whose name theirs holds, or on which they lie."
 )
 NO_STROKES = "none"
 
@@ -113,7 +116,7 @@ class SourcePicker(QWidget):
         if not ticked and folder is None:
             raise InputError("images", "nothing", "tick a layer, or choose a folder")
         images = [block_of(layer, guess_layer_axes(layer)) for layer in ticked]
-        return Sources(images, ticked, self._strokes_of(images), folder)
+        return Sources(images, ticked, self._strokes_of(ticked), folder)
 
     def tick(self, *names: str) -> None:
         """Choose the layers of these names, and no others."""
@@ -157,17 +160,13 @@ class SourcePicker(QWidget):
         index = self.strokes.currentIndex() - 1
         return self._labels[index] if 0 <= index < len(self._labels) else None
 
-    def _strokes_of(self, images: list[ImageBlock]) -> list[Any] | None:
-        """A copy of the strokes for the image that they fit; None for the others."""
+    def _strokes_of(self, ticked: list[Any]) -> list[Any] | None:
+        """A copy of the strokes for the image that they were painted on; None for the others."""
         layer = self._chosen_labels()
         if layer is None:
             return None
-        shapes = [(*image.stack_shape, *image.plane_shape) for image in images]
-        if tuple(layer.data.shape) not in shapes:
-            mend = "tick the image that was painted on, or choose no strokes"
-            raise InputError("strokes", f"shape {tuple(layer.data.shape)}", mend)
-        at = shapes.index(tuple(layer.data.shape))
-        return [layer.data.copy() if i == at else None for i in range(len(images))]
+        painted = image_of_strokes(layer, self._layers, ticked)
+        return [np.array(layer.data) if image is painted else None for image in ticked]
 
     def _ask(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder of images", self.folder.text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,6 +23,7 @@ from napari_papernets.core.patches import PatchMap
 from napari_papernets.core.results import Tuned
 from napari_papernets.core.tiles import SizeRule
 from napari_papernets.widgets import pretrain_form
+from napari_papernets.widgets.annotation_layer import ANNOTATION
 from napari_papernets.widgets.moco_panel import MoCoPanel
 from napari_papernets.widgets.moco_plots import verdict
 
@@ -126,8 +128,65 @@ def test_strokes_go_with_the_image_that_they_fit(panel, engine, viewer):
     np.testing.assert_array_equal(given[0], strokes)
     assert given[1] is None
     panel.sources.tick("stack")
+    with pytest.raises(InputError, match="tick “frame”"):
+        panel.sources.value()
+    viewer.layers["strokes"].data = np.zeros((7, 7), np.uint8)
     with pytest.raises(InputError, match="painted on"):
         panel.sources.value()
+
+
+def owner(panel, *ticked: str) -> str:
+    """Name of the image that the chosen strokes go with."""
+    panel.sources.tick(*ticked)
+    sources = panel.sources.value()
+    (found,) = [
+        la for la, given in zip(sources.layers, sources.strokes, strict=True) if given is not None
+    ]
+    return str(found.name)
+
+
+FRAMES = ("frame 1", "frame 10", "frame 10 [1]")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("mine", {"metadata": {ANNOTATION: "frame 10 [1]"}}, "frame 10 [1]"),
+        ("frame 1 strokes", {"metadata": {ANNOTATION: "frame 10"}}, "frame 10"),  # a link tells more
+        ("mine", {"metadata": {"sample": "frame 10", "kind": "strokes"}}, "frame 10"),
+        ("frame 1 strokes", {}, "frame 1"),
+        ("frame 10 strokes", {}, "frame 10"),
+        ("frame 10 [1] strokes", {}, "frame 10 [1]"),
+        ("frame 10 strokes [1]", {}, "frame 10 [1]"),
+        ("mine", {"translate": (0, 50)}, "frame 10"),
+        ("mine", {"scale": (2, 2)}, "frame 10 [1]"),
+    ],
+)
+def test_of_frames_of_one_size_the_painted_one_is_judged_by(panel, viewer, name, options, expected):
+    for frame, place in zip(FRAMES, ({}, {"translate": (0, 50)}, {"scale": (2, 2)}), strict=True):
+        about = {"sample": frame, "kind": "image"}
+        viewer.add_image(np.zeros((30, 30)), name=frame, metadata=about, **place)
+    options = {k: dict(v) if k == "metadata" else v for k, v in options.items()}
+    about = options.get("metadata", {})
+    if ANNOTATION in about:
+        about[ANNOTATION] = str(viewer.layers[about[ANNOTATION]].unique_id)
+    viewer.add_labels(np.ones((30, 30), np.uint8), name=name, **options)
+    panel.sources.strokes.setCurrentText(name)
+    assert owner(panel, *FRAMES) == expected
+    others = [frame for frame in FRAMES if frame != expected]
+    with pytest.raises(InputError, match=re.escape(f"tick “{expected}”")):
+        owner(panel, *others)
+
+
+def test_strokes_that_may_belong_to_several_images_are_refused(panel, engine, viewer):
+    for number in range(3):
+        viewer.add_image(np.full((30, 30), number), name=f"frame {number}")
+    viewer.add_labels(np.ones((30, 30), np.uint8), name="mine")
+    panel.sources.strokes.setCurrentText("mine")
+    panel.bar.start.click()
+    assert not engine.jobs
+    assert "“frame 0” and “frame 1” and “frame 2” have its size" in panel.message.text()
+    assert owner(panel, "stack", "frame 2") == "frame 2"
 
 
 def test_events_are_drawn(panel, engine, qtbot):
@@ -305,6 +364,17 @@ def test_the_panel_leaves_nothing_behind(panel, engine, viewer, known, qtbot):
     assert job.cancelled
     assert len(viewer.mouse_drag_callbacks) == before
     assert not engine.closed  # it was given to the panel
+
+
+def test_a_closed_panel_lets_go_of_the_viewer(viewer, engine, known, qtbot):
+    before = len(viewer.layers.events.inserted.callbacks)
+    panel = MoCoPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    assert len(viewer.layers.events.inserted.callbacks) > before
+    panel.shut_down()
+    assert len(viewer.layers.events.inserted.callbacks) == before
+    qtbot.wait(400)
+    assert not engine.started
 
 
 def test_what_was_set_is_remembered(panel, viewer, engine, known, qtbot):
