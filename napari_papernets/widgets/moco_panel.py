@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 
 from ..core.errors import PapernetsError
+from ..core.events import Checkpoint, Event
 from ..core.results import Tuned
 from .dictionary_view import DictionaryView
 from .docked_panel import DockedPanel
@@ -53,6 +54,7 @@ class MoCoPanel(DockedPanel):
         self.sources, self.form = SourcePicker(napari_viewer), PretrainForm()
         self.plots = MoCoPlots()
         self.bar, self.message = PretrainBar(), MessageLine(napari_viewer)
+        self._saved = 0  # step of the last checkpoint of the training that runs
         self.control = PretrainControl(self._hold.engine, self.plan, self)
         self.dictionary = DictionaryView(
             napari_viewer, self._hold.engine, self.sources.value, self.form.encoder, self.form.crop
@@ -65,10 +67,12 @@ class MoCoPanel(DockedPanel):
         )
         fill_panel(self, groups, (self.bar, self.message))
         self._connect()
-        QTimer.singleShot(WARM_UP, self._warm_up)
+        self._warm = QTimer(self, singleShot=True, interval=WARM_UP)
+        self._warm.timeout.connect(self._warm_up)
+        self._warm.start()
 
-    def plan(self) -> dict[str, Any]:
-        """Arguments of the training that would be started now.
+    def plan(self, go_on: bool = False) -> dict[str, Any]:
+        """Arguments of the training that would be started now, or gone on with.
 
         Raises
         ------
@@ -76,13 +80,15 @@ class MoCoPanel(DockedPanel):
             If nothing is chosen, or something chosen does not fit.
         """
         sources = self.sources.value()
-        return self.form.value() | dict(
+        return self.form.value(go_on) | dict(
             images=sources.images, strokes=sources.strokes, folder_of_images=sources.folder
         )
 
     def shut_down(self) -> None:
         """Drop what runs, remember the settings and let go of the viewer and the engine."""
+        self._warm.stop()
         self.form.remember()
+        self.sources.close_events()
         self.control.drop()
         self.dictionary.leave()
         self._hold.release()
@@ -90,6 +96,7 @@ class MoCoPanel(DockedPanel):
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         self.form.refresh_models()
+        self._offer()
         align_labels(self)
 
     def closeEvent(self, event: Any) -> None:
@@ -106,12 +113,18 @@ class MoCoPanel(DockedPanel):
     def _on_started(self, arguments: dict[str, Any]) -> None:
         self.form.remember()
         self.plots.clear()
+        self._saved = 0
+        found, _ = self.form.checkpoint()
+        if arguments["resume"] and found is not None:
+            self._saved = found.step
+            self.plots.take_up(found.history)
         self.message.tell("")
         self.bar.set_running(arguments["settings"].seconds)
 
     def _on_finished(self, tuned: Tuned) -> None:
         self.bar.set_idle()
         self.form.refresh_models()
+        self._offer()
         steps = tuned.provenance.get("steps_done", 0)
         text = (
             f"Kept as “{tuned.model.name}” after {steps} steps. Annotate & fine-tune can start from it."
@@ -121,11 +134,24 @@ class MoCoPanel(DockedPanel):
 
     def _on_failed(self, error: BaseException) -> None:
         self.bar.set_idle()
+        self._offer()
         self.message.complain(error)
 
     def _on_cancelled(self) -> None:
         self.bar.set_idle()
-        self.message.tell("Cancelled; nothing was kept.")
+        self._offer()
+        saved = f"no encoder was kept. “Go on” takes it up at step {self._saved}."
+        self.message.tell(f"Cancelled; {saved if self._saved else 'nothing was kept.'}")
+
+    def _on_event(self, event: Event) -> None:
+        self.plots.add(event)
+        self.bar.show_event(event)
+        if isinstance(event, Checkpoint):
+            self._saved = event.step
+
+    def _offer(self) -> None:
+        """Offer to go on where there is a checkpoint."""
+        self.bar.offer(*self.form.checkpoint())
 
     def _stop(self) -> None:
         self.bar.set_stopping()
@@ -133,11 +159,12 @@ class MoCoPanel(DockedPanel):
 
     def _connect(self) -> None:
         self.bar.startRequested.connect(self.control.start)
+        self.bar.goOnRequested.connect(lambda: self.control.start(go_on=True))
+        self.form.changed.connect(self._offer)
         self.bar.stopRequested.connect(self._stop)
         self.bar.cancelRequested.connect(self.control.cancel)
         self.control.started.connect(self._on_started)
-        for listener in (self.plots.add, self.bar.show_event):
-            self.control.happened.connect(listener)
+        self.control.happened.connect(self._on_event)
         self.control.finished.connect(self._on_finished)
         self.control.failed.connect(self._on_failed)
         self.control.cancelled.connect(self._on_cancelled)

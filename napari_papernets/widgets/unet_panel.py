@@ -85,7 +85,9 @@ class UNetPanel(DockedPanel):
         self._lay_out()
         self._connect()
         self._recall()
-        QTimer.singleShot(WARM_UP, self._warm_up)
+        self._warm = QTimer(self, singleShot=True, interval=WARM_UP)
+        self._warm.timeout.connect(self._warm_up)
+        self._warm.start()
 
     def settings(self) -> PredictSettings:
         """The settings that are shown."""
@@ -115,8 +117,10 @@ class UNetPanel(DockedPanel):
         self.control.start(kind)
 
     def shut_down(self) -> None:
-        """Cancel what runs, remember the settings and let go of the engine."""
+        """Cancel what runs, remember the settings and let go of the viewer and the engine."""
+        self._warm.stop()
         self._remember()
+        self.image.close_events()
         self.control.leave()
         self.closer.inside.leave()
         self._hold.release()

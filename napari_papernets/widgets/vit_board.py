@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
 
 from ..core.errors import InputError
 from ..core.feature_maps import Patch
+from .vit_clicks import pixel_at
 from .vit_controls import VitControls
 from .vit_extras import VitExtras
 from .vit_layers import ATTENTION, ROLLOUT, SIMILAR, VitLayers
@@ -38,6 +39,7 @@ class VitBoard:
         self._layers, self._controls, self._extras = VitLayers(viewer), controls, extras
         self._read: dict[bool, tuple[FeaturePlan, Looks]] = {}
         self._pixels: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+        self._image: tuple[Any, str] | None = None  # that the places are of
         # What was clicked comes after what it tells: together they would stop the window for longer.
         self._later = QTimer(controls, singleShot=True, interval=LATER)
         self._later.timeout.connect(self._draw_clicks)
@@ -52,6 +54,7 @@ class VitBoard:
         if not random:
             self._read = {}
         self._read[random] = plan, looks
+        self._image = plan.layer.unique_id, plan.image.axes
         self._draw(random)
         self._extras.show_distances(looks.maps, random)
 
@@ -63,11 +66,41 @@ class VitBoard:
         InputError
             If nothing was read yet, or the pixel lies outside of it.
         """
-        if False not in self._read:
-            raise InputError("click", "no tokens yet", "press Read the view or Read the plane first")
-        self._read[False][1].maps.patch_at(y, x)
+        self._newest()[1].maps.patch_at(y, x)
         self._pixels[negative].append((y, x))
         self.redraw_places()
+
+    def pixel_at(self, position: Any) -> tuple[float, float]:
+        """Pixel (y, x), in the plane that was read, of a world position.
+
+        Raises
+        ------
+        InputError
+            If nothing was read yet.
+        """
+        plan, _ = self._newest()
+        return pixel_at(plan.layer, position, plan.like)
+
+    def forget(self, image: tuple[Any, str] | None) -> None:
+        """Other pixels are chosen: put the pictures away, and drop what was read.
+
+        Parameters
+        ----------
+        image : (id of the layer, axes), optional
+            What is chosen now; the clicked places stay where they are of it.
+        """
+        if image != self._image:
+            for pixels in self._pixels.values():
+                pixels.clear()
+            self._draw_clicks()
+        self._later.stop()
+        if self.plan is not None:
+            self._layers.put_away(self.plan)
+        self._read = {}
+
+    def leave(self) -> None:
+        """The panel goes away."""
+        self._later.stop()
 
     def clear(self) -> None:
         """Drop all clicked places."""
@@ -119,6 +152,11 @@ class VitBoard:
     def layers(self) -> VitLayers:
         """Where pictures become layers."""
         return self._layers
+
+    def _newest(self) -> tuple[FeaturePlan, Looks]:
+        if False not in self._read:
+            raise InputError("click", "no tokens yet", "press Read the view or Read the plane first")
+        return self._read[False]
 
     def _patches(self, random: bool) -> tuple[list[Patch], list[Patch]]:
         """Tokens of the clicked pixels that this reading has, positive and negative."""

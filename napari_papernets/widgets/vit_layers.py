@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # What pictures are called, in the names of their layers too.
 COLOURS, CLUSTERS, SIMILAR = "tokens as colour", "token clusters", "similarity"
 ATTENTION, ROLLOUT = "attention", "attention rollout"
+PICTURES = COLOURS, CLUSTERS, SIMILAR, ATTENTION, ROLLOUT
 GREEN, RED = "#009E73", "#D55E00"
 CLICK_SIZE = 1.2  # patches
 OPACITY = 0.7
@@ -38,6 +39,7 @@ class VitLayers:
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
+        self._away: set[str] = set()  # keys of pictures that are to come back with the next reading
 
     def show_colours(self, plan: FeaturePlan, looks: Looks, random: bool = False) -> None:
         """Tokens as colours."""
@@ -104,6 +106,14 @@ class VitLayers:
         if (layer := find_output(self._viewer, plan.key(role))) is not None:
             layer.visible = visible
 
+    def put_away(self, plan: FeaturePlan) -> None:
+        """Hide all pictures of an image; each comes back when it is drawn again."""
+        for role in (name for picture in PICTURES for name in (picture, f"random {picture}")):
+            layer = find_output(self._viewer, plan.key(role))
+            if layer is not None and layer.visible:
+                layer.visible = False
+                self._away.add(plan.key(role))
+
     def show_labels(
         self, plan: FeaturePlan, role: str, labels: NDArray[Any], provenance: dict[str, Any]
     ) -> napari.layers.Layer:
@@ -132,6 +142,9 @@ class VitLayers:
     ) -> None:
         role = f"random {role}" if random else role
         known = find_output(self._viewer, plan.key(role))
+        if known is not None and plan.key(role) in self._away:
+            known.visible = True
+        self._away.discard(plan.key(role))
         if known is None:
             options |= dict(opacity=OPACITY)
         elif "contrast_limits" in options and known.ndim == placement.ndim:

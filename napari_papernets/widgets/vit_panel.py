@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import typing
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,8 @@ from ..core.fields import Device
 from .docked_panel import DockedPanel
 from .editors import CalmComboBox
 from .engine_access import EngineHold
-from .image_layers import current_plane, layer_axes
+from .farewell import when_destroyed
+from .image_layers import current_plane
 from .image_picker import ImagePicker
 from .job_adapter import Engine
 from .message_line import MessageLine
@@ -28,7 +28,7 @@ from .settings_form import SettingsForm, add_row, align_labels
 from .view_follower import ViewFollower
 from .vit_actions import VitActions
 from .vit_board import VitBoard
-from .vit_clicks import CanvasClicks, pixel_at
+from .vit_clicks import CanvasClicks
 from .vit_controls import ThresholdRow, VitControls
 from .vit_extras import VitExtras
 from .vit_picker import VitPicker
@@ -87,10 +87,13 @@ class ViTPanel(DockedPanel):
         self.clicks = CanvasClicks(napari_viewer, self)
         self.follower = ViewFollower(napari_viewer, self._view, self)
         self.bar = ReadBar()
+        self._warm = QTimer(self, singleShot=True, interval=WARM_UP)
+        # Not at once: the list of layers, which changes then, is not to be changed meanwhile.
+        self._other = QTimer(self, singleShot=True, interval=0)
         self._lay_out()
         self._connect()
         self._recall()
-        QTimer.singleShot(WARM_UP, self._warm_up)
+        self._warm.start()
 
     def plan(self) -> FeaturePlan:
         """What a reading would do now.
@@ -113,11 +116,15 @@ class ViTPanel(DockedPanel):
         self.source.request(self.controls.control.isChecked())
 
     def shut_down(self) -> None:
-        """Stop what runs, remember the settings and let go of the engine."""
+        """Stop what runs, remember the settings and let go of the viewer and the engine."""
+        for timer in (self._warm, self._other):
+            timer.stop()
         remember(MEMORY, dict(settings=self.form.value().changed(), device=self.device.currentText()))
         self.controls.click.setChecked(False)
-        self.source.leave()
-        self.side.leave()
+        for listener in (self.follower, self.image, self.strokes):
+            listener.close_events()
+        for part in (self.source, self.side, self.board):
+            part.leave()
         self._hold.release()
 
     def showEvent(self, event: Any) -> None:
@@ -138,6 +145,17 @@ class ViTPanel(DockedPanel):
         if self._was_read:
             self.source.request(self.controls.control.isChecked())
 
+    def _on_image(self) -> None:
+        """What was read says nothing of another image, or of other axes or channels."""
+        chosen = None
+        with contextlib.suppress(PapernetsError):  # no image, or axes that do not fit it yet
+            chosen = self.image.layer().unique_id, self.image.block().axes
+        self.source.start_over()
+        self.board.forget(chosen)
+        self.strokes.table.clear()
+        if chosen is not None:
+            self._read_again()
+
     def _on_network(self) -> None:
         self.controls.set_network(self.model.depth, self.model.heads)
         self.source.forget_basis()
@@ -153,9 +171,7 @@ class ViTPanel(DockedPanel):
 
     def _on_click(self, position: Any, negative: bool) -> None:
         try:
-            layer, axes = self.image.layer(), self.image.axes_text()
-            y, x = pixel_at(layer, position, layer_axes(layer, axes))
-            self.board.click(y, x, negative)
+            self.board.click(*self.board.pixel_at(position), negative)
         except PapernetsError as error:
             self.complain(error)
 
@@ -168,8 +184,8 @@ class ViTPanel(DockedPanel):
         return View(0, plane, (0, 0, 0, 0))
 
     def _on_moved(self, view: View) -> None:
-        last = self.board.plan
-        if self.controls.follow.isChecked() and last is not None and view.plane != last.plane:
+        asked = self.source.asked
+        if self.controls.follow.isChecked() and asked is not None and view.plane != asked.plane:
             self._read_again()
 
     def _on_event(self, event: Event) -> None:
@@ -204,6 +220,9 @@ class ViTPanel(DockedPanel):
     def _connect(self) -> None:
         self.bar.readRequested.connect(self.read)
         self.bar.cancelRequested.connect(self._on_cancel)
+        self._warm.timeout.connect(self._warm_up)
+        self._other.timeout.connect(self._on_image)
+        self.image.changed.connect(self._other.start)
         self.model.changed.connect(self._on_network)
         self.controls.pictureToggled.connect(self.board.set_visible)
         self.controls.readingChanged.connect(self._read_again)
@@ -222,9 +241,9 @@ class ViTPanel(DockedPanel):
             job.happened.connect(self._on_event)
             job.failed.connect(self.complain)
             job.finished.connect(self.show_busy)
-        self.destroyed.connect(
-            functools.partial(_let_go, self._hold, self.image, self.strokes, self.follower)
-        )
+        # The window was destroyed, and its widgets with it: nothing of the panel outlives it.
+        listeners = (self.follower, self.image, self.strokes)
+        when_destroyed(self, *(part.close_events for part in listeners), self._hold.release)
 
     def _lay_out(self) -> None:
         add_row(self.form.advanced_rows, "Device", self.device, "Where to compute.")
@@ -236,13 +255,3 @@ class ViTPanel(DockedPanel):
             group("Is it real? Use it", self.strokes, self.threshold),
         )
         fill_panel(self, groups, (self.bar, self.message))
-
-
-def _let_go(
-    hold: EngineHold, image: ImagePicker, strokes: VitStrokes, follower: ViewFollower, *_: object
-) -> None:
-    """The window was destroyed, and its widgets with it: nothing of the panel outlives it."""
-    image.close_events()
-    strokes.close_events()
-    follower.close_events()
-    hold.release()

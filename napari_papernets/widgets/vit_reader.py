@@ -61,6 +61,7 @@ class TokenSource(QObject):
         self._job: JobAdapter | None = None
         self._bases: dict[bool, Basis] = {}
         self._control = False
+        self._asked: FeaturePlan | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._start)
@@ -68,6 +69,11 @@ class TokenSource(QObject):
     @property
     def busy(self) -> bool:
         return self._job is not None
+
+    @property
+    def asked(self) -> FeaturePlan | None:
+        """Of the newest reading, whether it runs, came or failed."""
+        return self._asked
 
     def request(self, control: bool) -> None:
         """Read, soon: what is read meanwhile is not wanted any more."""
@@ -83,6 +89,11 @@ class TokenSource(QObject):
         self._timer.stop()
         if self._drop():
             self.finished.emit()
+
+    def start_over(self) -> None:
+        """Stop reading, since something else is to be read from now on."""
+        self._asked = None
+        self.cancel()
 
     def leave(self) -> None:
         """The panel goes away."""
@@ -100,7 +111,8 @@ class TokenSource(QObject):
     def _start(self) -> None:
         self._drop()
         try:
-            self._submit(self._plan(), False)
+            self._asked = self._plan()
+            self._submit(self._asked, False)
             self.began.emit()
         except PapernetsError as error:
             self._on_failed(error)

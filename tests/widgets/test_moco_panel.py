@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,15 +15,17 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
+from safetensors.numpy import save_file
 
 from napari_papernets.core.errors import InputError
-from napari_papernets.core.events import LookUps, Step, StrokeProbe
+from napari_papernets.core.events import Checkpoint, LookUps, Step, StrokeProbe
 from napari_papernets.core.moco_settings import MoCoSettings
 from napari_papernets.core.model import ModelRef, ModelSpec, class_infos
 from napari_papernets.core.patches import PatchMap
 from napari_papernets.core.results import Tuned
 from napari_papernets.core.tiles import SizeRule
-from napari_papernets.widgets import pretrain_form
+from napari_papernets.model_files import TRAINING_KEY
+from napari_papernets.widgets import pretrain_checkpoint, pretrain_form
 from napari_papernets.widgets.annotation_layer import ANNOTATION
 from napari_papernets.widgets.moco_panel import MoCoPanel
 from napari_papernets.widgets.moco_plots import verdict
@@ -67,7 +70,14 @@ def known(monkeypatch) -> list[ModelRef]:
 
 
 @pytest.fixture
-def panel(viewer, engine, known, qtbot):
+def folder(monkeypatch, tmp_path) -> Path:
+    """Where checkpoints are looked for."""
+    monkeypatch.setattr(pretrain_checkpoint, "user_folder", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def panel(viewer, engine, known, folder, qtbot):
     made = MoCoPanel(viewer, engine=engine)
     qtbot.addWidget(made)
     return made
@@ -94,6 +104,7 @@ def test_a_training_is_what_is_chosen(panel, engine, viewer):
     assert given["settings"] == expected
     assert (given["name"], given["model"], given["strokes"]) == ("mine", "scratch", None)
     assert given["folder_of_images"] is None
+    assert given["resume"] is False
     assert not panel.bar.start.isEnabled()
     panel.bar.start.click()
     assert len(engine.jobs) == 1
@@ -241,6 +252,87 @@ def test_cancel_and_failure_leave_the_panel_ready(panel, engine, qtbot):
     job.fail(InputError("batch", 3, "give a multiple of 2"))
     qtbot.waitUntil(panel.bar.start.isEnabled)
     assert "multiple of 2" in panel.message.text()
+
+
+def leave(folder: Path, settings: MoCoSettings, name: str = "moco", base: str = "scratch") -> None:
+    """What a training that was cut short at step 2, after 90 seconds, leaves behind."""
+    history = [dict(step=n, loss=7.0 - n, accuracy=n / 10) for n in (1, 2)]
+    facts = dict(settings=settings.to_dict(), step=2, seconds=90.0, history=history, base=base)
+    metadata = {TRAINING_KEY: json.dumps({"version": 1, **facts})}
+    save_file({"model.queue": np.zeros(3, np.float32)}, folder / f"{name}.checkpoint", metadata)
+
+
+def test_a_training_goes_on_from_its_checkpoint(panel, engine, folder, qtbot):
+    panel.show()
+    assert panel.bar.go_on.isHidden()
+    begun = MoCoSettings(K=77, learning_rate=0.002, seconds=600, checkpoint_every=200)
+    leave(folder, begun)
+    panel.form.settings.setValue(MoCoSettings(K=77, checkpoint_every=50))
+    assert panel.bar.go_on.isEnabled()
+    assert "step 2, after 1.5 minutes" in panel.bar.go_on.toolTip()
+    panel.form.minutes.setValue(20)
+    panel.bar.go_on.click()
+    given = engine.jobs[-1].arguments
+    assert given["resume"] is True
+    assert given["settings"] == begun.replace(seconds=1200, checkpoint_every=50)
+    assert not panel.bar.go_on.isEnabled()
+    assert panel.plots._curves["loss"].getData()[1].tolist() == [6, 5]
+    engine.jobs[-1].tell(Step(3, 4.0, 1e-3, 95.0))
+    qtbot.waitUntil(lambda: len(panel.plots._losses) == 3)
+    panel.bar.cancel.click()
+    engine.jobs[-1]._call("on_cancelled")
+    qtbot.waitUntil(panel.bar.go_on.isEnabled)
+    assert "“Go on” takes it up at step 2" in panel.message.text()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda form: form.settings.setValue(MoCoSettings(K=100)), "begun with Queue K 77, not 100"),
+        (lambda form: form.minutes.setValue(1.5), "learnt for 1.5 minutes: give more"),
+        (lambda form: form.start_from.setCurrentIndex(1), "started from 'scratch', not from 'taught'"),
+    ],
+)
+def test_another_training_is_not_gone_on_with(panel, engine, folder, known, change, why):
+    leave(folder, MoCoSettings(K=77))
+    known.append(encoder("taught"))
+    panel.form.refresh_models()
+    panel.form.settings.setValue(MoCoSettings(K=77))
+    assert panel.bar.go_on.isEnabled()
+    change(panel.form)
+    assert not panel.bar.go_on.isHidden()
+    assert not panel.bar.go_on.isEnabled()
+    assert why in panel.bar.go_on.toolTip()
+    panel.bar.goOnRequested.emit()
+    assert not engine.jobs
+    assert why in panel.message.text()
+    assert start(panel, engine).arguments["resume"] is False
+
+
+def test_the_model_that_is_started_from_settles_the_encoder(panel, folder, known):
+    known.append(encoder("taught"))
+    panel.form.refresh_models()
+    leave(folder, MoCoSettings(encoder="contracting", width=4, depth=2), base="taught")
+    panel.form.start_from.setCurrentIndex(1)
+    assert panel.bar.go_on.isEnabled()
+
+
+def test_the_checkpoint_is_that_of_the_name(panel, folder):
+    leave(folder, MoCoSettings(), "mine")
+    (folder / "other.checkpoint").write_bytes(b"damaged")
+    for name, offered in (("mine", True), ("theirs", False), ("other", False), ("", False)):
+        panel.form.name.setText(name)
+        assert panel.bar.go_on.isEnabled() == offered
+        assert panel.bar.go_on.isHidden() == (not offered)
+
+
+def test_cancel_tells_what_was_saved(panel, engine, qtbot):
+    job = start(panel, engine)
+    job.tell(Checkpoint(200, "moco.checkpoint"))
+    qtbot.waitUntil(lambda: panel._saved == 200)
+    job._call("on_cancelled")
+    qtbot.waitUntil(panel.bar.start.isEnabled)
+    assert "no encoder was kept. “Go on” takes it up at step 200." in panel.message.text()
 
 
 def make_dictionary(panel, engine, qtbot, found: PatchMap) -> None:

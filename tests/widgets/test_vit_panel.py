@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fakes import FakeEngine
 from napari.components import ViewerModel
+from qtpy.QtCore import Qt
 
 from napari_papernets.core.checkpoints import CHECKPOINTS
 from napari_papernets.core.errors import InputError
@@ -140,6 +141,85 @@ def test_stacks_are_read_in_the_slice_in_view_and_followed(refs, engine, qtbot, 
     viewer.dims.set_current_step(0, 1)
     qtbot.wait(400)
     assert len(engine.jobs) == 2
+    panel.shut_down()
+
+
+def test_the_slice_in_view_is_what_was_asked_for_last(refs, engine, qtbot):
+    """There and back during a reading: of the slice between, nothing is shown."""
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random((7, 40, 48)), name="image")
+    panel = ViTPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    viewer.dims.set_current_step(0, 5)
+    read(panel, engine, qtbot, maps(stack=(1,)))
+    for count, z in ((2, 6), (3, 5)):
+        viewer.dims.set_current_step(0, z)
+        qtbot.waitUntil(lambda n=count: len(engine.jobs) == n)
+        assert engine.jobs[-1].arguments["planes"] == ((z,),)
+    assert engine.jobs[1].cancelled
+    with qtbot.waitSignal(panel.shown):
+        engine.jobs[2].give(maps(stack=(1,)))
+    assert shown(viewer, "tokens as colour").translate[0] == 5
+    panel.shut_down()
+
+
+def test_another_image_is_read_and_the_pictures_of_the_first_come_back_with_it(
+    panel, viewer, engine, qtbot
+):
+    panel.controls.similarity.setChecked(True)
+    read(panel, engine, qtbot, maps())
+    panel.clicks.clicked.emit((3.1, 4.1), False)
+    qtbot.waitUntil(lambda: "image clicks" in viewer.layers)
+    shown(viewer, "similarity").visible = False  # by the person
+    viewer.add_image(np.zeros((16, 24)), name="other")
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[1].arguments["image"].name == "other"
+    assert not shown(viewer, "tokens as colour").visible
+    assert "image clicks" not in viewer.layers
+    panel.clicks.clicked.emit((1, 1), False)  # it has no tokens yet
+    assert "Read the plane first" in panel.message.text()
+    with qtbot.waitSignal(panel.shown):
+        engine.jobs[1].give(maps(grid=(2, 3)))
+    assert shown(viewer, "tokens as colour", "other").visible
+    panel.image.combo.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 3)
+    with qtbot.waitSignal(panel.shown):
+        engine.jobs[2].give(maps())
+    assert shown(viewer, "tokens as colour").visible
+    assert not shown(viewer, "similarity").visible
+    assert not shown(viewer, "tokens as colour", "other").visible
+
+
+def test_wrong_axes_put_the_pictures_away_and_read_nothing(panel, viewer, engine, qtbot):
+    read(panel, engine, qtbot, maps())
+    qtbot.keyClicks(panel.image.axes, "Q")
+    qtbot.waitUntil(lambda: not shown(viewer, "tokens as colour").visible)
+    qtbot.wait(50)
+    assert len(engine.jobs) == 1
+    qtbot.keyClick(panel.image.axes, Qt.Key.Key_Backspace)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+
+
+def test_other_channels_are_read_and_the_places_stay(refs, engine, qtbot):
+    viewer = ViewerModel()
+    image = np.random.default_rng(0).random((4, 40, 48))
+    viewer.add_image(image, name="image", metadata=dict(axes="CYX"))
+    panel = ViTPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    panel.image.channels.setValue((0, 1, 2))
+    panel.controls.similarity.setChecked(True)
+    read(panel, engine, qtbot, maps())
+    panel.clicks.clicked.emit((20, 20), False)
+    qtbot.waitUntil(lambda: "image clicks" in viewer.layers)
+    panel.image.channels.setValue((1, 2, 3))
+    panel.image.channels.inner.line.editingFinished.emit()
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[1].arguments["settings"].channels == (1, 2, 3)
+    assert not shown(viewer, "similarity").visible
+    with qtbot.waitSignal(panel.shown):
+        engine.jobs[1].give(maps())
+    assert shown(viewer, "similarity").visible
+    assert "image clicks" in viewer.layers
     panel.shut_down()
 
 
@@ -384,3 +464,32 @@ def test_the_panel_leaves_nothing_behind(viewer, refs, qtbot):
     panel.shut_down()
     assert list(viewer.mouse_drag_callbacks) == before
     panel.deleteLater()
+
+
+def test_a_closed_panel_sleeps(refs, engine, qtbot):
+    """No slice and no layer wakes it, and the engine is not started again."""
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random((7, 40, 48)), name="image")
+    before = len(viewer.layers.events.inserted.callbacks)
+    panel = ViTPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    assert len(viewer.layers.events.inserted.callbacks) > before
+    read(panel, engine, qtbot, maps(stack=(1,)))
+    panel.shut_down()
+    engine.started = False
+    assert len(viewer.layers.events.inserted.callbacks) == before
+    viewer.dims.set_current_step(0, 2)
+    viewer.add_image(np.zeros((16, 24)), name="other")
+    qtbot.wait(500)
+    assert len(engine.jobs) == 1
+    assert not engine.started
+    panel.shut_down()  # the dock and the window may both ask for it
+
+
+def test_a_destroyed_panel_lets_go_of_the_viewer(viewer, refs, engine, qtbot):
+    events = viewer.layers.events.inserted, viewer.dims.events.current_step
+    before = [len(event.callbacks) for event in events]
+    panel = ViTPanel(viewer, engine=engine)
+    with qtbot.waitSignal(panel.destroyed):
+        panel.deleteLater()
+    assert [len(event.callbacks) for event in events] == before
