@@ -36,6 +36,7 @@ from .messages import (
     WantBlock,
 )
 from .process import EngineProcess, Lane, start_thread
+from .schedule import Schedule
 from .wire import pack
 
 CANCEL_SECONDS = 1.0  # for the engine to answer before it is killed
@@ -47,7 +48,9 @@ _logger = logging.getLogger(__name__)
 
 
 class Engine:
-    """The verbs, in a process of their own; one job at a time, the others wait.
+    """The verbs, in a process of their own.
+
+    One job at a time, the others wait; but trainings (`PATIENT`) let others run between two steps.
 
     Parameters
     ----------
@@ -78,8 +81,7 @@ class Engine:
         self._threads, self._verbs = threads, verbs
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
-        self._waiting: deque[Task] = deque()
-        self._current: Task | None = None
+        self._jobs = Schedule()
         self._process: EngineProcess | None = None
         self._false_starts = 0  # in a row
         # Packs and sends, and calls back where no process does.
@@ -113,7 +115,7 @@ class Engine:
         on_cancelled: Callable[[], None],
         **arguments: Any,
     ) -> Job:
-        """Run a verb when those before it are done.
+        """Run a verb when those before it are done; a training starts at once, and others run meanwhile.
 
         Exactly one of `on_returned`, `on_failed` and `on_cancelled` is called, after all events, on a
         thread of the door.
@@ -145,7 +147,7 @@ class Engine:
         task = Task(next(self._numbers), verb, arguments, callbacks)
         with self._lock:
             self.start()
-            self._waiting.append(task)
+            self._jobs.waiting.append(task)
             self._advance()
         return Job(task, self._send, self._cancel)
 
@@ -154,8 +156,8 @@ class Engine:
         with self._lock:
             self._closed = True
             process, self._process = self._process, None
-            tasks = [*self._waiting, *([self._current] if self._current else [])]
-            self._waiting.clear()
+            tasks = [*self._jobs.waiting, *self._jobs.running]
+            self._jobs.waiting.clear()
             for task in tasks:
                 self._out.put(self._settle_cancelled, task)
         if process is not None:
@@ -186,11 +188,11 @@ class Engine:
         with self._lock:
             state = "not running"
             if self._process:
-                state = "busy" if self._current else "ready" if self.info else "starting"
+                state = "busy" if self._jobs.running else "ready" if self.info else "starting"
             facts = dict(
                 engine=state,
                 process=self.pid,
-                waiting_jobs=len(self._waiting),
+                waiting_jobs=len(self._jobs.waiting),
                 memory_limit_gb=self._memory_limit_gb,
             )
             return report({**facts, **self.info}, list(self._log))
@@ -210,7 +212,7 @@ class Engine:
                 return
             task.cancelled_at = time.monotonic()
             if task.state == "waiting":
-                self._waiting.remove(task)
+                self._jobs.waiting.remove(task)
                 self._out.put(self._settle_cancelled, task)
             elif task.state == "running" and self._process:
                 self._out.put(self._process.post, pack(Cancel(task.id)))
@@ -251,12 +253,16 @@ class Engine:
             self._advance()
 
     def _heard(self, process: EngineProcess, message: Message) -> None:
-        task = self._current
-        if task is None or process is not self._process or getattr(message, "job", None) != task.id:
-            return  # of a job that is settled
+        if process is not self._process:
+            return
         if isinstance(message, WantBlock):
-            process.blocks.put(self._serve_block, process, task, message)
-        elif isinstance(message, Happened):
+            process.blocks.put(self._serve_block, process, message)
+            return
+        with self._lock:
+            task = self._jobs.find(getattr(message, "job", None))
+        if task is None:
+            return  # it is settled
+        if isinstance(message, Happened):
             if not task.cancelled:
                 _call(task.callbacks.on_event, message.event)
         elif task.cancelled or isinstance(message, Cancelled):
@@ -267,9 +273,13 @@ class Engine:
             self._log.extend(message.trace.splitlines())
             self._settle(task, task.callbacks.on_failed, message.error)
 
-    def _serve_block(self, process: EngineProcess, task: Task, want: WantBlock) -> None:
+    def _serve_block(self, process: EngineProcess, want: WantBlock) -> None:
+        with self._lock:
+            task = self._jobs.find(want.key[0])
+        if task is None:
+            return  # the engine drops it, too
         try:
-            values = np.asarray(task.arrays[want.key][want.index])
+            values = np.asarray(task.arrays[want.key[1]][want.index])
             parcel = pack(Block(want.number, values))
         except Exception as error:  # noqa: BLE001 - any reader of any file may stand behind it
             parcel = pack(Block(want.number, None, f"{type(error).__name__}: {error}"))
@@ -280,10 +290,10 @@ class Engine:
             if process is not self._process:
                 return
             self._process = None
-            lost = [self._current] if self._current else []
+            lost = list(self._jobs.running)
             if process.info is None and not self._may_retry(process):
-                lost += self._waiting  # it would not start for them either
-                self._waiting.clear()
+                lost += self._jobs.waiting  # it would not start for them either
+                self._jobs.waiting.clear()
             error = failures.why_ended(
                 process.reason,
                 process.returncode,
@@ -292,7 +302,7 @@ class Engine:
                 limit_gb=self._memory_limit_gb,
             )
             self._log.append("restarted to cancel a job" if process.reason == "cancel" else str(error))
-            if process.reason == "cancel" or self._waiting:
+            if process.reason == "cancel" or self._jobs.waiting:
                 self.start()
         for task in lost:
             if task.cancelled:
@@ -314,7 +324,7 @@ class Engine:
             with self._lock:
                 if process is not self._process:
                     continue
-                overdue = self._current is not None and self._current.waits_longer_than(CANCEL_SECONDS)
+                overdue = self._jobs.is_overdue(CANCEL_SECONDS)
                 idle = self._is_idle(process)
                 if idle:
                     self._process = None
@@ -327,19 +337,19 @@ class Engine:
                 process.kill("memory")
 
     def _is_idle(self, process: EngineProcess) -> bool:
-        if self._current or self._waiting or process.info is None:
+        if self._jobs or process.info is None:
             return False
         return time.monotonic() - process.used > self._idle_seconds
 
     # Bookkeeping.
 
     def _advance(self) -> None:
-        """Start the next job, where the engine is ready for it; under the lock."""
+        """Start the jobs that may, where the engine is ready for them; under the lock."""
         process = self._process
-        if self._waiting and self._current is None and process and process.info is not None:
-            self._current = self._waiting.popleft()
-            self._current.state = "starting"
-            self._out.put(self._begin, process, self._current)
+        if process is not None and process.info is not None:
+            for task in self._jobs.begin():
+                task.state = "starting"
+                self._out.put(self._begin, process, task)
 
     def _settle_cancelled(self, task: Task) -> None:
         if task.error is not None:
@@ -353,10 +363,8 @@ class Engine:
             if task.state == "done":
                 return
             task.finish()
-            if self._current is task:
-                self._current = None
-                if self._process:
-                    self._process.used = time.monotonic()
+            if self._jobs.remove(task) and self._process:
+                self._process.used = time.monotonic()
         _call(callback, *arguments)
         with self._lock:
             self._advance()

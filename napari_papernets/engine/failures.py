@@ -57,7 +57,8 @@ def why_ended(
     Parameters
     ----------
     reason : str
-        Why we killed it: "memory", `BROKEN_LINE`; anything else where others did, or it itself.
+        Why we killed it: "memory", "cancel" (of another job), `BROKEN_LINE`; anything else where others
+        did, or it itself.
     returncode : int or None
         As `subprocess` gives it.
     started : bool
@@ -71,6 +72,9 @@ def why_ended(
         mend = "choose smaller tiles or a smaller region, or raise the limit"
         limit = f"its memory limit of {limit_gb:g} GB"
         return EngineError(f"The engine was stopped at {limit}: {mend}. {UNHARMED}")
+    if reason == "cancel":
+        why = "another job did not end when it was cancelled"
+        return EngineError(f"The engine was started again, since {why}. Nothing in the viewer was lost")
     how = reason if reason == BROKEN_LINE else describe_end(returncode)
     if not started:
         mend = "reinstall napari-papernets, or report this with the diagnostics"

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..core.errors import PapernetsError
+from .remote import Key
+
+# Verbs that take long, and let others run between two of their events.
+PATIENT = frozenset({"live", "finetune", "pretrain"})
 
 State = Literal["waiting", "starting", "running", "done"]
 
@@ -33,7 +37,7 @@ class Task:
     state : {"waiting", "starting", "running", "done"}
         "starting": its arguments are being copied. "running": the engine has it.
     arrays : list
-        Arrays that stay in this process, by the number that the engine asks for their blocks with.
+        Arrays that stay in this process; the engine asks for their blocks.
     early : list
         Values sent before it ran.
     cancelled_at : float or None
@@ -53,19 +57,28 @@ class Task:
     error: PapernetsError | None = None
 
     @property
+    def patient(self) -> bool:
+        return self.verb in PATIENT
+
+    @property
     def cancelled(self) -> bool:
         return self.cancelled_at is not None
 
-    def keep(self, array: Any) -> int:
-        """Remember an array that stays behind; its number."""
+    def keep(self, array: Any) -> Key:
+        """Remember an array that stays behind; what the engine asks for it with."""
         self.arrays.append(array)
-        return len(self.arrays) - 1
+        return self.id, len(self.arrays) - 1
 
     def waits_longer_than(self, seconds: float) -> bool:
         """Whether the engine, which has it, was asked to drop it so long ago."""
         if self.cancelled_at is None or self.state != "running":
             return False
         return time.monotonic() - self.cancelled_at > seconds
+
+    def give_time(self) -> None:
+        """Where it was cancelled, its turn to end begins only now."""
+        if self.cancelled_at is not None:
+            self.cancelled_at = time.monotonic()
 
     def finish(self) -> None:
         """Mark it done and let go of its arrays."""

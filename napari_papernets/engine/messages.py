@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .remote import Index
+from .remote import Index, Key
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """Viewer: send a value into the running generator."""
+    """Viewer: send a value into a generator."""
 
     job: int
     value: Any
@@ -37,19 +37,19 @@ class Value:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Viewer: close the running generator."""
+    """Viewer: close a generator."""
 
     job: int
 
 
 @dataclass(frozen=True)
 class Quit:
-    """Viewer: close the running generator and end the process."""
+    """Viewer: close all generators and end the process."""
 
 
 @dataclass(frozen=True, eq=False)
 class Happened:
-    """Engine: the generator yielded an event."""
+    """Engine: a generator yielded an event."""
 
     job: int
     event: Any
@@ -57,7 +57,7 @@ class Happened:
 
 @dataclass(frozen=True, eq=False)
 class Returned:
-    """Engine: the generator returned."""
+    """Engine: a generator returned."""
 
     job: int
     result: Any
@@ -65,7 +65,7 @@ class Returned:
 
 @dataclass(frozen=True)
 class Failed:
-    """Engine: the generator raised; `trace` is for the log."""
+    """Engine: a generator raised; `trace` is for the log."""
 
     job: int
     error: Exception
@@ -74,7 +74,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """Engine: the generator was closed."""
+    """Engine: a generator was closed."""
 
     job: int
 
@@ -83,9 +83,8 @@ class Cancelled:
 class WantBlock:
     """Engine: asks for a block of an array that stayed behind; `number` comes back with the answer."""
 
-    job: int
     number: int
-    key: int
+    key: Key
     index: Index
 
 

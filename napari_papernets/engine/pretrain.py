@@ -25,7 +25,7 @@ from .checkpoints import check_resumable, checkpoint_path, read_state
 from .device import fast_bf16
 from .encoder_starts import SCRATCH, spec_of_start, take_over
 from .finetune import check_name
-from .pretrain_account import Request, describe, fingerprint_of
+from .pretrain_account import Request, base_of, describe, fingerprint_of
 from .pretraining import Pretraining, with_rate
 from .processes import joined
 from .stroke_probe import ProbedStrokes, Prober
@@ -159,7 +159,7 @@ def open_pretraining(
     if start.weights is not None:
         take_over(model, start.weights)
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device))
-    identity = dict(fingerprint=fingerprint, spec=spec.to_dict())
+    identity = dict(fingerprint=fingerprint, spec=spec.to_dict(), base=base_of(request))
     training = Pretraining(model, source, settings, device, bf16, path, identity)
     prober = make_prober(request, spec, training)
     if state is not None:

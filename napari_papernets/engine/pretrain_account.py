@@ -44,7 +44,7 @@ def describe(
     last = training.history[-100:]
     provenance = dict(
         verb="pretrain",
-        base=str(getattr(request.model, "name", request.model)),
+        base=base_of(request),
         settings=settings.to_dict(),
         images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in request.images],
         steps_done=training.step,
@@ -68,6 +68,11 @@ def describe(
         licence=about.get("licence", ""),
         provenance=json.loads(json.dumps(provenance)),
     )
+
+
+def base_of(request: Request) -> str:
+    """Name of what was started from."""
+    return str(request.model.spec.name if isinstance(request.model, ModelRef) else request.model)
 
 
 def repeating_command(request: Request, steps: int) -> str:

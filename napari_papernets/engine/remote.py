@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 SNAPSHOT_LIMIT = 2**30
 
 Index: TypeAlias = tuple[int | slice, ...]
+Key: TypeAlias = tuple[int, int]  # the job, and the number of an array among those that it left behind
 
 
 def stays_behind(value: Any) -> bool:

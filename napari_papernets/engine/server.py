@@ -1,15 +1,16 @@
-"""The engine process from within: runs one verb after the other and answers the viewer."""
+"""The engine process from within: runs verbs, one event after the other, and answers the viewer."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import queue
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Generator
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from ..core.errors import InputError, PapernetsError
 from ..core.events import Idle
 from .failures import readable
+from .job import PATIENT
 from .messages import (
     Block,
     Cancel,
@@ -32,7 +34,7 @@ from .messages import (
     Value,
     WantBlock,
 )
-from .remote import Index
+from .remote import Index, Key
 from .wire import Line
 
 PARENT_CHECK = 1.0  # seconds
@@ -43,8 +45,49 @@ class _Closed(BaseException):
     """The viewer cancelled while a verb was waiting for a block."""
 
 
+class _Running:
+    """A verb that has begun."""
+
+    def __init__(self, run: Run) -> None:
+        self.job, self.patient = run.job, run.verb in PATIENT
+        self.values: deque[Any] = deque()  # sent, and not yet taken
+        self._verb, self._arguments = run.verb, run.arguments
+        self._generator: Generator[Any, Any, Any] | None = None
+        self._waits_until = 0.0
+
+    @property
+    def waits(self) -> float:
+        """Seconds that it has nothing to do, unless something is sent."""
+        return 0.0 if self.values else max(0.0, self._waits_until - time.monotonic())
+
+    def advance(self, verbs: ModuleType) -> Any:
+        """Its next event; None where it has nothing to do.
+
+        Raises
+        ------
+        StopIteration
+            With its result.
+        """
+        if self._generator is None:
+            self._generator, value = verbs.find_verb(self._verb)(**self._arguments), None
+            self._arguments = {}
+        else:
+            value = self.values.popleft() if self.values else None
+        event = self._generator.send(value)
+        rests = isinstance(event, Idle)
+        self._waits_until = time.monotonic() + event.seconds if rests else 0.0
+        return None if rests else event
+
+    def close(self) -> None:
+        """Let it clean up."""
+        if self._generator is not None:
+            self._generator.close()
+
+
 class Server:
     """Main thread: the verbs. Reader thread: what the viewer says, also while a verb computes.
+
+    Patient verbs take turns, event by event; any other runs to its end before they go on.
 
     Parameters
     ----------
@@ -57,11 +100,9 @@ class Server:
     def __init__(self, connection: Any, verbs: ModuleType) -> None:
         self._line = Line(connection, self._fetch)
         self._verbs = verbs
-        self._jobs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
-        self._values: deque[Any] = deque()
-        self._job = 0
+        self._running: list[_Running] = []  # who had a turn goes to the end
         self._news = threading.Condition()
-        self._cancelled = 0
+        self._cancelled: set[int] = set()
         self._quit = False
         self._blocks: dict[int, Block] = {}
         self._numbers = itertools.count(1)
@@ -70,16 +111,37 @@ class Server:
         """Answer until the viewer wants an end, or has ended itself."""
         self._line.send(Ready(self._verbs.prepare()))
         threading.Thread(target=self._read, name="reader", daemon=True).start()
-        while (run := self._next()) is not None:
-            self._work(run)
-            del run  # its arrays must not wait for the next job
+        while (one := self._whose_turn()) is not None:
+            self._give_turn(one)
+            del one  # its arrays must not wait for the next turn
+        for one in self._running:
+            with suppress(Exception):  # nobody listens any more
+                one.close()
 
-    def _next(self) -> Run | None:
-        try:
-            return self._jobs.get(timeout=REST_AFTER)
-        except queue.Empty:
+    def _whose_turn(self) -> _Running | None:
+        """Who goes on, as soon as somebody can; None at the end."""
+        with self._news:
+            is_quiet = not self._news.wait_for(self._has_work, REST_AFTER)
+        if is_quiet:
             self._verbs.rest()
-            return self._jobs.get()
+        with self._news:
+            self._news.wait_for(self._has_work)
+            while not self._quit:
+                one = min(self._running, key=self._place)
+                if not one.waits or self._stopping(one.job):
+                    self._running.remove(one)
+                    self._running.append(one)
+                    return one
+                self._news.wait(one.waits)
+        return None
+
+    def _has_work(self) -> bool:
+        return bool(self._running) or self._quit
+
+    def _place(self, one: _Running) -> tuple[bool, float, bool]:
+        """In the queue for turns: who was cancelled comes first, then who has something to do, and of
+        those who is not patient."""
+        return not self._stopping(one.job), one.waits, one.patient
 
     def _read(self) -> None:
         parent = os.getppid()
@@ -97,67 +159,55 @@ class Server:
     def _sort(self, message: Message) -> None:
         with self._news:
             match message:
-                case Run(job=job):
-                    self._job = job
-                    self._values.clear()
-                    self._blocks.clear()
-                    self._jobs.put(message)
-                case Value(job=job, value=value) if job == self._job:
-                    self._values.append(value)
+                case Run():
+                    self._running.append(_Running(message))
+                case Value(job=job, value=value):
+                    for one in self._running:
+                        if one.job == job:
+                            one.values.append(value)
                 case Block(number=number):
                     self._blocks[number] = message
                 case Cancel(job=job):
-                    self._cancelled = job
+                    self._cancelled.add(job)
                 case Quit():
                     self._quit = True
-                    self._jobs.put(None)
             self._news.notify_all()
 
     def _stopping(self, job: int) -> bool:
-        return self._quit or self._cancelled == job
+        return self._quit or job in self._cancelled
 
-    def _work(self, run: Run) -> None:
-        """Run one verb to its end, whatever that is, and tell the viewer which it was."""
+    def _give_turn(self, one: _Running) -> None:
+        """Advance a verb by one event, or end it, and tell the viewer."""
         answer: Returned | Cancelled | Failed
         try:
-            answer = self._drive(run)
+            if not self._stopping(one.job):
+                event = one.advance(self._verbs)
+                if event is not None:
+                    self._line.send(Happened(one.job, event))
+                return
+            answer = Cancelled(one.job)
+        except StopIteration as end:
+            answer = Returned(one.job, end.value)
         except _Closed:
-            answer = Cancelled(run.job)
+            answer = Cancelled(one.job)
         except Exception as error:  # noqa: BLE001 - told to the viewer, whatever it is
-            answer = _failed(run.job, error)
-        self._answer(answer)
+            answer = _failed(one.job, error)
+        self._end(one, answer)
 
-    def _answer(self, answer: Returned | Cancelled | Failed) -> None:
+    def _end(self, one: _Running, answer: Returned | Cancelled | Failed) -> None:
+        with self._news:
+            self._running.remove(one)
+            self._cancelled.discard(one.job)
         try:
+            one.close()
             self._line.send(answer)
-        except (PapernetsError, MemoryError) as error:  # the result may not cross, or has no room
+        except Exception as error:  # noqa: BLE001 - it cleans up badly; the result may not cross, has no room
             self._line.send(_failed(answer.job, error))
 
-    def _drive(self, run: Run) -> Returned | Cancelled:
-        generator: Generator[Any, Any, Any] = self._verbs.find_verb(run.verb)(**run.arguments)
-        value = None
-        try:
-            while not self._stopping(run.job):
-                event = generator.send(value)
-                if isinstance(event, Idle):
-                    self._wait_for_value(run.job, event.seconds)
-                else:
-                    self._line.send(Happened(run.job, event))
-                value = self._values.popleft() if self._values else None
-        except StopIteration as end:
-            return Returned(run.job, end.value)
-        finally:
-            generator.close()
-        return Cancelled(run.job)
-
-    def _wait_for_value(self, job: int, seconds: float) -> None:
-        with self._news:
-            self._news.wait_for(lambda: bool(self._values) or self._stopping(job), seconds)
-
-    def _fetch(self, key: int, index: Index) -> NDArray[Any]:
+    def _fetch(self, key: Key, index: Index) -> NDArray[Any]:
         """A block of an array that stayed in the viewer's process."""
-        job, number = self._job, next(self._numbers)
-        self._line.send(WantBlock(job, number, key, index))
+        job, number = key[0], next(self._numbers)
+        self._line.send(WantBlock(number, key, index))
         with self._news:
             self._news.wait_for(lambda: number in self._blocks or self._stopping(job))
             block = self._blocks.pop(number, None)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ..core.errors import InputError
 from . import messages
 from .messages import Message
-from .remote import Index, RemoteArray, open_stored, stays_behind, where_stored
+from .remote import Index, Key, RemoteArray, open_stored, stays_behind, where_stored
 from .segments import Channel, Segment, Span, lay_out
 
 SHARE_FROM = 8192  # bytes: smaller buffers travel with the message
@@ -75,9 +75,9 @@ class _Buffers:
 
 
 class _Pickler(pickle.Pickler):
-    """Takes what is on the list only; arrays that stay behind become the numbers that `keep` gives."""
+    """Takes what is on the list only; arrays that stay behind become the keys that `keep` gives."""
 
-    def __init__(self, body: io.BytesIO, buffers: _Buffers, keep: Callable[[Any], int] | None) -> None:
+    def __init__(self, body: io.BytesIO, buffers: _Buffers, keep: Callable[[Any], Key] | None) -> None:
         # The callback is no method of this object: in such a circle the arrays would outlive their use.
         super().__init__(body, protocol=5, buffer_callback=buffers.take)
         self._keep = keep
@@ -105,7 +105,7 @@ class _Unpickler(pickle.Unpickler):
     """Opens what is on the list only."""
 
     def __init__(
-        self, body: Any, buffers: list[Any], fetch: Callable[[int, Index], NDArray[Any]] | None
+        self, body: Any, buffers: list[Any], fetch: Callable[[Key, Index], NDArray[Any]] | None
     ) -> None:
         super().__init__(io.BytesIO(body), buffers=buffers)
         self._fetch = fetch
@@ -149,7 +149,7 @@ class Parcel:
             self.segment.close()
 
 
-def pack(message: Message, keep: Callable[[Any], int] | None = None) -> Parcel:
+def pack(message: Message, keep: Callable[[Any], Key] | None = None) -> Parcel:
     """Turn a message into bytes and copy its arrays to shared memory: the slow half of sending.
 
     Parameters
@@ -157,7 +157,7 @@ def pack(message: Message, keep: Callable[[Any], int] | None = None) -> Parcel:
     message : Message
         What to send.
     keep : callable, optional
-        Takes an array that stays behind and returns the number that blocks are asked by.
+        Takes an array that stays behind and returns the key that blocks are asked by.
 
     Raises
     ------
@@ -192,13 +192,13 @@ class Line:
     connection : Connection
         A socket or pipe that only the two processes hold.
     fetch : callable, optional
-        Reads a block, by number and index, of an array that stayed on the other side.
+        Reads a block, by key and index, of an array that stayed on the other side.
     """
 
     def __init__(
         self,
         connection: Connection,
-        fetch: Callable[[int, Index], NDArray[Any]] | None = None,
+        fetch: Callable[[Key, Index], NDArray[Any]] | None = None,
     ) -> None:
         self._connection = connection
         self._channel = Channel(connection)

@@ -190,6 +190,70 @@ def test_a_waiting_job_is_dropped_and_the_others_go_on(engine: Engine) -> None:
     assert third.result() == ()
 
 
+def test_a_training_lets_others_run_and_goes_on(engine: Engine) -> None:
+    training = Watched(engine, "live")
+    training.wait_for_event()
+    assert Watched(engine, "count", n=3).result() == ()
+    training.job.send("a stroke")
+    wait_until(lambda: len(training.events) == 2)
+    assert Watched(engine, "count", n=3).result() == ()
+    assert not training.outcomes
+    training.job.stop()
+    assert training.result() == "stopped"
+    assert training.events[1].message == "a stroke"
+
+
+def test_trainings_take_turns(engine: Engine) -> None:
+    order: list[str] = []
+    long, longer = (
+        Watched(engine, "pretrain", n=n, on_end=lambda n=n: order.append(str(n))) for n in (20, 40)
+    )
+    resting = Watched(engine, "live")
+    assert (long.result(), longer.result()) == (20, 40)
+    assert len(long.events) == 20
+    assert len(longer.events) == 40
+    assert order == ["20", "40"]
+    resting.job.stop()
+    assert resting.result() == "stopped"
+
+
+def test_each_job_reads_blocks_of_its_own_arrays(engine: Engine) -> None:
+    ones, twos = (ImageBlock(da.full((3, 4, 5), v, chunks=2), "ZYX") for v in (1, 2))
+    training = Watched(engine, "live", image=ones)
+    training.wait_for_event()
+    assert Watched(engine, "read_plane", image=twos).result().mean() == 2
+    training.job.send(1)
+    wait_until(lambda: len(training.events) == 2)
+    assert training.events[1].message == "1.0"
+    training.job.cancel()
+    assert training.outcome() == ("cancelled", None)
+
+
+def test_a_training_that_is_cancelled_while_another_job_computes_harms_it_not(
+    fresh: Any, tmp_path: Path
+) -> None:
+    engine = fresh()
+    training = Watched(engine, "live")
+    training.wait_for_event()
+    busy = fall_asleep(engine, tmp_path, seconds=2.5)  # longer than a cancelled job may take
+    pid = engine.pid
+    training.job.cancel()
+    busy.result()
+    assert training.outcome() == ("cancelled", None)
+    assert engine.pid == pid
+
+
+def test_where_a_deaf_job_is_killed_a_training_is_told_why(fresh: Any, tmp_path: Path) -> None:
+    engine = fresh()
+    training = Watched(engine, "live")
+    training.wait_for_event()
+    deaf = fall_asleep(engine, tmp_path)
+    deaf.job.cancel()
+    assert deaf.outcome() == ("cancelled", None)
+    assert "another job did not end" in str(training.error())
+    assert Watched(engine, "count", n=2).result() == ()
+
+
 def test_values_sent_before_the_job_runs_arrive_in_order(engine: Engine) -> None:
     watched = Watched(engine, "count", n=2000)
     watched.job.send({"strokes": np.arange(20_000)})

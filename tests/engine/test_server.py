@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from multiprocessing.connection import Pipe
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +9,77 @@ import pytest
 
 from napari_papernets.core.errors import EngineError, InputError
 from napari_papernets.engine import failures, server
+from napari_papernets.engine.messages import Cancel, Cancelled, Failed, Quit, Returned, Run
 from napari_papernets.engine.server import Server
+
+
+class Heard:
+    """In place of the line to the viewer."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+
+def make_server(monkeypatch: Any, verbs: Any) -> tuple[Server, list[Any]]:
+    heard = Heard()
+    monkeypatch.setattr(server, "Line", lambda connection, fetch: heard)
+    return Server(None, verbs), heard.sent
+
+
+def steps(n: int) -> Any:
+    yield from range(n)
+    return "done"
+
+
+VERBS = SimpleNamespace(find_verb=lambda name: steps, rest=lambda: None)
+
+
+def turns(one: Server, count: int) -> None:
+    for _ in range(count):
+        one._give_turn(one._whose_turn())
+
+
+def test_a_job_runs_to_its_end_while_trainings_wait_and_these_take_turns(monkeypatch: Any) -> None:
+    one, sent = make_server(monkeypatch, VERBS)
+    one._sort(Run(1, "live", dict(n=2)))
+    one._sort(Run(2, "pretrain", dict(n=2)))
+    turns(one, 3)
+    assert [m.job for m in sent] == [1, 2, 1]
+    one._sort(Run(3, "predict", dict(n=2)))
+    turns(one, 3)
+    assert [m.job for m in sent[3:]] == [3, 3, 3]
+    assert sent[5].result == "done"
+    turns(one, 3)
+    assert [(m.job, isinstance(m, Returned)) for m in sent[6:]] == [(2, False), (1, True), (2, True)]
+
+
+def test_who_is_cancelled_is_closed_before_anybody_goes_on(monkeypatch: Any) -> None:
+    one, sent = make_server(monkeypatch, VERBS)
+    one._sort(Run(1, "live", dict(n=2)))
+    one._sort(Run(2, "predict", dict(n=2)))
+    turns(one, 1)
+    one._sort(Cancel(1))
+    turns(one, 1)
+    assert sent[-1] == Cancelled(1)
+
+
+def test_a_verb_that_cleans_up_badly_fails_alone(monkeypatch: Any) -> None:
+    def bad() -> Any:
+        try:
+            yield 1
+        finally:
+            raise ValueError("no")
+
+    one, sent = make_server(monkeypatch, SimpleNamespace(find_verb=lambda name: bad))
+    one._sort(Run(1, "live", {}))
+    turns(one, 1)
+    one._sort(Cancel(1))
+    turns(one, 1)
+    assert isinstance(sent[-1], Failed)
+    assert not one._running
 
 
 def test_memory_is_given_back_after_a_pause(monkeypatch: Any) -> None:
@@ -18,17 +87,16 @@ def test_memory_is_given_back_after_a_pause(monkeypatch: Any) -> None:
 
     def rest() -> None:
         rests.append(1)
-        one._jobs.put(None)
+        one._sort(Run(1, "predict", dict(n=1)))
 
-    near, far = Pipe()
-    one = Server(near, SimpleNamespace(rest=rest))  # type: ignore[arg-type]
+    verbs = SimpleNamespace(find_verb=lambda name: steps, rest=rest)
     monkeypatch.setattr(server, "REST_AFTER", 0.001)
-    assert one._next() is None
+    one, _ = make_server(monkeypatch, verbs)
+    turns(one, 2)
     assert rests == [1]
-    one._jobs.put(None)
-    assert one._next() is None
-    assert rests == [1]  # a job was there
-    far.close()
+    one._sort(Quit())
+    assert one._whose_turn() is None
+    assert rests == [1]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_papernets.core.errors import InputError, ModelError
-from napari_papernets.core.events import Notice, Started, TileDone
+from napari_papernets.core.events import Idle, Notice, Started, TileDone
 from napari_papernets.core.image import ImageBlock
 
 Toy = Generator[Any, Any, Any]
@@ -54,6 +54,25 @@ def wait_for_value(seconds: float = 60.0) -> Toy:
             return value
         time.sleep(0.01)
     raise TimeoutError("nobody sent anything")
+
+
+def live(image: ImageBlock | None = None) -> Toy:
+    """A patient verb: rests until something is sent; tells it, or reads that plane; ends at "stop"."""
+    sent = yield Started(0, "step")
+    while sent != "stop":
+        if sent is None:
+            sent = yield Idle(60.0)
+        else:
+            sent = yield Notice(str(sent if image is None else image.read((sent,)).mean()))
+    return "stopped"
+
+
+def pretrain(n: int) -> Toy:
+    """Another one, which never rests."""
+    for i in range(n):
+        time.sleep(0.01)
+        yield Started(i, "step")
+    return n
 
 
 def echo(**values: Any) -> Toy:
