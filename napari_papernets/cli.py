@@ -66,12 +66,13 @@ def predict(
     with friendly_errors():
         from .engine.device import keep_heap
         from .engine.predict import predict as run
+        from .file_names import result_names
         from .files import read_image
         from .model_files import find_model
 
         settings, ref = PredictSettings.from_dict(_given(options)), find_model(model)
         keep_heap()
-        for path in _expand(images):
+        for path, called in result_names(_expand(images)).items():
             image = read_image(path, axes)
             job = run(
                 image,
@@ -84,7 +85,7 @@ def predict(
             )
             result = drain_with_bar(job, path.name)
             for written in _write_prediction(
-                result, image.part(region, planes or None), out, path, table
+                result, image.part(region, planes or None), out, called, table
             ):
                 click.echo(written)
 
@@ -276,12 +277,11 @@ def _show(event: Event, bar: Progress, task: TaskID) -> None:
 
 
 def _write_prediction(
-    result: Prediction, image: ImageBlock, out: Path, path: Path, table: bool
+    result: Prediction, image: ImageBlock, out: Path, stem: str, table: bool
 ) -> Iterator[Path]:
     from .files import write_image, write_json, write_labels, write_table
     from .measure import measure
 
-    stem = path.name.split(".")[0]
     axes = f"{image.stack_axes}YX"
     scale = tuple(image.scale[image.axes.index(a)] for a in axes)
     target = out / f"{stem}_labels.tif"

@@ -55,16 +55,17 @@ def features(
     with friendly_errors():
         from .engine.device import keep_heap
         from .engine.features import features as run
+        from .file_names import result_names
         from .files import read_image
 
         settings = FeatureSettings.from_dict(_given(options))
         keep_heap()
-        for path in _expand(images):
+        for path, called in result_names(_expand(images)).items():
             job = run(
                 read_image(path, axes), model, settings, device=device, region=region,
                 planes=planes or None, random_weights=random_weights,
             )  # fmt: skip
-            for written in _write(drain_with_bar(job, path.name), out, path, kind, clusters):
+            for written in _write(drain_with_bar(job, path.name), out, called, kind, clusters):
                 click.echo(written)
 
 
@@ -93,14 +94,13 @@ def weights(name: str | None, file: Path | None, heads: int | None, antialias: b
                 click.echo(f"{c.name:<24}{c.megabytes:>4} MB  {c.licence:<14}{c.about}")
 
 
-def _write(maps: FeatureMaps, out: Path, path: Path, kind: str, clusters: int | None) -> Iterator[Path]:
+def _write(maps: FeatureMaps, out: Path, stem: str, kind: str, clusters: int | None) -> Iterator[Path]:
     """Tokens, a picture of their principal components, and what else was asked for."""
     import numpy as np
 
     from .feature_files import write_tokens
     from .files import write_image, write_json, write_labels
 
-    stem = path.name.split(".")[0]
     axes = {0: "", 1: "Z", 2: "TZ"}.get(len(maps.stack_shape))
     if axes is None:
         raise InputError("planes", maps.stack_shape, "give an image with one or two stack axes")

@@ -48,6 +48,7 @@ def refine(
     with friendly_errors():
         from .engine.device import keep_heap
         from .engine.refine import refine as run
+        from .file_names import base_name
         from .files import read_image
 
         settings = CRFSettings.from_dict({n: v for n, v in options.items() if v is not None})
@@ -65,7 +66,7 @@ def refine(
             source=str(probabilities),
         )
         result = drain_with_bar(job, image.name)
-        for written in _write(result, block.part(region, planes or None), out, image):
+        for written in _write(result, block.part(region, planes or None), out, base_name(image)):
             click.echo(written)
 
 
@@ -84,10 +85,9 @@ def _classes_first(block: ImageBlock) -> Any:
     return np.asarray(block.data).transpose([block.axes.index(a) for a in order])
 
 
-def _write(result: Refinement, image: ImageBlock, out: Path, path: Path) -> Iterator[Path]:
+def _write(result: Refinement, image: ImageBlock, out: Path, stem: str) -> Iterator[Path]:
     from .files import write_image, write_json, write_labels
 
-    stem = path.name.split(".")[0]
     axes = f"{image.stack_axes}YX"
     scale = tuple(image.scale[image.axes.index(a)] for a in axes)
     target = out / f"{stem}_refined_labels.tif"

@@ -87,6 +87,23 @@ def test_a_folder_is_all_its_images(folder):
     ]
 
 
+def test_images_of_nearly_the_same_name_keep_their_own_results(folder):
+    ramp = np.zeros((40, 40), "u1") + np.arange(40, dtype="u1")
+    (folder / "many").mkdir()
+    for at, name in enumerate(["A1.t001.tif", "A1.t002.tif", "x.tif"]):
+        tifffile.imwrite(f"many/{name}", np.roll(ramp, at, 1))
+    np.save("many/x.npy", ramp.T)
+    result = run("predict many -m net.safetensors -o out")
+    assert result.exit_code == 0, result.output
+    names = ["A1.t001", "A1.t002", "x.npy", "x.tif"]
+    assert sorted(p.name for p in (folder / "out").glob("*_labels.tif")) == [
+        f"{name}_labels.tif" for name in names
+    ]
+    for name in names:
+        account = json.loads((folder / f"out/{name}_provenance.json").read_text())
+        assert f"many/{name}" in account["command"]
+
+
 def test_finetune_then_predict(folder):
     """Strokes in, a model out, which then predicts the two classes."""
     pixels = np.zeros((96, 96), "u1")

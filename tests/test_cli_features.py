@@ -56,6 +56,18 @@ def test_features_are_those_of_the_api(files: Path) -> None:
     assert group.attrs["patch"] == 8
 
 
+def test_images_of_nearly_the_same_name_keep_their_own_tokens(files: Path) -> None:
+    pixels = tifffile.imread(files / "stack.tif")[0]
+    for name in ("a.1.tif", "a.2.tif"):
+        tifffile.imwrite(files / name, pixels)
+    given = ["features", files / "a.1.tif", files / "a.2.tif", "-m", files / "vit.pth"]
+    run(*given, "-o", files / "out")
+    assert sorted(p.name for p in (files / "out").glob("*_tokens.npz")) == [
+        "a.1_tokens.npz",
+        "a.2_tokens.npz",
+    ]
+
+
 def test_bad_input_ends_with_two(files: Path) -> None:
     for words in (
         ["features", files / "stack.tif", "-m", "nuclei"],

@@ -16,6 +16,7 @@ from ..core.image import ImageBlock
 from ..core.model import ModelRef
 from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
+from ..file_names import result_names
 from ..files import list_images, read_image, write_json, write_labels, write_table
 from .job_adapter import Engine, JobAdapter
 from .objects import to_objects
@@ -91,7 +92,7 @@ class FolderApply(QObject):
         self._todo = list_images(source)
         if not self._todo:
             raise InputError("folder", str(source), "choose a folder with images")
-        self._wish, self._target = wish, target
+        self._wish, self._target, self._names = wish, target, result_names(self._todo)
         self._total, self._cancelled = len(self._todo), False
         self._next()
 
@@ -134,7 +135,7 @@ class FolderApply(QObject):
         try:
             self._job.start(
                 self._engine(), "predict",
-                lambda result: write_answer(result, image, target, path.name.split(".")[0], wish),
+                lambda result: write_answer(result, image, target, self._names[path], wish),
                 image=image, model=wish.model, settings=wish.settings(), device=wish.device,
                 probabilities=False,
             )  # fmt: skip

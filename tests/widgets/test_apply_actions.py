@@ -135,6 +135,23 @@ def test_a_folder_gets_labels_and_tables(apply, engine, qtbot, tmp_path):
     assert "2 images" in apply.form.status.text()
 
 
+def test_a_folder_with_names_that_nearly_agree_keeps_all_results(apply, engine, qtbot, tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    names = ("A1.t001.tif", "A1.t002.tif", "x.png", "x.tif")
+    for name in names:
+        write_image(source / name, np.zeros(SHAPE, np.uint8), "YX")
+    apply._ask_for_folders = lambda: apply.start_folder(source, target)
+    apply.form.buttons["folder"].click()
+    for count in range(1, len(names) + 1):
+        qtbot.waitUntil(lambda count=count: len(engine.jobs) == count, timeout=5000)
+        engine.jobs[-1].give(prediction(np.full(SHAPE, count, np.uint8)))
+    qtbot.waitUntil(lambda: apply.engine_use == ["began", "ended"], timeout=5000)
+    written = [
+        read_labels(target / f"{n}_labels.tif").max() for n in ("A1.t001", "A1.t002", "x.png", "x.tif")
+    ]
+    assert written == [1, 2, 3, 4]
+
+
 def test_an_empty_folder_is_told(apply, engine, tmp_path):
     apply._ask_for_folders = lambda: apply.start_folder(tmp_path, tmp_path / "out")
     apply.form.buttons["folder"].click()
