@@ -20,6 +20,7 @@ from .core.model import ModelRef, ModelSpec
 SUFFIX = ".safetensors"
 TORCH_SUFFIXES = (".pth", ".pt")
 HEADER_KEY = "papernets"
+CHECKPOINT_SUFFIX, TRAINING_KEY = ".checkpoint", "papernets_training"
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
 
 BUNDLED = Path(__file__).parent / "models"
@@ -89,6 +90,23 @@ def read_spec(path: Path) -> ModelSpec:
         mend = "its header is damaged; save or download the model again"
         raise ModelError("model", path.name, mend) from error
     return ModelSpec.from_dict(values, source=path.name)
+
+
+def read_training(path: Path) -> Mapping[str, Any]:
+    """How far the training in a checkpoint is, and with which settings; its weights stay unread.
+
+    Raises
+    ------
+    ModelError
+        If the file is cut off, or is no checkpoint of this program.
+    """
+    metadata = read_header(path).get("__metadata__", {})
+    try:
+        facts = json.loads(metadata[TRAINING_KEY])
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        mend = "it is no checkpoint of a training; start anew"
+        raise ModelError("resume", path.name, mend) from error
+    return dict(facts)
 
 
 def read_header(path: Path) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,12 @@ class MoCoPlots(QWidget):
         self._probes: list[StrokeProbe] = []
         self._look_ups: LookUps | None = None
         self.helps.setText("")
+        self._repaint()
+
+    def take_up(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Begin with the steps of a training that goes on."""
+        self._losses = [(int(row["step"]), float(row["loss"])) for row in history]
+        self._accuracies = [(int(row["step"]), float(row["accuracy"])) for row in history]
         self._repaint()
 
     def add(self, event: Event) -> None:

@@ -41,8 +41,8 @@ FOLDER_HELP = (
 )
 STROKES_HELP = (
     "A Labels layer with a few strokes, at least two of each of two classes (0 is not annotated). They "
-    "teach nothing: they judge whether the encoder gets better than random weights. Where several images "
-    "have their size, theirs is the one whose name theirs holds, or on which they lie."
+    "teach nothing: they judge whether the encoder gets better than random weights. Where several "
+    "images have their size, theirs is the one whose name theirs holds, or on which they lie."
 )
 NO_STROKES = "none"
 

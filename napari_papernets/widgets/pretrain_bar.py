@@ -6,11 +6,15 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ..core.events import Event, Step
+from .pretrain_checkpoint import Unfinished
 from .run_bar import duration
 
 START_HELP = "Learn from the chosen images, without annotation, for the time that is set."
 STOP_HELP = "End now and keep the encoder as it is."
-CANCEL_HELP = "End now and keep nothing; the last checkpoint stays on disk."
+GO_ON_HELP = (
+    "Go on with the training of this name: it was left at step {step}, after {minutes:.1f} minutes."
+)
+CANCEL_HELP = "End now and keep no encoder; “Go on” takes the training up where it was last saved."
 
 
 class PretrainBar(QWidget):
@@ -18,32 +22,44 @@ class PretrainBar(QWidget):
 
     Attributes
     ----------
-    startRequested, stopRequested, cancelRequested : Signal()
+    startRequested, goOnRequested, stopRequested, cancelRequested : Signal()
         A button was pressed.
     """
 
     startRequested = Signal()
+    goOnRequested = Signal()
     stopRequested = Signal()
     cancelRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.start = self._button("Learn", START_HELP, self.startRequested)
+        self.go_on = self._button("Go on", "", self.goOnRequested)
         self.stop = self._button("Stop and keep", STOP_HELP, self.stopRequested)
         self.cancel = self._button("Cancel", CANCEL_HELP, self.cancelRequested)
         self.bar, self.status = QProgressBar(), QLabel()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Progress")
-        self._total = 1.0
+        self._total, self._fits = 1.0, False
         line = QHBoxLayout()
-        for button in (self.start, self.stop, self.cancel):
+        for button in (self.start, self.go_on, self.stop, self.cancel):
             line.addWidget(button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(line)
         layout.addWidget(self.bar)
         layout.addWidget(self.status)
+        self.offer(None, "")
         self.set_idle()
+
+    def offer(self, found: Unfinished | None, why_not: str) -> None:
+        """Offer to go on with a training, or say why that is none."""
+        self._fits = found is not None and not why_not
+        self.go_on.setVisible(found is not None)
+        self.go_on.setEnabled(self._fits and self.start.isEnabled())
+        if found is not None:
+            text = GO_ON_HELP.format(step=found.step, minutes=found.seconds / 60)
+            self.go_on.setToolTip(f"<p>{text}</p>" + (f"<p>Not now: {why_not}.</p>" if why_not else ""))
 
     def set_running(self, seconds: float) -> None:
         """A training of so many seconds was submitted."""
@@ -70,6 +86,7 @@ class PretrainBar(QWidget):
 
     def _switch(self, running: bool, text: str) -> None:
         self.start.setEnabled(not running)
+        self.go_on.setEnabled(self._fits and not running)
         for widget in (self.stop, self.cancel):
             widget.setEnabled(running)
         self.bar.setVisible(running)

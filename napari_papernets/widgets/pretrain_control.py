@@ -19,7 +19,8 @@ class PretrainControl(QObject):
     engine : callable
         The engine.
     plan : callable
-        Gives the arguments of the verb; raises PapernetsError where none can be started.
+        Gives the arguments of the verb, told whether to go on from a checkpoint; raises PapernetsError
+        where none can be started.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class PretrainControl(QObject):
     def __init__(
         self,
         engine: Callable[[], Engine],
-        plan: Callable[[], Mapping[str, Any]],
+        plan: Callable[[bool], Mapping[str, Any]],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -55,12 +56,12 @@ class PretrainControl(QObject):
     def is_running(self) -> bool:
         return bool(self._jobs)
 
-    def start(self) -> None:
-        """Begin a training from what is chosen now."""
+    def start(self, go_on: bool = False) -> None:
+        """Begin a training from what is chosen now, or go on with one."""
         if self._jobs:
             return
         try:
-            arguments = dict(self._plan())
+            arguments = dict(self._plan(go_on))
             job = JobAdapter(self)
             job.happened.connect(self.happened)
             job.returned.connect(lambda tuned: self._end(self.finished, tuned))

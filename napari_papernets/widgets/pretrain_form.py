@@ -5,14 +5,16 @@ from __future__ import annotations
 import typing
 from typing import Any
 
-from qtpy.QtWidgets import QDoubleSpinBox, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from ..core.errors import InputError, ModelError
 from ..core.fields import Device
 from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef
 from ..model_files import list_models
-from .editors import CalmComboBox
+from .editors import CalmComboBox, CalmDoubleSpinBox
+from .pretrain_checkpoint import Unfinished, unfinished
 from .remembered import recall, remember
 from .settings_form import SettingsForm, add_row, aligned_rows
 
@@ -21,7 +23,9 @@ BASIC = ("encoder", "contrast", "K", "m", "T", "crop")
 SCRATCH = "scratch"
 MINUTES = 10.0
 NAME_HELP = "Name of the encoder that is made; it is then among the models that training starts from."
-MINUTES_HELP = "How long to learn. Stop and keep ends it at any time."
+MINUTES_HELP = (
+    "How long to learn, with the time before an interruption. Stop and keep ends it at any time."
+)
 START_HELP = "Random weights, or an encoder that has learnt already and goes on."
 DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
 
@@ -34,9 +38,13 @@ class PretrainForm(QWidget):
     settings : SettingsForm
         The settings, but for the time.
     start_from, device : QComboBox
-    minutes : QDoubleSpinBox
+    minutes : CalmDoubleSpinBox
     name : QLineEdit
+    changed : Signal()
+        Something else is shown.
     """
+
+    changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,26 +54,55 @@ class PretrainForm(QWidget):
         )
         self.start_from, self.device = CalmComboBox(), CalmComboBox()
         self.device.addItems(typing.get_args(Device))
-        self.minutes, self.name = QDoubleSpinBox(), QLineEdit("moco")
+        self.minutes, self.name = CalmDoubleSpinBox(), QLineEdit("moco")
         self._lay_out()
         self.refresh_models()
         self._recall()
+        for signal in (
+            self.settings.valueChanged,
+            self.start_from.currentIndexChanged,
+            self.minutes.valueChanged,
+            self.name.textChanged,
+        ):
+            signal.connect(lambda *_: self.changed.emit())
 
-    def value(self) -> dict[str, Any]:
+    def value(self, go_on: bool = False) -> dict[str, Any]:
         """Arguments of the verb, but for the images.
+
+        Parameters
+        ----------
+        go_on : bool
+            From the checkpoint of that name.
 
         Raises
         ------
         InputError
-            If a setting is out of range.
+            If a setting is out of range, or there is no checkpoint that fits.
         """
-        settings = self.settings.value().replace(seconds=60 * self.minutes.value())
+        settings = self._timed_settings()
+        if go_on:
+            found, why_not = self.checkpoint()
+            if found is None or why_not:
+                name, mend = self.name.text().strip(), "press Learn to start anew"
+                raise InputError("name", f"{name!r}: {why_not or 'no checkpoint'}", mend)
+            kept = dict(seconds=settings.seconds, checkpoint_every=settings.checkpoint_every)
+            settings = found.settings.replace(steps=None, **kept)
         return dict(
             model=self._start(),
             settings=settings,
             device=self.device.currentText(),
             name=self.name.text().strip(),
+            resume=go_on,
         )
+
+    def checkpoint(self) -> tuple[Unfinished | None, str]:
+        """What is left of a training of the name that is shown, and why what is shown cannot go on
+        from it: empty where it can."""
+        found, start = unfinished(self.name.text().strip()), self._start()
+        if found is None:
+            return None, ""
+        base = start.name if isinstance(start, ModelRef) else start
+        return found, found.why_not(self._timed_settings(), base)
 
     def encoder(self) -> ModelRef:
         """The encoder that a training would start from, or else the one of the name that is shown.
@@ -113,6 +150,9 @@ class PretrainForm(QWidget):
             pass  # of another version: the defaults are fine
         self.device.setCurrentText(str(values.get("device", "auto")))
 
+    def _timed_settings(self) -> MoCoSettings:
+        return self.settings.value().replace(seconds=60 * self.minutes.value())
+
     def _start(self) -> str | ModelRef:
         index = self.start_from.currentIndex() - 1
         return self._models[index] if 0 <= index < len(self._models) else SCRATCH
@@ -120,6 +160,7 @@ class PretrainForm(QWidget):
     def _lay_out(self) -> None:
         self.minutes.setRange(0.1, 10_000)
         self.minutes.setDecimals(1)
+        self.minutes.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.minutes.setValue(MINUTES)
         rows = aligned_rows()
         add_row(rows, "Start from", self.start_from, START_HELP)

@@ -48,4 +48,11 @@ def test_from_a_frame_to_its_dictionary(make_napari_viewer_proxy, data_home, qtb
     qtbot.waitUntil(lambda: panel.dictionary.patch_map is not None, timeout=60_000)
     assert len(viewer.layers["dictionary"].data) == len(panel.dictionary.patch_map.keys)
     assert panel.dictionary.nearest.count() == 8
+    assert panel.bar.go_on.isEnabled()
+    done = tuned.provenance["steps_done"]
+    with qtbot.waitSignal(panel.trained, timeout=60_000) as trained:
+        panel.bar.go_on.click()
+        qtbot.waitUntil(lambda: len(panel.plots._losses) > done + 3, timeout=60_000)
+        panel.bar.stop.click()
+    assert trained.args[0].provenance["steps_done"] > done
     assert "torch" not in sys.modules
