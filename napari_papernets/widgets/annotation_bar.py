@@ -8,13 +8,14 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushBut
 from .live_control import LiveState
 from .theme_colours import theme_colours
 
-KEYS = {"live": "Alt+L", "train": "Alt+T", "stop": "Alt+S", "place": "Alt+U"}
+# Others than those of napari's menus and of the other panels: Qt takes a key that two have as nobody's.
+KEYS = {"live": "Alt+A", "train": "Alt+T", "stop": "Alt+K", "place": "Alt+U"}
 HELP = {
     "live": "Learn while you paint: every stroke changes the prediction at once, then the network "
-    "itself is trained until nothing improves (Alt+L).",
+    "itself is trained until nothing improves (Alt+A).",
     "train": "Train now, with all strokes so far (Alt+T).",
     "stop": "Stop this round of training and keep what was learnt as a version. Live goes on with the "
-    "next stroke (Alt+S).",
+    "next stroke (Alt+K).",
     "place": "Move to the place that the model is most uncertain of, away from your strokes: the best "
     "place for the next one (Alt+U). The hidden layer “uncertainty” shows all of them.",
 }
@@ -69,7 +70,7 @@ class AnnotationBar(QWidget):
         """Say what goes on, and offer what can be done now."""
         self.state = state
         self.line.setText(state.text)
-        self.train.setEnabled(state.kind not in ("learning", "waiting", "paused", "empty"))
+        self.train.setEnabled(state.kind not in ("learning", "waiting", "empty"))
         self.stop.setEnabled(state.kind == "learning")
         self._recolour()
 
@@ -87,7 +88,6 @@ class AnnotationBar(QWidget):
         colour = {
             "learning": colours.good, "resting": colours.first, "failed": colours.bad,
             "starting": colours.second, "waiting": colours.second,
-            "paused": colours.second,
         }.get(kind, colours.faint)  # fmt: skip
         self.dot.setStyleSheet(f"color: {colour};")
 

@@ -9,9 +9,11 @@ from ..core.events import Event, Progress, Started
 from .vit_plan import Extent
 
 READ: dict[Extent, tuple[str, str]] = {
-    "view": ("Read the view", "Read the tokens of what is in view (Alt+1)."),
-    "plane": ("Read the plane", "Read the tokens of the whole plane that is in view (Alt+2)."),
+    "view": ("Read the view", "Read the tokens of what is in view (Alt+4)."),
+    "plane": ("Read the plane", "Read the tokens of the whole plane that is in view (Alt+5)."),
 }
+# Others than those of a RunBar, whose panel may be open too: Qt takes a key that two have as nobody's.
+KEYS: dict[Extent, str] = {"view": "Alt+4", "plane": "Alt+5"}
 LARGE = 2**20  # of something, bytes mostly: counted in thousands, since a bar counts to 2**31 only
 
 
@@ -31,9 +33,7 @@ class ReadBar(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.buttons: dict[Extent, QPushButton] = {
-            name: self._button(name, number) for number, name in enumerate(READ, start=1)
-        }
+        self.buttons: dict[Extent, QPushButton] = {name: self._button(name) for name in READ}
         self.bar, self.cancel = QProgressBar(), QPushButton("Cancel")
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Progress")
@@ -64,11 +64,11 @@ class ReadBar(QWidget):
         elif isinstance(event, Progress):
             self.bar.setValue(_count(event.done, event.total))
 
-    def _button(self, name: Extent, number: int) -> QPushButton:
+    def _button(self, name: Extent) -> QPushButton:
         text, tooltip = READ[name]
         button = QPushButton(text)
         button.setToolTip(f"<p>{tooltip}</p>")
-        button.setShortcut(f"Alt+{number}")
+        button.setShortcut(KEYS[name])
         button.clicked.connect(lambda: self.readRequested.emit(name))
         return button
 
