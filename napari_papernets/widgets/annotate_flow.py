@@ -23,7 +23,6 @@ from .uncertain_place import most_uncertain, move_camera
 
 SETTLE = 600  # ms in which further changes of settings are waited for
 BEGIN = LiveState("empty", "Choose an image and press “Annotate”.")
-PREVIEW, COMPARISON, APPLYING = "the augmentation preview", "the comparison", "another job"
 
 
 class AnnotateFlow(QObject):
@@ -87,7 +86,7 @@ class AnnotateFlow(QObject):
         if not numbers:
             parts.control.stop(BEGIN)
         elif parts.control.is_running:
-            self._restart()
+            parts.control.restart()
         elif parts.bar.live.isChecked():
             parts.resume()
 
@@ -102,11 +101,11 @@ class AnnotateFlow(QObject):
         names = self._class_names()
         if names != self._names:
             self._names = names
-            self._restart()
+            self._parts.control.restart()
 
     def _on_painted(self, patch: Patch) -> None:
         parts = self._parts
-        if not parts.bar.live.isChecked() or parts.interlude.is_on:
+        if not parts.bar.live.isChecked():
             return
         control = parts.control
         if control.is_running and not control.auto:
@@ -114,23 +113,15 @@ class AnnotateFlow(QObject):
         elif not control.is_running and (control.has_crashed or control.state.kind != "failed"):
             parts.resume()
 
-    def _restart(self, quiet: bool = False) -> None:
-        """Take up a change; a training that is paused does so when it goes on."""
-        if not self._parts.interlude.is_on:
-            self._parts.control.restart(quiet)
-
     # What the network learns.
 
     def _on_live(self, on: bool) -> None:
         control = self._parts.control
         control.auto = on
-        self._parts.interlude.want(on)
-        if self._parts.interlude.is_on:
-            return
         if not on:
             control.stop()
         elif control.is_running:
-            self._restart()
+            control.restart()
         else:
             self._parts.resume()
 
@@ -165,7 +156,7 @@ class AnnotateFlow(QObject):
         self._parts.keeper.start_over()
         self._parts.curves.clear()
         self.describe()
-        self._restart()
+        self._parts.control.restart()
 
     def _on_settings(self) -> None:
         settings = self._parts.form.value()
@@ -173,7 +164,7 @@ class AnnotateFlow(QObject):
             self._settings = settings
             self.describe()
             self._parts.augmentation.set_settings(settings)
-            self._restart()
+            self._parts.control.restart()
 
     def _on_augmented(self, settings: TuneSettings) -> None:
         """The sliders of the augmentation preview were moved."""
@@ -212,13 +203,9 @@ class AnnotateFlow(QObject):
         self.describe()
         parts.control.auto = False  # the version as it was, until the next stroke
         if parts.control.is_running:
-            self._restart(quiet=True)
+            parts.control.restart(quiet=True)
         elif parts.bar.live.isChecked():
             parts.resume(quiet=True)
-
-    def _on_compare(self) -> None:
-        self._parts.interlude.begin(COMPARISON)
-        self._parts.keeper.compare()
 
     def _on_versions(self, *_: Any) -> None:
         self._parts.apply.form.set_versions([r.number for r in self._parts.keeper.records()])
@@ -294,19 +281,14 @@ class AnnotateFlow(QObject):
         parts.control.happened.connect(self._on_event)
         parts.start.changed.connect(self._on_start)
         parts.form.valueChanged.connect(lambda _: self._settle.start(SETTLE))
-        parts.device.currentTextChanged.connect(lambda _: self._restart())
+        parts.device.currentTextChanged.connect(lambda _: parts.control.restart())
         parts.augmentation.valuesChanged.connect(self._on_augmented)
 
     def _connect_versions(self) -> None:
         parts = self._parts
         parts.keeper.wentBack.connect(self._on_back)
-        parts.keeper.compareRequested.connect(self._on_compare)
         parts.comparison.progressed.connect(parts.message.tell)
-        for over in (parts.comparison.finished, parts.comparison.failed):
-            over.connect(lambda _: parts.interlude.end(COMPARISON))
         parts.store.added.connect(self._on_versions)
-        parts.apply.began.connect(lambda: parts.interlude.begin(APPLYING))
-        parts.apply.ended.connect(lambda: parts.interlude.end(APPLYING))
         parts.restore.restoreRequested.connect(self.open_session)
         parts.row.openRequested.connect(self.open_session)
         parts.row.saveRequested.connect(parts.store.save_as)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from ..core.errors import InputError, PapernetsError
 from ..core.tune_settings import TuneSettings
-from .annotate_flow import PREVIEW, AnnotateFlow
+from .annotate_flow import AnnotateFlow
 from .annotate_parts import AnnotateParts
 from .curve_plots import import_pyqtgraph
 from .docked_panel import DockedPanel
@@ -32,7 +32,7 @@ TABS = {
     "Paint": "Images, classes, and how to learn.",
     "Curves": "Loss and held-out score while it learns.",
     "Versions": "Every round of learning: go back, compare, save.",
-    "Augment": "What the network is shown while it learns. Live pauses here.",
+    "Augment": "What the network is shown while it learns.",
     "Apply": "Segment images with what was learnt, and measure objects.",
 }
 
@@ -125,10 +125,7 @@ class AnnotatePanel(DockedPanel):
 
     def _on_tab(self, index: int) -> None:
         if self.tabs.tabText(index) == "Augment":
-            self.parts.interlude.begin(PREVIEW)
             self.parts.augmentation.refresh()
-        else:
-            self.parts.interlude.end(PREVIEW)
 
     def _remember(self) -> None:
         parts = self.parts

@@ -21,7 +21,6 @@ from .augmentation_view import AugmentationView, Example
 from .curves import Curves
 from .editors import CalmComboBox
 from .image_group import ImageGroup
-from .interlude import Interlude
 from .job_adapter import Engine
 from .live_control import LiveControl
 from .live_layers import LiveLayers
@@ -58,7 +57,7 @@ class AnnotateParts(QObject):
     Attributes
     ----------
     painting, image, start, form, device, bar, message, restore, row, store, versions, comparison,
-    keeper, curves, augmentation, apply, control, layers, follower, interlude
+    keeper, curves, augmentation, apply, control, layers, follower
         See their classes.
     """
 
@@ -82,7 +81,6 @@ class AnnotateParts(QObject):
         self.control = LiveControl(engine, self.plan, self)
         self.layers = LiveLayers(viewer, lambda number: self.painting.images.pair(number), self)
         self.follower = ViewFollower(viewer, lambda: self.painting.images.view(), self)
-        self.interlude = Interlude(self.control, self.resume, self)
 
     def drop(self) -> None:
         """The window was destroyed, and the widgets with it: no thread and no job outlives them."""
@@ -111,7 +109,7 @@ class AnnotateParts(QObject):
     def resume(self, quiet: bool = False) -> None:
         """Start the live training, where there is an image; `quiet`: learn with the next stroke only,
         and answer with what is known until then."""
-        if self.painting.images.pairs() and not self.interlude.is_on:
+        if self.painting.images.pairs():
             self.control.auto = self.bar.live.isChecked() and not quiet
             self.control.start()
 

@@ -50,16 +50,12 @@ class ApplyActions(QWidget):
 
     Attributes
     ----------
-    began, ended : Signal()
-        The engine is needed; it is not needed any more.
     told : Signal(str)
         What was done, one line.
     failed : Signal(object)
         The error.
     """
 
-    began = Signal()
-    ended = Signal()
     told = Signal(str)
     failed = Signal(object)
 
@@ -105,7 +101,6 @@ class ApplyActions(QWidget):
         except PapernetsError as error:
             self.failed.emit(error)
             return
-        self.began.emit()
         self._next()
 
     def start_folder(self, source: Path, target: Path) -> None:
@@ -113,7 +108,6 @@ class ApplyActions(QWidget):
         if self._wish is None:
             return
         try:
-            self.began.emit()
             self.form.set_running("Starting…")
             self.folder.start(self._wish, source, target)
         except PapernetsError as error:
@@ -234,7 +228,6 @@ class ApplyActions(QWidget):
     def _finish(self, text: str) -> None:
         self._run, self._todo = None, []
         self.form.set_idle(text or "Done.")
-        self.ended.emit()
 
     def _current_block(self) -> Any:
         return (self._painting.images.current() or _nothing()).block()

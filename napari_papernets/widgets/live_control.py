@@ -17,7 +17,7 @@ from .live_plan import LivePlan
 PAUSE = 250  # ms between updates of the state line
 MEMORY = 0.8  # of the pace measured before, in its running mean
 
-Kind = Literal["empty", "off", "starting", "waiting", "learning", "resting", "paused", "failed"]
+Kind = Literal["empty", "off", "starting", "waiting", "learning", "resting", "failed"]
 
 
 @dataclass(frozen=True)

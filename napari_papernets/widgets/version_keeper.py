@@ -48,8 +48,6 @@ class VersionKeeper(QObject):
         What the next training goes on from; None for the start that was chosen.
     wentBack : Signal()
         Strokes, classes and `base` are those of an earlier version now.
-    compareRequested : Signal()
-        The engine will be needed; call `compare` when it is free.
     told : Signal(str)
         What was done, one line.
     problem : Signal(object)
@@ -57,7 +55,6 @@ class VersionKeeper(QObject):
     """
 
     wentBack = Signal()
-    compareRequested = Signal()
     told = Signal(str)
     problem = Signal(object)
 
@@ -164,19 +161,16 @@ class VersionKeeper(QObject):
         worker.errored.connect(self.problem)
         worker.start()
 
-    def compare(self) -> None:
-        """Compare the versions that were asked for; the dialog follows."""
+    def _on_compare(self, old: int, new: int) -> None:
+        """Compare two versions on all that is painted; the dialog follows."""
         try:
-            models = self.model(self._pair[0]), self.model(self._pair[1])
+            models = self.model(old), self.model(new)
             judged = [Judged.of(p.block(), p.array()) for p in self._painting.images.pairs()]
         except InputError as error:
             self.problem.emit(error)
             return
-        self._comparison.start(models, [one for one in judged if one is not None])
-
-    def _on_compare(self, old: int, new: int) -> None:
         self._pair = old, new
-        self.compareRequested.emit()
+        self._comparison.start(models, [one for one in judged if one is not None])
 
     def _on_compared(self, rows: list[ComparisonRow]) -> None:
         old, new = (f"version {number}" for number in self._pair)

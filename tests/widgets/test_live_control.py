@@ -16,7 +16,6 @@ from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
 from napari_papernets.core.results import Tuned
 from napari_papernets.core.tune_settings import TuneSettings
-from napari_papernets.widgets.interlude import Interlude
 from napari_papernets.widgets.live_control import LiveControl
 from napari_papernets.widgets.live_plan import LivePlan
 
@@ -199,25 +198,6 @@ def test_after_leaving_nothing_comes(control, engine, qtbot):
     engine.jobs[0].tell(Started(0, "step"))
     qtbot.wait(20)
     assert not control.events
-
-
-@pytest.mark.parametrize(("kind", "quiet"), [("learning", False), ("resting", True)])
-def test_an_interlude_pauses_and_resumes(control, engine, qtbot, kind, quiet):
-    resumed = []
-    interlude = Interlude(control, resumed.append)
-    control.start()
-    event = Resting("Nothing new") if kind == "resting" else Step(1, 0.5, 1e-3, 0.5)
-    tell(engine.jobs[0], control, qtbot, event, kind)
-    interlude.begin("one")
-    interlude.begin("other")
-    assert engine.jobs[0].sent[0] == "stop"
-    engine.jobs[0].give(TUNED)
-    qtbot.waitUntil(lambda: not control.is_running)
-    assert control.state.kind == "paused"
-    interlude.end("one")
-    assert not resumed
-    interlude.end("other")
-    assert resumed == [quiet]
 
 
 def test_the_plan_is_a_value_with_the_verb_arguments():
