@@ -5,13 +5,15 @@ PYTHON ?= python3
 QT ?= pyqt5
 VENV ?= .venv
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMPS := $(VENV)/.stamps
+# Whether .ci/with-screen takes a virtual screen: macOS and Windows have one that no variable names.
+VIRTUAL := $(and $(filter Linux,$(shell uname)),$(if $(CI),yes,$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)))
 
 .PHONY: demo test lint tests gui pictures clean
 
 demo: $(STAMPS)/demo-$(QT) $(STAMPS)/system
-	@QT_API=$(QT) .ci/with-screen $(BIN)/papernets demo $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
+	@QT_API=$(QT) .ci/with-screen $(BIN)/papernets demo $(if $(VIRTUAL),--output demo-output)
 
 test: lint tests gui
 
@@ -49,8 +51,7 @@ pictures: $(STAMPS)/test $(STAMPS)/system
 
 # One environment, two completeness levels; torch comes first because it is the large one.
 $(STAMPS)/base: setup.cfg pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=python3.11"; exit 1; }
+	.ci/environment "$(PYTHON)" $(VENV) $(BIN)
 	$(BIN)/python -m pip install --quiet torch torchvision
 	$(BIN)/python -m pip install --quiet --editable .
 	mkdir -p $(STAMPS) && touch $@
