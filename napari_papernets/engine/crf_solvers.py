@@ -18,6 +18,7 @@ from ..networks.densecrf import DenseCRF, torch_lattice
 from ..networks.lattice_cpu import build_lattice
 from ..networks.meanfield_cpu import Belief, mean_field, unaries_of
 from ..networks.permutohedral import GridFeatures
+from .device import pick_device
 
 SMALLEST = 1e-5  # probability that counts as 0, as in pydensecrf's unary_from_softmax
 KEPT_BYTES = 1.2e9  # of lattices that are kept for the next run
@@ -98,7 +99,7 @@ def solve(
     backend : {"torch", "pydensecrf"}
         Who solves it.
     device : torch.device
-        Where.
+        The processor or a CUDA device.
     every : bool
         Whether to tell the beliefs after each iteration.
     store : LatticeStore, optional
@@ -113,13 +114,19 @@ def solve(
         yield from _certain(probabilities, settings.iterations)
         return
     features = densecrf_of(settings).features(grey, spacing)
-    own = _compiled if device.type == "cpu" else _torch
+    own = _torch if device.type == "cuda" else _compiled
     run = _pydensecrf if backend == "pydensecrf" else own
     for belief in run(probabilities, features, settings, device, every, store):
         q = belief.q
         yield Belief(
             belief.iteration, belief.energy, None if q is None else q.reshape(probabilities.shape)
         )
+
+
+def crf_device(device: str) -> torch.device:
+    """The device of that name, as for other verbs; the processor for mps, which lacks float64."""
+    wanted = pick_device(device)
+    return torch.device("cpu") if wanted.type == "mps" else wanted
 
 
 def _certain(probabilities: NDArray[np.float32], iterations: int) -> Steps:
@@ -163,10 +170,13 @@ def _torch(
     unary = torch.from_numpy(probabilities).to(device).clamp(SMALLEST, 1.0).log_().neg_()
     kernels = Kernels(smoothness, appearance, probabilities.shape[1:])
     crf = densecrf_of(settings).to(device)
-    with torch.inference_mode():
-        for belief in crf.steps(unary, kernels):
-            wanted = every or belief.iteration == settings.iterations
-            yield Belief(belief.iteration, belief.energy, belief.q.cpu().numpy() if wanted else None)
+    steps = crf.steps(unary, kernels)
+    for iteration in range(settings.iterations + 1):
+        with torch.inference_mode():  # not while others run, between two steps
+            belief = next(steps)
+            wanted = every or iteration == settings.iterations
+            q = belief.q.cpu().numpy() if wanted else None
+        yield Belief(iteration, belief.energy, q)
 
 
 def _lattice(

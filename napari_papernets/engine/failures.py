@@ -8,6 +8,7 @@ from ..core.errors import EngineError, PapernetsError
 
 UNHARMED = "Nothing in the viewer was lost, and the next run starts a new engine"
 BROKEN_LINE = "it sent what may not cross"
+NO_ROOM = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 HINTS = {"SIGKILL": "killed, often because memory ran out", "SIGSEGV": "a crash in native code"}
 
 
@@ -25,11 +26,11 @@ def readable(error: Exception) -> PapernetsError:
     )
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, numpy or torch (on any device) found no room."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, numpy or torch (on any device and system) found no room."""
     words = str(error).lower()
     known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return known or "out of memory" in words or "not enough memory" in words
+    return known or any(phrase in words for phrase in NO_ROOM)
 
 
 def not_handed_over(error: Exception) -> PapernetsError:

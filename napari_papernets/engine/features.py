@@ -18,10 +18,10 @@ from ..core.feature_settings import FeatureSettings
 from ..core.image import ImageBlock
 from ..core.tiles import Region, Tile, TilePlan, plan_tiles
 from .device import pick_device
+from .failures import is_out_of_memory
 from .models import ModelLike
 from .prediction_job import check_planes
 from .provenance import features_provenance
-from .runner import is_out_of_memory
 from .tiling import PlaneSource, open_source
 from .token_cache import Arrays, TokenCache
 from .token_reader import TokenReader, WindowTokens

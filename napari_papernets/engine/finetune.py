@@ -212,15 +212,15 @@ def run(
     for event in first:
         listener.take((yield event))
     if training.judged and not training.fresh and training.step == 0:
-        yield training.judge()  # what training must surpass
+        listener.take((yield training.judge()))  # what training must surpass
     while not training.finished:
         for event in training.advance():
             if isinstance(event, Notice):
                 notices.append(event)
             listener.take((yield event))
-    yield training.save()
+    listener.take((yield training.save()))
     if training.judged_step != training.step:
-        yield training.judge()
+        listener.take((yield training.judge()))
 
 
 def describe(

@@ -67,7 +67,8 @@ class Listener:
             If it is something else, or a patch that does not fit.
         """
         if sent == "stop":
-            self._training.stop("by the user")
+            if not self._training.finished:
+                self._training.stop("by the user")
         elif isinstance(sent, Patch):
             self._learn(sent)
         elif sent is not None:

@@ -228,15 +228,18 @@ def run(
     planes = sum(sum(1 for _ in image.planes()) for image in request.images)
     total = training.total_steps if training.settings.seconds is None else 0
     message = f"{len(request.images)} images, {planes} planes, {training.settings.encoder} encoder"
-    if (yield Started(total or 0, "step", message)) == "stop":
-        training.stop("asked to stop")
+
+    def take(sent: Any) -> None:
+        if sent == "stop":
+            training.stop("asked to stop")
+
+    take((yield Started(total or 0, "step", message)))
     for event in training.run():
         if isinstance(event, Notice):
             notices.append(event.message)
-        if (yield event) == "stop":
-            training.stop("asked to stop")
+        take((yield event))
         if prober is not None and isinstance(event, Step) and prober.is_due:
-            yield prober.score(training.step)
+            take((yield prober.score(training.step)))
     if prober is not None:
         yield prober.score(training.step)
     if "finite" not in training.stopped:

@@ -18,9 +18,9 @@ from ..core.events import Checkpoint, Event, LookUps, Notice, Step
 from ..core.moco_settings import MoCoSettings
 from ..networks.moco import LookUpLoss, MoCo, world_and_rank
 from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
+from .failures import is_out_of_memory
 from .optimisation import copy_into, reproducible_kernels, restore_state, snapshot
 from .processes import average_statistics, mean_over_processes, share_gradients
-from .runner import is_out_of_memory
 from .views import Views, draw_views
 from .windows import WindowSource
 

@@ -18,9 +18,10 @@ from ..core.image import ImageBlock
 from ..core.results import Refinement
 from ..core.tiles import Region
 from .crf_problem import CRFProblem, Unit, check_memory, open_problem
-from .crf_solvers import import_pydensecrf, kept_lattices, solve
+from .crf_solvers import crf_device, import_pydensecrf, kept_lattices, solve
 from .crf_tiles import solve_tiled, tile_count
-from .device import pick_device
+from .device import release_memory
+from .failures import is_out_of_memory
 from .predict import classes_of
 from .provenance import refinement_provenance
 
@@ -57,7 +58,7 @@ def refine(
     backend : {"torch", "pydensecrf"}
         "torch": our own, whatever runs it. "pydensecrf": the library of that name.
     device : {"auto", "cpu", "cuda", "mps"}
-        "auto" is cuda, else mps, else cpu.
+        "auto" is cuda, else cpu. mps is answered by the processor: it lacks float64.
     region : (y0, y1, x0, x1), optional
         Only these pixels, as if there were no others.
     planes : sequence of tuple of int, optional
@@ -95,7 +96,7 @@ def refine(
     problem = open_problem(probabilities, image, settings, region, planes)
     if settings.tile is None:
         check_memory(problem)
-    job = _Job(problem, settings, backend, pick_device(device), show, keep)
+    job = _Job(problem, settings, backend, crf_device(device), show, keep)
     each = settings.iterations if settings.tile is None else tile_count(problem.space, settings.tile)
     job.total = len(problem.units) * each
     unit_name = "iteration" if settings.tile is None else "tile"
@@ -137,8 +138,22 @@ class _Job:
         beliefs, grey = self.problem.beliefs(unit), self.problem.grey(unit)
         if self.settings.w1 and grey.min() == grey.max():
             yield self._notice("the image is constant: there are no edges that labels could follow")
-        if self.settings.tile is not None:
-            return (yield from self._run_tiles(unit, beliefs, grey, self.settings.tile))
+        attempt = self._run_whole if self.settings.tile is None else self._run_tiles
+        done, told = self.done, len(self.energies)
+        try:
+            return (yield from attempt(unit, beliefs, grey))
+        except (RuntimeError, MemoryError) as error:
+            if self.device.type == "cpu" or not is_out_of_memory(error):
+                raise
+        small, self.device, self.done = self.device, torch.device("cpu"), done
+        del self.energies[told:]
+        release_memory()
+        yield self._notice(f"the memory of {small} did not suffice: refined on the processor")
+        return (yield from attempt(unit, beliefs, grey))
+
+    def _run_whole(
+        self, unit: Unit, beliefs: NDArray[np.float32], grey: NDArray[Any]
+    ) -> Generator[Event, None, NDArray[np.float32]]:
         store = kept_lattices() if self.keep else None
         energies: list[float] = []
         self.energies.append(energies)
@@ -157,8 +172,11 @@ class _Job:
         return np.ascontiguousarray(q) if self.settings.iterations else beliefs
 
     def _run_tiles(
-        self, unit: Unit, beliefs: NDArray[np.float32], grey: NDArray[Any], tile: int
+        self, unit: Unit, beliefs: NDArray[np.float32], grey: NDArray[Any]
     ) -> Generator[Event, None, NDArray[np.float32]]:
+        tile = self.settings.tile
+        assert tile is not None
+
         def one(part: NDArray[np.float32], look: NDArray[Any]) -> NDArray[np.float32]:
             *_, last = solve(part, look, self.problem.spacing, self.settings, self.backend, self.device)
             return last.q

@@ -238,14 +238,6 @@ def prefetched(items: Iterable[Any]) -> Iterator[Any]:
             yield item
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that a device or the machine has no memory left."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate" in text)
-
-
 def _landed(in_flight: tuple[Tensor, torch.cuda.Event]) -> NDArray[np.float32]:
     host, done = in_flight
     done.synchronize()

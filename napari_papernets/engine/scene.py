@@ -126,13 +126,16 @@ class Scene:
         self._seen[place] = {int(c) for c in np.flatnonzero(counts[1:])}
 
     def _divide(self) -> None:
-        """Decide which strokes are held out: those that were stay so, those learnt from never are."""
+        """Decide which strokes are held out: those that were stay so, unless all others of their class
+        were erased; those learnt from never are."""
         if not self._share:
             return
         groups = [g for place in sorted(self._planes) for g in self._strokes(place)]
         held = {place: np.zeros(plane.shape, bool) for place, plane in self._planes.items()}
         for c in {group.c for group in groups}:
             alike = [group for group in groups if group.c == c]
+            if all((group.held & ~group.learnt).all() for group in alike):
+                continue  # nothing would be left to learn from
             wanted = int(self._share * sum(len(group.learnt) for group in alike))
             wanted -= sum(int((group.held & ~group.learnt).sum()) for group in alike)
             for group in alike:

@@ -15,8 +15,9 @@ from ..core.events import Notice
 from ..core.image import ImageBlock
 from ..core.model import Normalisation
 from ..core.tiles import Region, SizeRule, Tile, TilePlan, halve_tiles, plan_tiles
+from .failures import is_out_of_memory
 from .normalise import Ranges, normalisation_range, normalise, shared_range
-from .runner import Runner, is_out_of_memory
+from .runner import Runner
 from .zoom import resize
 
 MAX_BATCH = 16

@@ -20,6 +20,7 @@ from ..core.tune_settings import TuneSettings
 from .annotated import Plane
 from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
 from .crops import Crop, Problem, draw_crop, judged_crops
+from .failures import is_out_of_memory
 from .judging import judge_crops
 from .losses import answer_to_learn_from, taught_cross_entropy, weighted_cross_entropy
 from .optimisation import (
@@ -34,7 +35,6 @@ from .optimisation import (
     snapshot,
 )
 from .recipes import recipe_of
-from .runner import is_out_of_memory
 from .teacher import Teacher
 
 DEFAULT_STEPS = 500

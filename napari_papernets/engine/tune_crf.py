@@ -23,8 +23,7 @@ from ..core.events import CRFTrial, Event, Started
 from ..core.image import ImageBlock
 from ..core.results import TunedCRF
 from .crf_problem import CRFProblem, open_problem
-from .crf_solvers import LatticeStore, solve
-from .device import pick_device
+from .crf_solvers import LatticeStore, crf_device, solve
 from .predict import classes_of
 from .trimap import TrimapScore, band, boundaries, score_on
 
@@ -90,7 +89,7 @@ def tune_crf(
     planes = [tuple(plane)] if image.stack_axes else None
     problem = open_problem(probabilities, image, settings, None, planes)
     truth = read_truth(annotation, image, tuple(plane), problem.classes)
-    search = _Search(problem, truth, settings, width, pick_device(device))
+    search = _Search(problem, truth, settings, width, crf_device(device))
     coarse = list(product(SIGMA_ALPHA, SIGMA_BETA, W1))
     yield Started(len(coarse) + len(fine_grid(coarse[0])), "trial", search.message)
     yield from search.try_all(coarse, len(coarse) + len(fine_grid(coarse[0])))

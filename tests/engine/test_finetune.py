@@ -13,6 +13,7 @@ import torch
 from discs import random_discs
 from safetensors.torch import load_file
 
+from napari_papernets.api import drain
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Checkpoint, EpochDone, Event, Notice, Started, Step
 from napari_papernets.core.image import ImageBlock
@@ -95,6 +96,20 @@ def test_the_events_tell_the_plan_every_step_and_every_checkpoint(tmp_path: Path
     assert [e.step for e in events if isinstance(e, Checkpoint)] == [4, 6]
     assert len(tuned.history) == 6
     assert all(np.isfinite(row["loss"]) for row in tuned.history)
+
+
+def test_stop_is_heard_at_every_event(tmp_path: Path) -> None:
+    image, ids = scene()
+    settings = TINY.replace(kind="strokes", steps=1000, checkpoint_every=5)
+    first, _ = train([image], [strokes(ids)], tmp_path, settings.replace(steps=2), name="first")
+    for kind in (Started, EpochDone, Checkpoint):
+        job = finetune(
+            [image], [strokes(ids)], first.model, settings, device="cpu", folder=tmp_path, name="second"
+        )
+        while not isinstance(next(job), kind):
+            pass
+        job.send("stop")
+        assert drain(job).provenance["stopped"] == "by the user", kind
 
 
 def test_it_learns_objects_from_one_image(tmp_path: Path) -> None:

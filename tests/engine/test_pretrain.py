@@ -15,12 +15,12 @@ from pretrain_run import SETTINGS, images
 
 from napari_papernets.api import drain
 from napari_papernets.core.errors import InputError, ModelError
-from napari_papernets.core.events import Checkpoint, LookUps, Notice, Started, Step
+from napari_papernets.core.events import Checkpoint, LookUps, Notice, Started, Step, StrokeProbe
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.moco_settings import MoCoSettings
 from napari_papernets.core.model import class_infos
 from napari_papernets.core.tune_settings import TuneSettings
-from napari_papernets.engine import pretraining
+from napari_papernets.engine import pretraining, stroke_probe
 from napari_papernets.engine.finetune import finetune
 from napari_papernets.engine.pretrain import pretrain
 from napari_papernets.engine.starts import live_start
@@ -104,6 +104,20 @@ def test_stop_keeps_and_close_cancels(tmp_path: Path) -> None:
     assert not (tmp_path / "cancelled.safetensors").exists()
 
 
+def test_stop_is_heard_while_strokes_are_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stroke_probe, "EVERY", 0.0)
+    painted = np.zeros(images()[0].shape, np.uint8)
+    painted[..., 2:4, 2:20], painted[..., 12:14, 2:20] = 1, 2
+    painted[..., 22:24, 2:20], painted[..., 32:34, 2:20] = 1, 2
+    job = pretrain(
+        images()[:1], settings=SETTINGS.replace(steps=1000), folder=tmp_path, strokes=[painted]
+    )
+    while not isinstance(next(job), StrokeProbe):
+        pass
+    job.send("stop")
+    assert drain(job).provenance["stopped"] == "asked to stop"
+
+
 def test_a_loss_that_is_no_number_ends_the_run_with_good_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +199,55 @@ def test_an_encoder_stays_frozen_under_a_linear_head(pretrained: Any, tmp_path: 
     ours, before = weights(tuned.model), weights(pretrained)
     assert all(torch.equal(ours[k], before[k]) for k in before if k.startswith("encoder."))
     assert not torch.equal(ours["head.weights.0.weight"], before["head.weights.0.weight"])
+
+
+def test_what_an_encoder_lacks_is_drawn_by_the_seed(tmp_path: Path) -> None:
+    """Whatever torch's own generator did before."""
+    encoder = drain(pretrain(images(), settings=SETTINGS.replace(steps=0), folder=tmp_path)).model
+    settings = TuneSettings(steps=0, crop=32)
+    made = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        tuned = drain(finetune(images()[:1], strokes(), encoder, settings, folder=tmp_path))
+        made.append(weights(tuned.model))
+    assert same(*made)
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    settings = SETTINGS.replace(encoder="vgg16", steps=3)
+    return drain(pretrain(images(), settings=settings, folder=tmp_path_factory.mktemp("vgg"))).model
+
+
+@pytest.mark.parametrize("architecture", ["deeplab", "unet"])
+def test_an_encoder_starts_a_deeplab(trunk: Any, tmp_path: Path, architecture: str) -> None:
+    """Its maps are those of the trunk before the first step; the setting is for a start from scratch."""
+    settings = TuneSettings(steps=0, crop=33, architecture=architecture)
+    tuned = drain(finetune(images()[:1], strokes(), trunk, settings, folder=tmp_path))
+    assert tuned.model.spec.architecture == "deeplab"
+    assert tuned.model.spec.options["width"] == 4 / 64
+    deeplab, encoder = load_weights(tuned.model), load_weights(trunk).encoder
+    x = torch.rand(1, 1, 65, 65)
+    with torch.no_grad():
+        expected = encoder.eval().maps(x)[-1]
+        torch.testing.assert_close(deeplab.eval().features(x), expected, rtol=1e-4, atol=1e-4)
+    assert expected.std() > 0
+    start = live_start(images()[:1], trunk, settings, "mine", class_infos(["ground", "cell"]))
+    assert (start.spec.architecture, start.fits_head, start.fresh) == ("deeplab", True, True)
+
+
+def test_a_trunk_goes_on_and_serves_a_linear_head(trunk: Any, tmp_path: Path) -> None:
+    again = drain(pretrain(images(), trunk, SETTINGS.replace(steps=0), folder=tmp_path, name="again"))
+    assert same(weights(again.model), weights(trunk))
+    settings = TuneSettings(steps=1, crop=32, train="head")
+    tuned = drain(finetune(images()[:1], strokes(), trunk, settings, folder=tmp_path))
+    assert tuned.model.spec.architecture == "encoder"
+
+
+def test_a_deeplab_is_refused_the_part_of_a_unet(pretrained: Any, tmp_path: Path) -> None:
+    settings = TuneSettings(steps=0, crop=33, architecture="deeplab")
+    with pytest.raises(InputError, match="an encoder vgg16"):
+        next(finetune(images()[:1], strokes(), pretrained, settings, folder=tmp_path))
 
 
 def test_a_public_checkpoint_goes_on_and_serves_a_linear_head(tmp_path: Path) -> None:

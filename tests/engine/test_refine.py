@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from napari_papernets.engine.crf_solvers import LatticeStore, solve
 from napari_papernets.engine.refine import refine
 from napari_papernets.networks.permutohedral import GridFeatures
 
+room_of_refine = sys.modules[refine.__module__]  # the package shows the verb under its name
 SETTINGS = CRFSettings(sigma_alpha=20.0)
 
 
@@ -315,6 +317,46 @@ def test_another_device_takes_torch() -> None:
     *_, last = steps
     *_, own = solve(share, image, (1.0, 1.0), SETTINGS, "torch", torch.device("cpu"))
     np.testing.assert_allclose(last.q.reshape(share.shape), own.q, atol=1e-5)
+
+
+def test_between_two_steps_nothing_is_left_in_inference_mode() -> None:
+    share, image, _ = scene()
+    features = crf_solvers.densecrf_of(SETTINGS).features(image)
+    for _ in crf_solvers._torch(share, features, SETTINGS, torch.device("cpu"), True, None):
+        assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_where_a_gpu_has_no_room_the_processor_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tile: int | None
+) -> None:
+    share, image, _ = scene()
+    settings = SETTINGS.replace(tile=tile)
+    _, expected = run(share, ImageBlock(image, "YXC"), settings, device="cpu")
+    asked: list[str] = []
+
+    def full(*args: Any, **more: Any) -> Any:
+        device = next(a for a in args if isinstance(a, torch.device))
+        asked.append(device.type)
+        if device.type == "cpu":
+            yield from solve(*args, **more)
+        else:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(room_of_refine, "solve", full)
+    monkeypatch.setattr(room_of_refine, "crf_device", lambda name: torch.device("cuda"))
+    events, result = run(share, ImageBlock(image, "YXC"), settings)
+    assert asked[:2] == ["cuda", "cpu"]
+    np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+    assert result.provenance["device"] == "cpu"
+    assert "did not suffice" in result.provenance["notices"][0]
+    assert [e.done for e in events if isinstance(e, Refined | TileDone)][-1] == events[0].total
+
+
+def test_a_mac_is_answered_by_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crf_solvers, "pick_device", torch.device)
+    assert crf_solvers.crf_device("mps").type == "cpu"
+    assert crf_solvers.crf_device("cuda").type == "cuda"
 
 
 def test_provenance_tells_how_to_repeat() -> None:

@@ -67,6 +67,19 @@ def test_what_was_learnt_is_never_held_out_and_what_is_held_out_stays() -> None:
         assert all(plane.held[r, 5:35].all() == plane.held[r, 5:35].any() for r in rows)
 
 
+def test_the_held_out_strokes_of_a_class_are_learnt_when_all_others_are_erased() -> None:
+    found = scene(held_out=0.25)
+    rows = list(range(2, 58, 5))
+    found.take([stroke(row, 1, number) for number, row in enumerate(rows, 1)])
+    (plane,) = found.planes
+    held = [r for r in rows if plane.held[r, 10]]
+    assert len(held) == 3
+    found.take([stroke(row, 0, 20 + row) for row in rows if row not in held])
+    (plane,) = found.planes
+    assert not plane.held.any()
+    assert (plane.annotation >= 0).any()
+
+
 def test_a_held_out_stroke_that_grows_into_a_learnt_one_is_learnt() -> None:
     found = scene(held_out=0.5)
     found.take([stroke(10, 1)])
