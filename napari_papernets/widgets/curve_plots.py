@@ -20,7 +20,7 @@ from .theme_colours import ThemeColours
 BINDING = "PYQTGRAPH_QT_LIB"
 AXIS_WIDTH = 46
 FINE = 2  # pixels of a saved picture for each pixel on the screen
-NO_SCORE = "no held-out score yet: it needs at least two strokes of each class"
+NO_SCORE = "no held-out score yet: it needs five strokes of a class"
 EMPTY_STEPS = 100  # of the axis before there is a step
 
 
@@ -65,6 +65,7 @@ class CurvePlots(QWidget):
         self._lines: list[tuple[Mark, tuple[Any, ...]]] = []
         self.view = self._pg.GraphicsLayoutWidget()
         self.view.setMinimumHeight(230)
+        self.view.setAccessibleName("Loss above, held-out score below, over the steps of the training")
         self.view.ci.setContentsMargins(0, 4, 6, 4)
         self.view.ci.setSpacing(2)
         self.loss, self.score = self._plot(0, "loss"), self._plot(1, "held-out IoU")

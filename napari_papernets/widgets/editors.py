@@ -44,6 +44,13 @@ class Editor(QWidget):
     def setValue(self, value: Any) -> None:
         raise NotImplementedError
 
+    def set_name(self, name: str) -> None:
+        """Tell screen readers what is edited; they read the widget that takes the focus."""
+        self.setAccessibleName(name)
+        proxy = self.focusProxy()
+        if proxy is not None:
+            proxy.setAccessibleName(name)
+
     def _tell(self, *_: object) -> None:
         self.valueChanged.emit(self.value())
 
@@ -89,6 +96,10 @@ def elided(widget: QWidget, text: str, room: int) -> str:
 class CalmSpinBox(QSpinBox):
     """A whole number; takes the wheel only with the focus."""
 
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # their own lets the wheel give them the focus
+
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus():
             super().wheelEvent(event)
@@ -98,6 +109,10 @@ class CalmSpinBox(QSpinBox):
 
 class CalmDoubleSpinBox(QDoubleSpinBox):
     """A number shown without trailing zeros; takes the wheel only with the focus."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # their own lets the wheel give them the focus
 
     def textFromValue(self, value: float) -> str:
         return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
@@ -122,7 +137,6 @@ class NumberEditor(Editor):
         self.spin.setRange(info.type(low), info.type(high))
         self.spin.setSingleStep(info.type(info.step or 1))
         self.spin.setLocale(QLocale.c())
-        self.spin.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.spin.setKeyboardTracking(False)
         self.spin.setStepType(QAbstractSpinBox.StepType.DefaultStepType)
         # Wide bounds (a million pixels) must not make a narrow panel wide.
@@ -224,6 +238,12 @@ class OptionalEditor(Editor):
         inner.valueChanged.connect(self._tell)
         self.auto.setChecked(True)
 
+    def set_name(self, name: str) -> None:
+        """Of both parts, which take the focus one after the other."""
+        self.setAccessibleName(name)
+        self.auto.setAccessibleName(f"{name}: auto")
+        self.inner.set_name(name)
+
     def value(self) -> Any:
         if self.auto.isChecked():
             return None
@@ -259,7 +279,7 @@ def make_editor(info: FieldInfo, start: Any = None) -> Editor:
         editor = OptionalEditor(editor, default_start if start is None else start)
     editor.setValue(info.default)
     editor.setToolTip(f"<p>{info.tooltip}</p>")
-    editor.setAccessibleName(info.label)
+    editor.set_name(info.label)
     return editor
 
 

@@ -58,6 +58,7 @@ class SettingsForm(QWidget, Generic[S]):
         self._editors: dict[str, Editor] = {}
         self.basic_rows, self.advanced_rows = aligned_rows(), aligned_rows()
         self.advanced = folded("Advanced", self.advanced_rows)
+        self.advanced.toggleButton().setToolTip("Settings that seldom need a change.")
         for info in kind.fields():
             if info.name not in leave_out:
                 rows = self.basic_rows if info.name in basic else self.advanced_rows
@@ -122,8 +123,9 @@ def add_row(rows: QFormLayout, text: str, field: QWidget, tooltip: str) -> QLabe
     label.setBuddy(field)
     label.setToolTip(f"<p>{tooltip}</p>")
     field.setToolTip(f"<p>{tooltip}</p>")
-    if not field.accessibleName():
-        field.setAccessibleName(text)
+    for part in (field, field.focusProxy()):  # the focus, and with it a screen reader, goes to the proxy
+        if part is not None and not part.accessibleName():
+            part.setAccessibleName(text)
     rows.addRow(label, field)
     return label
 

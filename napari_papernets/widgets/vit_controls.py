@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .calm_wheel import CalmWheel
 from .editors import CalmComboBox, CalmDoubleSpinBox, CalmSpinBox
 from .settings_form import add_row, aligned_rows
 from .vit_layers import ATTENTION, CLUSTERS, COLOURS, ROLLOUT, SIMILAR
@@ -47,6 +48,13 @@ SIMILAR_HELP = (
 ATTENTION_HELP = (
     "What the clicked place attends to; before any click, what the class token attends to. Choose a "
     "head, or the mean of all."
+)
+COUNT_HELP = "Number of clusters."
+HEAD_HELP = "Head whose attention is shown, or the mean of all of them."
+CLEAR_HELP = "Forget all clicked places, wanted and unwanted."
+THRESHOLD_HELP = (
+    "Similarity above which a place is labelled: 1 is a token like the clicked one, 0 one that has "
+    "nothing to do with it."
 )
 ROLLOUT_HELP = (
     "What the class token has gathered from where through all blocks: attention rollout (Abnar & "
@@ -86,6 +94,8 @@ class VitControls(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.block = QSlider(Qt.Orientation.Horizontal)
+        self.block.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        CalmWheel(self.block)
         self.block_label = QLabel()
         self.density, self.head = CalmComboBox(), CalmComboBox()
         self.density.addItems(["1×", "2×", "4×"])
@@ -105,6 +115,10 @@ class VitControls(QWidget):
         self.click.setCheckable(True)
         self.click.setToolTip(f"<p>{SIMILAR_HELP}</p>")
         self.clear = QPushButton("Clear")
+        self.clear.setToolTip(f"<p>{CLEAR_HELP}</p>")
+        _explain(self.block, "Block", BLOCK_HELP)
+        _explain(self.count, "Number of clusters", COUNT_HELP)
+        _explain(self.head, "Head of the attention", HEAD_HELP)
         self.set_network(12, 6)
         self._lay_out()
         self._connect()
@@ -211,6 +225,7 @@ class ThresholdRow(QWidget):
         self.value.setRange(-1, 1)
         self.value.setSingleStep(0.05)
         self.value.setValue(0.5)
+        _explain(self.value, "Threshold of the similarity", THRESHOLD_HELP)
         self.button = QPushButton("Similarity → Labels")
         self.button.setToolTip(
             "<p>A Labels layer of the places whose similarity is above the threshold.</p>"
@@ -221,6 +236,11 @@ class ThresholdRow(QWidget):
         layout.addWidget(QLabel("Threshold"))
         layout.addWidget(self.value)
         layout.addWidget(self.button, 1)
+
+
+def _explain(field: QWidget, name: str, help: str) -> None:
+    field.setAccessibleName(name)
+    field.setToolTip(f"<p>{help}</p>")
 
 
 def _box(text: str, help: str, checked: bool = False) -> QCheckBox:

@@ -18,6 +18,10 @@ from .picture import PictureView, to_image
 from .settings_form import folded
 from .theme_colours import theme_colours
 
+EMBEDDING_HELP = (
+    "Show what the network's first layer looks for (Filters) and how it knows places apart (Positions). "
+    "It needs no image."
+)
 SAVED_SIDE = 960  # pixels of a saved picture, about
 PICTURES = {
     "heads": ("All heads", "Attention of every head for the clicked place, each in its own contrast."),
@@ -47,6 +51,7 @@ class DistancePlot(QWidget):
         self._pg: Any = import_pyqtgraph()
         self.view = self._pg.GraphicsLayoutWidget()
         self.view.setMinimumHeight(200)
+        self.view.setAccessibleName("Mean attention distance of every head by block")
         self.plot = self.view.addPlot()
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
@@ -103,6 +108,7 @@ class VitExtras(QWidget):
         self.views = {name: PictureView() for name in ("heads", "filters", "positions")}
         self._distances: DistancePlot | None = None
         self.embedding = QPushButton("Look at the embedding")
+        self.embedding.setToolTip(f"<p>{EMBEDDING_HELP}</p>")
         self.embedding.clicked.connect(self.embeddingRequested)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -157,16 +163,20 @@ class VitExtras(QWidget):
     def _fold(self, name: str, title: str, help: str) -> QCollapsible:
         rows = QVBoxLayout()
         button = QPushButton("Save…")
+        button.setToolTip("<p>Save this picture as PNG.</p>")
+        button.setAccessibleName(f"Save {title}")
         button.clicked.connect(lambda: self._ask_where(name))
         self.captions[name] = QLabel()
         line = QHBoxLayout()
         line.addWidget(self.captions[name], 1)
         line.addWidget(button)
         if name in self.views:
+            self.views[name].setAccessibleName(title)
             rows.addWidget(self.views[name])
         rows.addLayout(line)
         fold = folded(title, rows)
-        fold.toggleButton().setToolTip(f"<p>{help}</p>")
+        for part in (fold.toggleButton(), fold.content()):
+            part.setToolTip(f"<p>{help}</p>")
         return fold
 
     def _hold(self, fold: QCollapsible) -> QVBoxLayout:

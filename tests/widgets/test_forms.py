@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtWidgets import QLabel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.tune_settings import TuneSettings
-from napari_papernets.widgets.settings_form import FIELD_LABEL, SettingsForm
+from napari_papernets.widgets.editors import CalmDoubleSpinBox, CalmSpinBox
+from napari_papernets.widgets.settings_form import FIELD_LABEL, SettingsForm, add_row, aligned_rows
 
 pytestmark = pytest.mark.gui
 
@@ -31,6 +33,34 @@ def make_form(qtbot):
 @pytest.mark.parametrize("kind", [PredictSettings, TuneSettings])
 def test_a_fresh_form_holds_the_defaults(make_form, kind):
     assert make_form(kind).value() == kind()
+
+
+@pytest.mark.parametrize("kind", [PredictSettings, TuneSettings])
+def test_a_screen_reader_is_told_every_field(make_form, kind):
+    """It reads the widget that has the focus, which is inside of the editor."""
+    form = make_form(kind)
+    for info in kind.fields():
+        editor = form.editor(info.name)
+        if info.optional:
+            assert editor.auto.accessibleName() == f"{info.label}: auto"
+            editor = editor.inner
+        assert editor.focusProxy().accessibleName() == info.label
+
+
+def test_a_row_names_what_takes_the_focus_for_its_field(qtbot):
+    field, inner = QWidget(), QLineEdit()
+    QVBoxLayout(field).addWidget(inner)
+    field.setFocusProxy(inner)
+    qtbot.addWidget(field)
+    add_row(aligned_rows(), "Size", field, "In pixels.")
+    assert inner.accessibleName() == "Size"
+
+
+@pytest.mark.parametrize("kind", [CalmSpinBox, CalmDoubleSpinBox])
+def test_the_wheel_gives_no_number_the_focus(qtbot, kind):
+    box = kind()
+    qtbot.addWidget(box)
+    assert box.focusPolicy() == Qt.FocusPolicy.StrongFocus
 
 
 @pytest.mark.parametrize("settings", OTHERS)

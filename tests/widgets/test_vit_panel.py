@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from fakes import FakeEngine
 from napari.components import ViewerModel
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QGraphicsView,
+    QLineEdit,
+    QSlider,
+)
 
 from napari_papernets.core.checkpoints import CHECKPOINTS
 from napari_papernets.core.errors import InputError
@@ -493,3 +503,41 @@ def test_a_destroyed_panel_lets_go_of_the_viewer(viewer, refs, engine, qtbot):
     with qtbot.waitSignal(panel.destroyed):
         panel.deleteLater()
     assert [len(event.callbacks) for event in events] == before
+
+
+def test_every_control_says_what_it_is_and_what_it_is_for(panel, qtbot):
+    panel.extras.show_distances(maps(summaries=True), False)
+    kinds = QAbstractButton, QComboBox, QAbstractSpinBox, QSlider, QLineEdit, QGraphicsView
+    found = [w for kind in kinds for w in panel.findChildren(kind)]
+    for control in found:
+        if isinstance(control.parent(), QAbstractSpinBox):
+            continue  # the line of a spin box, which speaks for it
+        name = control.accessibleName() or getattr(control, "text", str)()
+        assert name, control
+        assert any(w.toolTip() for w in with_parents(control, panel)), name
+    saves = [b for b in found if getattr(b, "text", str)() == "Save…"]
+    assert sorted(b.accessibleName() for b in saves) == [
+        "Save All heads", "Save Distances", "Save Filters", "Save Positions",
+    ]  # fmt: skip
+
+
+def with_parents(widget, last):
+    """What Qt asks for a tooltip, one after the other."""
+    while widget is not last:
+        yield widget
+        widget = widget.parentWidget()
+
+
+def test_scrolling_the_panel_over_the_blocks_reads_nothing(panel, engine, qtbot):
+    read(panel, engine, qtbot, maps())
+    block = panel.controls.block
+    before = block.value()
+    middle = QPointF(block.rect().center())
+    wheel = QWheelEvent(
+        middle, QPointF(block.mapToGlobal(middle.toPoint())),
+        QPoint(0, -120), QPoint(0, -120), Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    QApplication.sendEvent(block, wheel)
+    assert block.value() == before
+    assert block.focusPolicy() == Qt.FocusPolicy.StrongFocus
