@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from .fields import Precision, Settings, described
 
-Encoder = Literal["unet", "contracting", "resnet18", "resnet50"]
+Encoder = Literal["unet", "contracting", "vgg16", "resnet18", "resnet50"]
 Contrast = Literal["dense", "image"]
 
 
@@ -40,8 +40,8 @@ class MoCoSettings(Settings):
         Encoder,
         described(
             "Encoder",
-            "unet: a whole U-Net; contracting: its contracting path; resnet18, resnet50: residual "
-            "networks. The first two can start a U-Net.",
+            "unet: a whole U-Net; contracting: its contracting path; vgg16: DeepLab's trunk; resnet18, "
+            "resnet50: residual networks. The first two can start a U-Net, vgg16 a DeepLab.",
         ),
     ] = "unet"
     contrast: Annotated[
@@ -54,7 +54,13 @@ class MoCoSettings(Settings):
     ] = "dense"
     width: Annotated[
         int,
-        described("Width", "Channels at the U-Net's first level.", min=1, max=256, step=8),
+        described(
+            "Width",
+            "Channels at the first level of the U-Net, or of vgg16 (VGG-16 itself has 64).",
+            min=1,
+            max=256,
+            step=8,
+        ),
     ] = 16
     depth: Annotated[
         int, described("Depth", "Number of the U-Net's poolings.", min=1, max=6, step=1)

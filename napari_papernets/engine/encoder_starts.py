@@ -11,14 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import ModelError
+from ..core.errors import InputError, ModelError
 from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef, ModelSpec, Normalisation
 from ..model_files import find_model
-from ..networks import MoCo, UNet
-from ..networks.build import unet_spec
+from ..networks import DeepLab, MoCo, UNet, build
+from ..networks.build import deeplab_spec, unet_spec
 from ..networks.encoder_network import EncoderNetwork
 from ..networks.public_moco import public_encoder
+from ..networks.vgg_encoder import FULL_WIDTH, folded
 from .weights import load_weights
 
 SCRATCH = "scratch"
@@ -110,35 +111,65 @@ def take_over(model: MoCo, weights: Mapping[str, Tensor]) -> None:
     model.encoder_k.load_state_dict(model.encoder_q.state_dict())
 
 
-def unet_of_encoder(base: ModelRef, network: EncoderNetwork) -> tuple[ModelSpec, UNet, bool]:
-    """A padded U-Net that begins with the encoder's weights.
+def network_of_encoder(
+    base: ModelRef, network: EncoderNetwork, architecture: str, seed: int
+) -> tuple[ModelSpec, UNet | DeepLab, bool]:
+    """A padded U-Net or a DeepLab that begins with the encoder's weights.
+
+    Parameters
+    ----------
+    base, network
+        The encoder's reference, and itself.
+    architecture : {"unet", "deeplab"}
+        Which was asked for; "unet", the default, leaves it to the encoder.
+    seed : int
+        Draws what the encoder lacks (a U-Net's expanding path, DeepLab's fc6 and fc7).
 
     Returns
     -------
     spec : ModelSpec
-        Of the U-Net; its classes are those of `base`.
-    network : UNet
-        What the encoder lacks (the expanding path, the last layer) is freshly drawn.
+        Of the network; its classes are those of `base`.
+    network : UNet or DeepLab
+        Under a last layer that is to be replaced.
     whole : bool
         Nothing but the last layer is fresh.
 
     Raises
     ------
     ModelError
-        If the encoder is no part of a U-Net.
+        If the encoder is no part of either.
+    InputError
+        If a DeepLab was asked for, and it is part of a U-Net.
     """
-    options = network.options
-    if options["encoder"] not in UNETS:
-        mend = "a U-Net starts from the encoders unet and contracting; train='head' takes any"
-        raise ModelError("model", f"{base.name!r}, a {options['encoder']} encoder", mend)
-    sizes = int(options["width"]), int(options["depth"])
+    encoder, width = str(network.options["encoder"]), int(network.options["width"])
     kept = {k: getattr(base.spec, k) for k in ("normalisation", "task", "description", "licence")}
-    spec = unet_spec(
-        base.name, base.spec.in_channels, base.spec.classes, *sizes, "same", "batch", 0.0, **kept
-    )
-    unet = UNet(spec.in_channels, len(spec.classes), **spec.options)
-    unet.load_state_dict(network.encoder.unet.state_dict(), strict=False)
-    return spec, unet, options["encoder"] == "unet"
+    about = base.name, base.spec.in_channels, base.spec.classes
+    if encoder == "vgg16":
+        spec = deeplab_spec(*about, kept, width=width / FULL_WIDTH)
+        made = _draw(spec, seed)
+        made.features.load_state_dict(folded(network.encoder))
+        return spec, made, False
+    if encoder not in UNETS:
+        mend = (
+            "a U-Net starts from the encoders unet and contracting, a DeepLab from vgg16; "
+            "train='head' takes any"
+        )
+        raise ModelError("model", f"{base.name!r}, a {encoder} encoder", mend)
+    if architecture == "deeplab":
+        mend = f"a DeepLab starts from an encoder vgg16; {base.name!r} ({encoder}) starts a U-Net"
+        raise InputError("architecture", "'deeplab'", mend)
+    depth = int(network.options["depth"])
+    spec = unet_spec(*about, width, depth, "same", "batch", 0.0, **kept)
+    made = _draw(spec, seed)
+    made.load_state_dict(network.encoder.unet.state_dict(), strict=False)
+    return spec, made, encoder == "unet"
+
+
+def _draw(spec: ModelSpec, seed: int) -> Any:
+    """The network of `spec` with weights drawn by `seed`."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return build(spec)
 
 
 def _body(network: nn.Module, *without: str) -> dict[str, Tensor]:

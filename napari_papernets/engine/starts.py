@@ -24,7 +24,7 @@ from ..networks.linear_head import ReadableNetwork
 from ..networks.vit_segmenter import with_linear_head
 from .annotated import Plane, annotated_classes, read_planes
 from .checkpoints import State
-from .encoder_starts import unet_of_encoder
+from .encoder_starts import network_of_encoder
 from .targets import BORDER_CLASSES, RIDGE_CLASSES
 from .vgg_files import import_vgg16
 from .weights import load_weights
@@ -199,17 +199,17 @@ def start_from_encoder(
     settings: TuneSettings,
     name: str,
 ) -> Start:
-    """A U-Net that begins with a pre-trained encoder, or a linear layer on the encoder ("head").
+    """A U-Net or DeepLab that begins with a pre-trained encoder, or a linear layer on it ("head").
 
     Raises
     ------
-    ModelError
-        If the encoder is no part of a U-Net and more than a linear layer is to be trained.
+    InputError, ModelError
+        If the encoder is no part of such a network and more than a linear layer is to be trained.
     """
     names = names or object_classes(settings.encoding)
     if settings.train != "head":
-        spec, unet, whole = unet_of_encoder(base, network)
-        start = _with_new_head(replace(base, spec=spec), unet, names, settings, name)
+        spec, begun, whole = network_of_encoder(base, network, settings.architecture, settings.seed)
+        start = _with_new_head(replace(base, spec=spec), begun, names, settings, name)
         return replace(start, fresh=not whole)
     task, encoding = _task(settings)
     spec = replace(base.spec, name=name, classes=class_infos(names), task=task, encoding=encoding)

@@ -80,7 +80,7 @@ class ProbedStrokes:
             places = (torch.from_numpy(points).flip(1) + 0.5) / size * 2 - 1
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 maps = encoder.maps(x)
-            return at_places(maps, places[None].to(device)).cpu()
+            return at_places(maps, places[None].to(device), encoder.strides).cpu()
 
         width = sum(encoder.channels)
         return PixelMemory(read, self._spec.size_rule, width).of(planes)

@@ -154,7 +154,7 @@ def encoder_spec(
     **about: Any,
 ) -> ModelSpec:
     """Description of an encoder under a linear layer; `about` holds further fields of ModelSpec."""
-    held = width if encoder in ("unet", "contracting") else 64
+    held = 64 if encoder.startswith("resnet") else width
     return ModelSpec(
         name=name,
         architecture="encoder",

@@ -179,10 +179,10 @@ class ScoreHead(LinearHead):
         return sample(maps, self.scales, grid, align_corners=True)
 
 
-def restore(scores: Tensor, height: int, width: int) -> Tensor:
+def restore(scores: Tensor, height: int, width: int, stride: int = STRIDE) -> Tensor:
     """Bring coarse maps to full size by bilinear interpolation.
 
-    Map element (i, j) belongs to pixel (8i, 8j); beyond the last element its value is held.
+    Map element (i, j) belongs to pixel (8i, 8j) at the stride of 8; beyond the last its value is held.
 
     Parameters
     ----------
@@ -190,6 +190,8 @@ def restore(scores: Tensor, height: int, width: int) -> Tensor:
         Any floating type; computed in float32.
     height, width : int
         Of the image, at most 8h and 8w.
+    stride : int
+        Pixels from element to element.
 
     Returns
     -------
@@ -201,10 +203,10 @@ def restore(scores: Tensor, height: int, width: int) -> Tensor:
         If the image would be larger than what the scores cover.
     """
     h, w = scores.shape[-2:]
-    if not (0 < height <= STRIDE * h and 0 < width <= STRIDE * w):
-        mend = f"give at most {STRIDE * h}×{STRIDE * w} pixels"
+    if not (0 < height <= stride * h and 0 < width <= stride * w):
+        mend = f"give at most {stride * h}×{stride * w} pixels"
         raise InputError("scores", f"{h}×{w} for an image of {height}×{width}", mend)
-    spanned = STRIDE * (h - 1) + 1, STRIDE * (w - 1) + 1
+    spanned = stride * (h - 1) + 1, stride * (w - 1) + 1
     full = F.interpolate(scores.float(), spanned, mode="bilinear", align_corners=True)
     below, right = max(height - spanned[0], 0), max(width - spanned[1], 0)
     if below or right:

@@ -13,6 +13,7 @@ from ..core.tiles import SizeRule
 from .encoders import EncoderName, encoder_factory
 from .hypercolumn import HypercolumnHead
 from .unet import size_rule
+from .vgg_encoder import TRUNK_RULE, TrunkHead
 
 RESNET_RULE = SizeRule("same", 32, context=256, minimum=32)
 
@@ -24,9 +25,11 @@ class EncoderNetwork(nn.Module):
     ----------
     in_channels, classes : int
         Channels of the input; K, channels of the output.
-    encoder : {"unet", "contracting", "resnet18", "resnet50"}
+    encoder : {"unet", "contracting", "vgg16", "resnet18", "resnet50"}
         What is under it.
-    width, depth : int
+    width : int
+        Channels at the first level of a U-Net or of VGG-16.
+    depth : int
         Of a U-Net.
     """
 
@@ -44,7 +47,10 @@ class EncoderNetwork(nn.Module):
         self.encoder = encoder_factory(encoder, in_channels, width, depth)(num_classes=1)
         del self.encoder.fc
         self.size_rule = encoder_rule(encoder, depth)
-        self.head = HypercolumnHead(list(self.encoder.channels), classes)
+        channels, strides = list(self.encoder.channels), self.encoder.strides
+        self.head = (
+            TrunkHead(channels, strides, classes) if strides else HypercolumnHead(channels, classes)
+        )
 
     def forward(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
         """Logits (B, K, H, W) of images (B, in_channels, H, W); `maps` is filled with the encoder's."""
@@ -65,4 +71,6 @@ class EncoderNetwork(nn.Module):
 
 def encoder_rule(encoder: str, depth: int) -> SizeRule:
     """Valid input sizes; those of a U-Net also suit its contracting path."""
+    if encoder == "vgg16":
+        return TRUNK_RULE
     return RESNET_RULE if encoder.startswith("resnet") else size_rule(depth, "same")

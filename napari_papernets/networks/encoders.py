@@ -1,4 +1,4 @@
-"""What MoCo can train: a U-Net or its contracting path, and residual networks.
+"""What MoCo can train: a U-Net or its contracting path, DeepLab's trunk, and residual networks.
 
 Every encoder ends in a linear layer ``fc``, which is thrown away afterwards. Called with images it
 answers (B, dim), from the average of its deepest map (He et al. 2020, section 3.3); called with places
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..core.errors import InputError
 from .unet import UNet
 
-EncoderName = Literal["unet", "contracting", "resnet18", "resnet50"]
+EncoderName = Literal["unet", "contracting", "vgg16", "resnet18", "resnet50"]
 
 
 class UNetEncoder(nn.Module):
@@ -34,6 +34,8 @@ class UNetEncoder(nn.Module):
     dense : bool
         It will be asked for places: `fc` reads all maps, not the deepest only.
     """
+
+    strides: tuple[int, ...] = ()  # see `at_places`
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class UNetEncoder(nn.Module):
         return self.fc(at_places(self.maps(x), places))
 
 
-def at_places(maps: Sequence[Tensor], places: Tensor) -> Tensor:
+def at_places(maps: Sequence[Tensor], places: Tensor, strides: Sequence[int] = ()) -> Tensor:
     """All maps at places, bilinear, side by side.
 
     Parameters
@@ -79,16 +81,29 @@ def at_places(maps: Sequence[Tensor], places: Tensor) -> Tensor:
         Of any sizes; all cover the same image.
     places : Tensor, shape (B, P, 2)
         (x, y), −1…1 from edge to edge of the image.
+    strides : sequence of int, optional
+        Map l has an element on every `strides[l]`-th pixel, from the first on, and the first map is of
+        the image's size. By default every map covers the image from edge to edge.
 
     Returns
     -------
     Tensor, shape (B·P, ΣC_l), float32
     """
     grid = places[:, :, None].float()  # (B, P, 1, 2)
+    grids = [grid] * len(maps)
+    if strides:
+        pixels = ((grid + 1) * sides_of(maps[0]) - 1) / 2
+        grids = [(2 * pixels / s + 1) / sides_of(m) - 1 for m, s in zip(maps, strides, strict=True)]
     columns = [
-        F.grid_sample(m.float(), grid, padding_mode="border", align_corners=False)[..., 0] for m in maps
+        F.grid_sample(m.float(), g, padding_mode="border", align_corners=False)[..., 0]
+        for m, g in zip(maps, grids, strict=True)
     ]
     return torch.cat(columns, dim=1).transpose(1, 2).flatten(0, 1)
+
+
+def sides_of(x: Tensor) -> Tensor:
+    """(W, H) of a map, on its device."""
+    return torch.tensor([x.shape[-1], x.shape[-2]], device=x.device)
 
 
 def encoder_factory(
@@ -109,4 +124,8 @@ def encoder_factory(
 
         layers = int(name.removeprefix("resnet"))
         return lambda num_classes: ResNetEncoder(layers, num_classes, in_channels, dense)
-    raise InputError("encoder", repr(name), "choose unet, contracting, resnet18 or resnet50")
+    if name == "vgg16":
+        from .vgg_encoder import VGGEncoder  # which is an encoder of this module's kind
+
+        return lambda num_classes: VGGEncoder(num_classes, in_channels, width, dense)
+    raise InputError("encoder", repr(name), "choose unet, contracting, vgg16, resnet18 or resnet50")

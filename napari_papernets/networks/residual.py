@@ -30,6 +30,8 @@ class ResNetEncoder(ResNet):
         As for `encoders.UNetEncoder`.
     """
 
+    strides: tuple[int, ...] = ()  # see `encoders.at_places`
+
     def __init__(self, layers: int, num_classes: int, in_channels: int = 3, dense: bool = False) -> None:
         block, counts = RESNETS[layers]
         super().__init__(block, counts, num_classes=num_classes)

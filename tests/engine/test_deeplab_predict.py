@@ -19,6 +19,7 @@ from napari_papernets.engine.runner import Runner
 from napari_papernets.engine.tiling import open_source
 from napari_papernets.engine.weights import load_weights
 from napari_papernets.networks import DeepLab, DeepLabLargeFOV
+from napari_papernets.networks.encoder_network import EncoderNetwork
 
 EXACT = PredictSettings(precision="float32", zoom=1.0)
 CPU = torch.device("cpu")
@@ -58,6 +59,18 @@ def tiled_and_whole(net: DeepLab, shape: tuple[int, int], tile: int, rule=None):
 def test_tiled_logits_equal_one_pass(shape, tile, rate) -> None:
     tiled, expected = tiled_and_whole(network(rate), shape, tile)
     assert np.abs(tiled - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("shape", [(40, 41), (390, 273), (256, 500)])
+def test_tiles_of_a_linear_layer_on_its_trunk_equal_one_pass(shape) -> None:
+    torch.manual_seed(0)
+    net = EncoderNetwork(1, 3, "vgg16", width=2).eval()
+    tiled, expected = tiled_and_whole(net, shape, 248)
+    assert np.abs(tiled - expected).max() <= 1e-5 * np.abs(expected).max()
+    narrow = replace(net.size_rule, context=net.size_rule.context // 3)
+    if max(shape) > 272:
+        tiled, expected = tiled_and_whole(net, shape, 248, narrow)
+        assert np.abs(tiled - expected).max() > 1e-5 * np.abs(expected).max()
 
 
 def test_every_small_size_is_answered() -> None:

@@ -26,6 +26,7 @@ class Stub(nn.Module):
     """An encoder whose single map is a function of the image."""
 
     channels = (1,)
+    strides = ()
 
     def __init__(self, function) -> None:
         super().__init__()

@@ -9,11 +9,12 @@ import torch
 import torchvision
 
 from napari_papernets.core.errors import InputError, ModelError
-from napari_papernets.networks import MoCo, UNet
+from napari_papernets.networks import DeepLab, MoCo, UNet
 from napari_papernets.networks.encoder_network import EncoderNetwork
 from napari_papernets.networks.encoders import UNetEncoder, at_places, encoder_factory
 from napari_papernets.networks.public_moco import load_public, public_encoder, public_state
 from napari_papernets.networks.residual import ResNetEncoder
+from napari_papernets.networks.vgg_encoder import VGGEncoder, folded
 
 
 @pytest.mark.parametrize("layers", [18, 50])
@@ -93,7 +94,55 @@ def test_tensors_of_the_unet_encoder_are_a_unets(whole: bool) -> None:
     assert all(torch.equal(a, b) for a, b in zip(ours, named.values(), strict=False))
 
 
-@pytest.mark.parametrize("encoder", ["contracting", "resnet18"])
+def trained_trunk(width: int = 8) -> VGGEncoder:
+    """A trunk whose batch normalisation has statistics and weights of its own."""
+    torch.manual_seed(0)
+    encoder = VGGEncoder(5, in_channels=2, width=width, dense=True)
+    for norm in (m for m in encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+        torch.nn.init.uniform_(norm.bias, -0.5, 0.5)
+    encoder(torch.rand(4, 2, 48, 48), torch.rand(4, 3, 2))
+    return encoder.eval()
+
+
+def test_the_trunk_of_a_deeplab_answers_as_the_encoder_does() -> None:
+    """Batch normalisation is folded into the convolutions, which are those of DeepLab."""
+    encoder = trained_trunk()
+    deeplab = DeepLab(2, 3, width=8 / 64).eval()
+    deeplab.features.load_state_dict(folded(encoder))
+    x = torch.rand(1, 2, 57, 64)
+    with torch.no_grad():
+        maps = encoder.maps(x)
+        torch.testing.assert_close(deeplab.features(x), maps[-1], rtol=1e-4, atol=1e-4)
+    assert [m.shape[1] for m in maps] == encoder.channels == [8, 16, 32, 64, 64]
+    assert [tuple(m.shape[2:]) for m in maps] == [(57, 64), (29, 32), (15, 16), (8, 8), (8, 8)]
+    assert len([m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d)]) == 13
+
+
+@pytest.mark.parametrize("size", [32, 33, 39])
+def test_elements_of_the_trunk_lie_on_every_eighth_pixel(size: int) -> None:
+    """At such a pixel the element itself is read, and between two pixels the line between them."""
+    ramp = torch.arange(float(size)).expand(1, 1, size, size)
+    maps = [ramp[..., ::s, ::s] for s in (1, 2, 8)]
+    x = torch.tensor([0.0, 8.0, 11.0, 24.0])
+    places = torch.stack([x, x.flip(0)], 1)  # (x, y) in pixels
+    found = at_places(maps, ((2 * places + 1) / size - 1)[None], (1, 2, 8))
+    torch.testing.assert_close(found, x[:, None].expand(-1, 3), rtol=0, atol=1e-4)
+
+
+def test_a_linear_layer_reads_the_trunk_where_it_lies() -> None:
+    """Of a ramp every level makes the same ramp, up to the last element."""
+    head = EncoderNetwork(1, 1, "vgg16", width=1).head
+    ramp = torch.arange(40.0).expand(1, 1, 40, 40)
+    sizes = zip(head.strides, head.channels, strict=True)
+    maps = [ramp[..., ::s, ::s].expand(-1, c, -1, -1) for s, c in sizes]
+    for level in range(5):
+        for number, layer in enumerate(head.weights):
+            torch.nn.init.constant_(layer.weight, float(number == level) / layer.in_channels)
+        assert torch.allclose(head(maps)[..., :33], ramp[..., :33], atol=1e-4)
+
+
+@pytest.mark.parametrize("encoder", ["contracting", "resnet18", "vgg16"])
 def test_a_linear_layer_on_an_encoder_answers_every_pixel(encoder: str) -> None:
     network = EncoderNetwork(3, 4, encoder, width=4, depth=2).eval()
     maps: dict[str, torch.Tensor] = {}
