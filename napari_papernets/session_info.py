@@ -106,6 +106,8 @@ class VersionRecord:
         The model file in the session.
     patch : int
         Number of the newest patch that it learnt from.
+    strokes : int or None
+        How many there were then; None where the program that wrote it did not count them.
     step : int
         Optimiser steps.
     score, before : float or None
@@ -134,6 +136,7 @@ class VersionRecord:
     command: str = ""
     parent: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    strokes: int | None = None
 
 
 def describe_image(number: int, image: ImageBlock) -> ImageInfo:

@@ -122,8 +122,13 @@ def test_versions_never_replace_one_another_and_strokes_go_back(session: Session
     assert first.model.read_bytes() == b"weights"
     assert session.annotation(first.patch)[0, ()].max() == 1
     assert session.annotation(second.patch)[0, ()].min() == 2
+    written = first.model.with_name("version.json")
+    values = json.loads(written.read_text())
+    del values["strokes"]  # as it was before strokes were counted
+    written.write_text(json.dumps(values))
     session.set_note(1, "before the second image")
     assert session.versions()[0].note == "before the second image"
+    assert session.versions()[0].strokes is None
 
 
 def test_a_failing_copy_leaves_no_version(session: Session, model: Path) -> None:

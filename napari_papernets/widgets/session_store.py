@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from ..core.annotation import Patch
 from ..core.events import Version
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo
+from ..journal import Place
 from ..session import Session, VersionRecord, create_session, describe_image
 from .live_plan import LivePlan
+from .plane_shadow import add_counts, count_strokes
 from .round_files import write_round
 
 LARGEST_KEPT = 200_000_000  # bytes of an image without a file that is kept with the strokes
@@ -211,6 +214,7 @@ class SessionStore(QObject):
             number=0, model=event.model.path, patch=event.patch, step=event.step, score=event.score,
             before=event.before, source=event.source, reason=event.reason, name=event.model.name,
             parent=parent, settings=plan.settings.to_dict(),
+            strokes=_strokes_of(session.annotation(event.patch), plan),
         )  # fmt: skip
         number = 1 + max((v.number for v in session.versions()), default=0)
         record = replace(record, command=write_round(session, number, event, plan))
@@ -225,3 +229,10 @@ class SessionStore(QObject):
         # The window, and the signal's C++ half with it, may be gone: then there is nobody to tell.
         with contextlib.suppress(RuntimeError):
             signal.emit(*values)
+
+
+def _strokes_of(annotation: Mapping[Place, NDArray[Any]], plan: LivePlan) -> int:
+    """How many strokes lie on the images of a plan, as the table of classes counts them."""
+    planes = [labels for (number, _), labels in annotation.items() if number in plan.numbers]
+    counts = add_counts(count_strokes(labels.astype(np.uint8)) for labels in planes)
+    return sum(strokes for strokes, _ in counts.values())

@@ -220,7 +220,7 @@ class VersionKeeper(QObject):
 def row_of(record: VersionRecord, current: bool) -> VersionRow:
     """A version as the table shows it."""
     return VersionRow(
-        number=record.number, when=datetime.fromisoformat(record.when), patch=record.patch,
+        number=record.number, when=datetime.fromisoformat(record.when), strokes=record.strokes,
         step=record.step, score=record.score, before=record.before, source=record.source,
         reason=record.reason, name=f"version {record.number}", path=record.model,
         command=record.command, current=current, note=record.note,

@@ -21,7 +21,7 @@ COLUMNS = {
     "No.": "Of the version; the one in use has a dot.",
     "Score": "Mean IoU on annotation that was kept from training; – without any.",
     "Change": "Score after the round, less that of the model before it on the same annotation.",
-    "Strokes": "Number of the newest stroke that it learnt from.",
+    "Strokes": "How many there were when its round ended; – where an older program did not count them.",
     "Steps": "Steps of training so far.",
     "Time": "When the round of training ended.",
     "Kind": "quick: a head on frozen features; trained: the network itself.",
@@ -41,8 +41,8 @@ class VersionRow:
         From 1.
     when : datetime
         End of its round.
-    patch : int
-        Number of the newest stroke that it learnt from.
+    strokes : int or None
+        How many were painted when its round ended; None where that is not known.
     step : int
         Steps of training so far.
     score, before : float or None
@@ -65,7 +65,7 @@ class VersionRow:
 
     number: int
     when: datetime
-    patch: int
+    strokes: int | None
     step: int
     score: float | None
     before: float | None
@@ -170,10 +170,11 @@ def _cells(version: VersionRow) -> tuple[str, ...]:
     now = datetime.now(version.when.tzinfo).date()
     when = version.when.strftime("%H:%M" if version.when.date() == now else "%d %b %H:%M")
     score = NONE if version.score is None else f"{version.score:.3f}"
+    strokes = NONE if version.strokes is None else f"{version.strokes:,}"
     dot = "● " if version.current else ""
     return (
-        f"{dot}{version.number}", score, signed(version.change), f"{version.patch:,}",
-        f"{version.step:,}", when, version.source, version.note,
+        f"{dot}{version.number}", score, signed(version.change), strokes, f"{version.step:,}",
+        when, version.source, version.note,
     )  # fmt: skip
 
 

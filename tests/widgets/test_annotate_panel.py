@@ -237,6 +237,19 @@ def test_another_class_starts_anew_with_what_was_learnt(panel, engine, qtbot, tm
     assert "stop" not in engine.jobs[1].sent
 
 
+def test_a_version_tells_the_strokes_that_were_there_and_not_the_number_of_patches(
+    panel, engine, qtbot, tmp_path
+):
+    annotate(panel, qtbot, engine)
+    for y, k in ((2, 1), (10, 2), (11, 2), (20, 1), (20, 0)):  # one made longer, one erased
+        stroke(panel, qtbot, y, k)
+    record = keep_version(panel, engine, qtbot, tmp_path)
+    assert (record.patch, record.strokes) == (5, 2)
+    stroke(panel, qtbot, 30)
+    assert panel.parts.keeper.records()[0].strokes == 2
+    assert panel.parts.versions.model.index(0, 3).data() == "2"
+
+
 def test_live_off_and_train_now(panel, engine, qtbot):
     job = annotate(panel, qtbot, engine)
     panel.parts.bar.live.click()
@@ -271,7 +284,7 @@ def test_a_version_is_kept_listed_and_repeatable(panel, engine, qtbot, tmp_path)
     stroke(panel, qtbot, y=20, k=2)
     record = keep_version(panel, engine, qtbot, tmp_path)
     (row,) = panel.parts.versions.model.versions
-    assert (row.number, row.patch, row.current, row.score) == (1, 2, True, 0.8)
+    assert (row.number, row.strokes, row.current, row.score) == (1, 2, True, 0.8)
     words = row.command.split("' '") if "'" in row.command else row.command.split()
     assert "finetune" in words[0] + words[1]
     assert "--classes background,object" in row.command

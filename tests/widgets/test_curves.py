@@ -156,7 +156,7 @@ def test_without_a_score_the_plot_says_why(shown, qtbot):
     shown.add(step(1))
     qtbot.waitUntil(lambda: drawn(shown) == [1], timeout=5000)
     assert shown.plots._why.isVisible()
-    assert "at least two strokes of each class" in shown.plots._why.toPlainText()
+    assert "five strokes of a class" in shown.plots._why.toPlainText()
     shown.add(EpochDone(1, 0.8, True, 0.1))
     qtbot.waitUntil(lambda: not shown.plots._why.isVisible(), timeout=5000)
     assert "best held-out 0.800" in shown.numbers.text()

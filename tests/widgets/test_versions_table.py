@@ -24,7 +24,7 @@ def version(number: int, current: bool = False, **changes) -> VersionRow:
     score, before = SCORES[number]
     when = datetime(2026, 1, 2, 10, 30) + timedelta(minutes=number)
     values = dict(
-        number=number, when=when, patch=10 * number, step=1500 * number, score=score, before=before,
+        number=number, when=when, strokes=10 * number, step=1500 * number, score=score, before=before,
         source="quick" if number == 1 else "trained", reason="nothing improved", name=f"cells v{number}",
         path=Path(f"/models/v{number}.safetensors"), command=f"papernets finetune --steps {number}",
         current=current,
