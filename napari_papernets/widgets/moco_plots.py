@@ -6,23 +6,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..core.events import Event, LookUps, Step, StrokeProbe
 from .calm_wheel import CalmWheel
 from .curve_plots import import_pyqtgraph
-from .theme_colours import theme_colours
+from .theme_colours import ThemeColours, theme_colours
 
 PAUSE = 250  # ms between two repaints, at least
 HELP = (
     "Loss of each step. Look-up: share of the queries whose positive key was the most similar of all. "
-    "Similarities of queries to their positive key (blue) and to all others (orange): training draws "
-    "them apart. Strokes: mean IoU of a linear layer on the frozen encoder (blue), on the weights it "
-    "started from (orange) and on random weights (dashed)."
+    "Similarities (cosines) of queries to their positive key and to all others: training draws them "
+    "apart. Strokes: mean IoU of a linear layer on the frozen encoder, on the weights it started from, "
+    "and on random weights."
 )
 RESTYLED = (QEvent.Type.StyleChange, QEvent.Type.PaletteChange)
 LEFT_WIDTH = 58  # pixels for "0.945" beside the name of an axis
+HEIGHT = 480  # pixels of all four
+KEY_SIZE = "9pt"
+LINE, DASHED = "▬", "╍"  # of a key
 MARGIN = 0.01  # a difference of mean IoU that is called one
 
 
@@ -33,11 +36,11 @@ class MoCoPlots(QWidget):
         super().__init__(parent)
         self._pg: Any = import_pyqtgraph()
         self.view = self._pg.GraphicsLayoutWidget()
-        self.view.setMinimumHeight(360)
-        self.loss = self._plot(0, "loss")
-        self.accuracy = self._plot(1, "look-up")
-        self.similar = self._plot(2, "similarity")
-        self.probe = self._plot(3, "strokes")
+        self.view.setMinimumHeight(HEIGHT)
+        self.loss = self._plot(0, "loss", "step")
+        self.accuracy = self._plot(1, "look-up", "step")
+        self.similar = self._plot(2, "similarity", "cosine")
+        self.probe = self._plot(3, "strokes", "step")
         for plot in (self.accuracy, self.probe):
             plot.setXLink(self.loss)
         self.helps, self.numbers = QLabel(), QLabel()
@@ -119,8 +122,6 @@ class MoCoPlots(QWidget):
             for side in ("left", "bottom"):
                 plot.getAxis(side).setPen(pen(colours.faint))
                 plot.getAxis(side).setTextPen(pen(colours.text))
-        from qtpy.QtCore import Qt
-
         first, second = pen(colours.first, width=2), pen(colours.second, width=2)
         dashed = pen(colours.text, width=1, style=Qt.PenStyle.DashLine)
         for name, chosen in dict(
@@ -128,6 +129,8 @@ class MoCoPlots(QWidget):
             random=dashed,
         ).items():  # fmt: skip
             self._curves[name].setPen(chosen)
+        for plot, key in zip((self.similar, self.probe), _keys(colours), strict=True):
+            plot.setTitle(key, size=KEY_SIZE)
 
     def _named_plots(self) -> list[tuple[str, Any]]:
         return [
@@ -140,23 +143,41 @@ class MoCoPlots(QWidget):
             ("score", self.probe),
         ]
 
-    def _plot(self, row: int, label: str) -> Any:
+    def _plot(self, row: int, label: str, below: str) -> Any:
         plot = self.view.addPlot(row=row, col=0)
         plot.setMenuEnabled(False)
         plot.hideButtons()
         plot.showGrid(x=True, y=True, alpha=0.15)
         plot.setLabel("left", label)
+        plot.setLabel("bottom", below)
         plot.getAxis("left").setWidth(LEFT_WIDTH)
         for side in ("left", "bottom"):
             plot.getAxis(side).enableAutoSIPrefix(False)
         return plot
 
 
+def _keys(colours: ThemeColours) -> tuple[str, str]:
+    """What the curves of similarities and of strokes are, in their colours."""
+    blue, orange, text = colours.first, colours.second, colours.text
+
+    def entry(colour: str, mark: str, name: str) -> str:
+        return f'<span style="color: {colour}">{mark} {name}</span>'
+
+    similar = entry(blue, LINE, "positive key"), entry(orange, LINE, "all others")
+    probe = (
+        entry(blue, LINE, "encoder"),
+        entry(orange, LINE, "its start"),
+        entry(text, DASHED, "random weights"),
+    )
+    return "&nbsp;&nbsp; ".join(similar), "&nbsp;&nbsp; ".join(probe)
+
+
 def verdict(probe: StrokeProbe) -> str:
     """In plain words whether it helps."""
-    scores = f"{probe.score:.2f} on your strokes; random weights {probe.random:.2f}"
-    if abs(probe.start - probe.random) > MARGIN:
-        scores += f", the start {probe.start:.2f}"
+    scores = (
+        f"{probe.score:.2f} on your strokes; the start {probe.start:.2f}, "
+        f"random weights {probe.random:.2f}"
+    )
     best = max(probe.start, probe.random)
     if probe.score > best + MARGIN:
         return f"It helps: {scores}."

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 from safetensors.numpy import save_file
 
 from napari_papernets.core.errors import InputError
@@ -224,8 +226,36 @@ def test_events_are_drawn(panel, engine, qtbot):
 )
 def test_the_verdict_is_plain(score, words):
     assert words in verdict(StrokeProbe(9, score, 0.5, 0.5))
-    assert "the start" not in verdict(StrokeProbe(9, score, 0.5, 0.5))
+    assert "the start 0.50, random weights 0.50" in verdict(StrokeProbe(9, score, 0.5, 0.5))
     assert "the start 0.60" in verdict(StrokeProbe(9, score, 0.6, 0.5))
+
+
+def test_axes_and_curves_are_named(panel):
+    panel.show()
+    plots = panel.plots
+    named = {plot: plot.getAxis("bottom").labelText for plot in (plots.loss, plots.similar, plots.probe)}
+    assert list(named.values()) == ["step", "cosine", "step"]
+    key = plots.probe.titleLabel.text
+    for name, curve in (("encoder", "score"), ("its start", "start")):
+        colour = plots._curves[curve].opts["pen"].color().name()
+        assert re.search(rf"{colour}[^<]*{name}", key)
+    assert "random weights" in key
+    assert "positive key" in plots.similar.titleLabel.text
+
+
+def test_the_wheel_over_the_minutes_scrolls_the_panel(panel):
+    panel.show()
+    minutes = panel.form.minutes
+    minutes.clearFocus()
+    before = minutes.value()
+    middle = QPointF(minutes.rect().center())
+    turned = QWheelEvent(
+        middle, QPointF(minutes.mapToGlobal(minutes.rect().center())), QPoint(), QPoint(0, 120),
+        Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    QApplication.sendEvent(minutes, turned)
+    assert minutes.value() == before
+    assert minutes.focusPolicy() == Qt.FocusPolicy.StrongFocus  # the wheel does not take it
 
 
 def test_stop_keeps(panel, engine, known, qtbot):
