@@ -54,7 +54,8 @@ def download(
     target = folder / f"{chosen.name}{SUFFIX}"
     if target.is_file():
         return ModelRef(read_spec(target), target)
-    raw = folder / LOADING / chosen.url.rsplit("/", 1)[-1]
+    # Several checkpoints have the same file name.
+    raw = folder / LOADING / f"{chosen.name} {chosen.url.rsplit('/', 1)[-1]}"
     if not raw.is_file():
         yield from fetch(chosen.url, raw, chosen.sha256)
     about = dict(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ..core.errors import ModelError
@@ -16,6 +14,7 @@ from ..core.model import ModelRef, class_infos
 from ..model_files import SUFFIX, read_spec, user_folder
 from ..networks.build import deeplab_spec
 from ..networks.vgg16 import FC6, IMAGENET_MEAN, IMAGENET_STD, from_vgg16, with_unit_maps
+from .torch_files import read_checkpoint
 from .weights import hash_file, save_weights
 
 NAME = "vgg16"
@@ -76,23 +75,9 @@ def _convert(path: Path, kept: Path, name: str, checksum: str) -> ModelRef:
     return save_weights(spec, network.state_dict(), kept)
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
-    try:
-        if path.suffix == SUFFIX:
-            return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
-        reason = str(error).splitlines()[0]
-        mend = "give torchvision's vgg16 state dict, as .safetensors or a .pth of nothing but tensors"
-        raise ModelError("model", f"{path.name}, which cannot be read ({reason})", mend) from error
-    if not isinstance(weights, Mapping) or not all(isinstance(v, Tensor) for v in weights.values()):
+def _read(path: Path) -> Mapping[str, Any]:
+    weights = read_checkpoint(path)
+    if not all(isinstance(v, Tensor) for v in weights.values()):
         mend = "give the state dict of torchvision's vgg16"
         raise ModelError("model", f"{path.name}, which holds no state dict", mend)
     return weights

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from ..core.errors import InputError, ModelError
@@ -23,9 +20,9 @@ from ..networks import VisionTransformer
 from ..networks.vit import SIZES
 from ..networks.vit_segmenter import ViTSegmenter, vit_spec
 from .models import load_model
+from .torch_files import read_checkpoint
 from .weights import save_weights
 
-PICKLED = (".pth", ".pt", ".bin", ".ckpt")
 RANDOM_SEED = 0
 RANDOM = {f"random-{name}": name for name in ("tiny", "small")}  # without any weights at hand
 
@@ -70,37 +67,6 @@ def load_vit(model: str | Path | ModelRef | nn.Module, random_weights: bool = Fa
     return LoadedViT(loaded.spec, network, f"random {RANDOM_SEED}", loaded.path, True)
 
 
-def read_state_dict(path: Path) -> Mapping[str, Any]:
-    """The tensors of a checkpoint. Pickles are opened by torch's own reader of plain weights, which
-    runs no code.
-
-    Raises
-    ------
-    ModelError
-        If the file is damaged, of another kind, or holds more than tensors and plain values.
-    """
-    if path.suffix == SUFFIX:
-        read_header(path)
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise ModelError("model", path.name, f"the file is damaged ({error})") from error
-    if path.suffix not in PICKLED:
-        mend = f"give a {SUFFIX} file or one of {', '.join(PICKLED)}"
-        raise ModelError("model", path.name, mend)
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        mend = "it holds Python objects, which could run code; ask its authors for plain weights"
-        raise ModelError("model", path.name, mend) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        mend = f"the file is damaged: copy or download it again ({str(error).splitlines()[0]})"
-        raise ModelError("model", path.name, mend) from error
-    if not isinstance(found, Mapping):
-        raise ModelError("model", f"{path.name} with a {type(found).__name__}", "give a state dict")
-    return found
-
-
 def import_checkpoint(
     path: Path, folder: Path, name: str = "", about: Mapping[str, Any] | None = None, **options: Any
 ) -> ModelRef:
@@ -109,7 +75,7 @@ def import_checkpoint(
     Parameters
     ----------
     path : Path
-        As for `read_state_dict`.
+        As for `read_checkpoint`.
     folder : Path
         Where the model file goes.
     name : str
@@ -124,9 +90,10 @@ def import_checkpoint(
     ModelError
         If it is no Vision Transformer; the first tensor that does not fit is named.
     """
-    network = VisionTransformer.from_state_dict(read_state_dict(path), **options)
+    weights = read_checkpoint(path)
+    network = VisionTransformer.from_state_dict(weights, **options)
     spec = vit_spec(name or path.stem, network, **(about or {}))
-    half = all(t.dtype == torch.float16 for t in tensors_of(read_state_dict(path)))
+    half = all(t.dtype == torch.float16 for t in tensors_of(weights))
     return save_weights(spec, network.state_dict(), folder / f"{spec.name}{SUFFIX}", half=half)
 
 
@@ -186,7 +153,7 @@ def _is_model_file(path: Path) -> bool:
 
 @lru_cache(maxsize=2)
 def _load_checkpoint(path: Path, _modified: int, _size: int) -> LoadedViT:
-    network = VisionTransformer.from_state_dict(read_state_dict(path))
+    network = VisionTransformer.from_state_dict(read_checkpoint(path))
     return LoadedViT(vit_spec(path.stem, network), network, _hash(network), path)
 
 
