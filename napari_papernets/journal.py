@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -68,6 +69,7 @@ class Journal:
         # Without buffer: what is written is in the system's hands.
         self._file = open(path, "r+b" if path.exists() else "x+b", buffering=0)  # noqa: SIM115
         self._waiting = b""
+        self._torn = False  # part of a record may lie behind the last whole one
         self._truncate()
         if not self._end:
             self._waiting = HEAD.pack(MAGIC, VERSION)
@@ -192,12 +194,16 @@ class Journal:
         """Write what was appended and is not in the file; the lock is held."""
         try:
             if self._waiting:
+                if self._torn:
+                    self._truncate()
                 written = self._file.write(self._waiting) or 0
                 if written < len(self._waiting):
                     raise OSError(f"only {written} of {len(self._waiting)} bytes could be written")
                 self._end, self._waiting = self._end + written, b""
         except OSError as error:
-            self._truncate()
+            self._torn = True
+            with suppress(OSError):  # before the next record, then
+                self._truncate()
             raise _disk_error(error) from error
 
     def _fsync(self) -> None:
@@ -210,6 +216,7 @@ class Journal:
         """To the last whole record."""
         self._file.truncate(self._end)
         self._file.seek(self._end)
+        self._torn = False
 
     def _sync_now_and_then(self) -> None:
         last = -SYNC_SECONDS

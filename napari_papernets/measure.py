@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .core.errors import InputError
 from .core.image import ImageBlock
-from .lengths import MICRO, in_micrometres
+from .units import MICRO, in_micrometres
 
 Columns = dict[str, NDArray[Any]]
 

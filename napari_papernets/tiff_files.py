@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .core.errors import InputError
 from .core.image import AXES, ImageBlock, guess_axes
-from .lengths import in_micrometres
+from .units import in_micrometres, in_seconds
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -131,7 +131,7 @@ def _sizes_of_ome(xml: str) -> tuple[dict[str, float], str]:
         if size is not None:
             sizes[axis], unit = in_micrometres(float(size), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
     if "TimeIncrement" in pixels:
-        sizes["T"] = float(pixels["TimeIncrement"])
+        sizes["T"] = in_seconds(float(pixels["TimeIncrement"]), pixels.get("TimeIncrementUnit", "s"))
     return sizes, unit
 
 
@@ -142,7 +142,8 @@ def _sizes_of_imagej(tif: TiffFile) -> tuple[dict[str, float], str]:
     sizes = {"X": 1 / x if x else 1.0, "Y": 1 / y if y else 1.0, "Z": float(told.get("spacing", 1.0))}
     found = {axis: in_micrometres(size, name) for axis, size in sizes.items()}
     interval = float(told.get("finterval", 0)) or 1.0
-    return {**{a: size for a, (size, _) in found.items()}, "T": interval}, found["X"][1]
+    seconds = in_seconds(interval, str(told.get("tunit", "s")))
+    return {**{a: size for a, (size, _) in found.items()}, "T": seconds}, found["X"][1]
 
 
 def _ome_sizes(sizes: dict[str, float], unit: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from .core.errors import InputError
 from .core.image import ImageBlock, guess_axes
-from .lengths import MICRO, PIXEL, in_micrometres
 from .tiff_files import LOADED_BYTES, known_axes
+from .units import MICRO, PIXEL, in_micrometres
 
 ORDER = "TCZYX"  # which the specification asks for
 CHUNK = 512  # pixels along Y and X

@@ -105,7 +105,7 @@ def test_imagej_stack_tells_axes_and_scale(tmp_path: Path) -> None:
         array,
         imagej=True,
         resolution=(4.0, 2.0),
-        metadata={"axes": "TZCYX", "spacing": 3.0, "unit": "um", "finterval": 7.0},
+        metadata={"axes": "TZCYX", "spacing": 3.0, "unit": "um", "finterval": 7000.0, "tunit": "ms"},
     )
     block = read_image(tmp_path / "stack.tif")
     assert (block.axes, block.unit) == ("TZCYX", "µm")
@@ -118,12 +118,14 @@ def test_ome_units_become_micrometres(tmp_path: Path) -> None:
         "PhysicalSizeXUnit": "nm",
         "PhysicalSizeY": 130.0,
         "PhysicalSizeYUnit": "nm",
+        "TimeIncrement": 500.0,
+        "TimeIncrementUnit": "ms",
     }
-    metadata = {"axes": "YX", **sizes}
-    tifffile.imwrite(tmp_path / "a.ome.tif", random_image("YX", "uint8"), ome=True, metadata=metadata)
+    metadata = {"axes": "TYX", **sizes}
+    tifffile.imwrite(tmp_path / "a.ome.tif", random_image("TYX", "uint8"), ome=True, metadata=metadata)
     block = read_image(tmp_path / "a.ome.tif")
     assert (block.name, block.unit) == ("a", "µm")
-    assert block.scale == pytest.approx((0.13, 0.065))
+    assert block.scale == pytest.approx((0.5, 0.13, 0.065))
 
 
 def test_unknown_axes_are_guessed_and_can_be_given(tmp_path: Path) -> None:

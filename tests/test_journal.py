@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -249,6 +250,43 @@ def test_strokes_wait_for_room_on_a_full_disk(tmp_path: Path) -> None:
     assert journal.path.stat().st_size == size
     journal.append(patch(4))
     assert numbers(journal.path) == [1, 2, 3, 4]
+    journal.close()
+
+
+def test_strokes_wait_for_a_disk_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SYNC_SECONDS", 0.01)
+    journal = Journal(tmp_path / "journal")
+    journal.append(patch(1))
+    disk, size = journal._file, journal.path.stat().st_size
+
+    class Torn:
+        """Writes a part, and then nothing goes any more."""
+
+        tries = 0
+
+        def write(self, content: bytes) -> int:
+            disk.write(content[:7])
+            raise OSError(5, "Input/output error")
+
+        def truncate(self, size: int) -> None:
+            self.tries += 1
+            raise OSError(5, "Input/output error")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(disk, name)
+
+    journal._file = torn = Torn()
+    with pytest.raises(InputError, match="Input/output"):
+        journal.append(patch(2))
+    assert journal.path.stat().st_size > size
+    end = time.monotonic() + PATIENCE
+    while torn.tries < 4:  # the thread goes on trying
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    journal._file = disk
+    while numbers(journal.path) != [1, 2]:
+        assert time.monotonic() < end
+        time.sleep(0.01)
     journal.close()
 
 

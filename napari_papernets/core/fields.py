@@ -145,17 +145,28 @@ def check_value(info: FieldInfo, value: Any) -> Any:
             raise InputError(info.name, repr(value), f"choose one of {', '.join(info.choices)}")
         return value
     if info.type is tuple:
-        return tuple(int(v) for v in value)
+        return _whole_numbers(info, value)
     number = info.type in (int, float)
     wrong_bool = isinstance(value, bool) != (info.type is bool)
     if wrong_bool or (number and not isinstance(value, int | float) and not _is_scalar(value)):
         raise InputError(info.name, repr(value), f"give {_expected(info)}")
-    if info.type is int and int(value) != value:
+    if info.type is int and not (math.isfinite(value) and int(value) == value):
         raise InputError(info.name, repr(value), f"give {_expected(info)}")
     value = info.type(value)
     if number and not _in_range(info, value):
         raise InputError(info.name, value, f"give {_expected(info)}")
     return value
+
+
+def _whole_numbers(info: FieldInfo, value: Any) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(v) for v in value)
+        fits = all(n == v for n, v in zip(numbers, value, strict=True))
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if isinstance(value, str) or not fits:
+        raise InputError(info.name, repr(value), f"give {_expected(info)}")
+    return numbers
 
 
 def _is_scalar(value: Any) -> bool:
@@ -171,6 +182,8 @@ def _in_range(info: FieldInfo, value: float) -> bool:
 def _expected(info: FieldInfo) -> str:
     if info.type is bool:
         return "true or false"
+    if info.type is tuple:
+        return "whole numbers, such as (0, 2)"
     kind = {int: "a whole number", float: "a number", str: "a text"}.get(info.type, "a value")
     if info.min is not None and info.max is not None:
         return f"{kind} from {info.min:g} to {info.max:g}"

@@ -245,9 +245,8 @@ def describe(
 
 
 def account(request: Request, planes: Sequence[Plane], training: Training) -> dict[str, Any]:
-    """What was done, JSON-able; `repeats_exactly` tells whether the command gives the same weights."""
+    """What was done, JSON-able."""
     settings = training.settings
-    by_clock = settings.seconds is not None or len(training.plans) > 1
     return dict(
         verb="finetune",
         base=str(getattr(request.model, "name", request.model)),
@@ -265,8 +264,17 @@ def account(request: Request, planes: Sequence[Plane], training: Training) -> di
         threads=torch.get_num_threads(),
         versions=versions(),
         command=repeating_command(request, training.step),
-        repeats_exactly=not by_clock or settings.schedule == "constant",
+        repeats_exactly=repeats_exactly(request, training),
     )
+
+
+def repeats_exactly(request: Request, training: Training) -> bool:
+    """Whether the command gives the same weights: it asks for the steps that were done, and cannot tell
+    how often each image is drawn. On a GPU some of torch's kernels add in any order."""
+    settings = training.settings
+    by_plan = settings.seconds is None and len(training.plans) == 1 and not training.stopped
+    steps = by_plan or (settings.schedule == "constant" and "finite" not in training.stopped)
+    return steps and request.shares is None and training.device.type == "cpu"
 
 
 def repeating_command(request: Request, steps: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
@@ -12,8 +12,8 @@ from torch import nn
 from ..core.errors import ModelError
 from ..core.model import ModelRef, ModelSpec, class_infos
 from ..model_files import find_model
-from ..networks import DeepLabLargeFOV, UNet
-from ..networks.build import deeplab_spec, unet_spec
+from ..networks import DeepLabLargeFOV, HypercolumnUNet, UNet
+from ..networks.build import deeplab_spec, unet_spec, with_hypercolumns
 from ..networks.deeplab import DeepLab, restored
 from .weights import hash_file, load_weights
 
@@ -55,6 +55,10 @@ def describe_network(network: nn.Module) -> ModelSpec:
     classes = class_infos([f"class {i + 1}" for i in range(network.classes)])
     if isinstance(network, DeepLabLargeFOV):
         return deeplab_spec("network", network.in_channels, classes, {}, **network.options)
+    if isinstance(network, HypercolumnUNet):
+        plain = {name: value for name, value in network.options.items() if name != "forest"}
+        spec = unet_spec("network", network.in_channels, classes, **plain, padding="same")
+        return replace(with_hypercolumns(spec), options=network.options)
     return unet_spec("network", network.in_channels, classes, **network.options)
 
 

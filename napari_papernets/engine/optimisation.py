@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
 
+from ..core.errors import InputError
 from ..core.tune_settings import TuneSettings
 from .recipes import ADAMW_DECAY, Recipe
 
@@ -100,6 +102,24 @@ def learnt_state(network: nn.Module) -> dict[str, Tensor]:
 def restore_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Put back what `learnt_state` gave."""
     network.load_state_dict({**network.state_dict(), **state})
+
+
+def check_finite(network: nn.Module, checkpoint: Path) -> None:
+    """Refuse weights of a checkpoint that are no finite numbers.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
+    if not is_finite(network):
+        mend = "train anew, with a smaller learning rate"
+        raise InputError("checkpoint", f"{checkpoint.name}, whose weights are no finite numbers", mend)
+
+
+def is_finite(network: nn.Module) -> bool:
+    """Whether all weights are finite numbers."""
+    return all(bool(torch.isfinite(p).all()) for p in network.parameters())
 
 
 def snapshot(network: nn.Module) -> dict[str, Tensor]:

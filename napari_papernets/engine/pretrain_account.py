@@ -20,6 +20,8 @@ from .encoder_starts import SCRATCH
 from .pretraining import Pretraining
 from .provenance import versions
 
+MOST_TOLD = 20  # images in the command
+
 
 @dataclass(frozen=True, eq=False)
 class Request:
@@ -58,7 +60,7 @@ def describe(
         threads=torch.get_num_threads(),
         versions=versions(),
         command=repeating_command(request, training.step),
-        repeats_exactly=settings.seconds is None or settings.schedule == "constant",
+        repeats_exactly=repeats_exactly(request, training),
         notices=list(notices),
     )
     provenance |= {k: v for k, v in about.items() if k not in ("description", "licence")}
@@ -70,6 +72,16 @@ def describe(
     )
 
 
+def repeats_exactly(request: Request, training: Pretraining) -> bool:
+    """Whether the command gives the same weights: it asks for the steps that were done, and cannot tell
+    how often each of many images is drawn. On a GPU some of torch's kernels add in any order."""
+    settings = training.settings
+    finished = settings.seconds is None and training.as_planned and not training.stopped
+    told = request.shares is None and len(request.images) <= MOST_TOLD
+    steps = finished or (settings.schedule == "constant" and "finite" not in training.stopped)
+    return steps and told and training.device.type == "cpu"
+
+
 def base_of(request: Request) -> str:
     """Name of what was started from."""
     return str(request.model.spec.name if isinstance(request.model, ModelRef) else request.model)
@@ -78,7 +90,7 @@ def base_of(request: Request) -> str:
 def repeating_command(request: Request, steps: int) -> str:
     """The command line that trains again, by steps where this run went by the clock."""
     base = request.model.path if isinstance(request.model, ModelRef) else request.model
-    inputs = [image.source or f"{image.name}.tif" for image in request.images[:20]]
+    inputs = [image.source or f"{image.name}.tif" for image in request.images[:MOST_TOLD]]
     options = dict(model=None if base == SCRATCH else str(base), name=request.name)
     return command_line("pretrain", inputs, options, request.settings.replace(steps=steps, seconds=None))
 

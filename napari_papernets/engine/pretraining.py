@@ -19,7 +19,14 @@ from ..core.moco_settings import MoCoSettings
 from ..networks.moco import LookUpLoss, MoCo, world_and_rank
 from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
 from .failures import is_out_of_memory
-from .optimisation import copy_into, reproducible_kernels, restore_state, snapshot
+from .optimisation import (
+    check_finite,
+    copy_into,
+    is_finite,
+    reproducible_kernels,
+    restore_state,
+    snapshot,
+)
 from .processes import average_statistics, mean_over_processes, share_gradients
 from .views import Views, draw_views
 from .windows import WindowSource
@@ -73,7 +80,7 @@ class Pretraining:
         world, rank = world_and_rank()
         share = settings.batch // world
         self.items = range(rank * share, (rank + 1) * share)
-        self.step, self.stopped = 0, ""
+        self.step, self.stopped, self.as_planned = 0, "", True
         self.history: list[dict[str, Any]] = []
         self.safe, self._before = snapshot(model.encoder_q), snapshot(model.encoder_q)
         self.started, self.seconds_before, self._told = time.monotonic(), 0.0, -TELL_EVERY
@@ -157,6 +164,9 @@ class Pretraining:
     def restore(self, state: State) -> None:
         """Go on from a checkpoint."""
         self.model.load_state_dict(state.part("model"))
+        check_finite(self.model.encoder_q, self.path)
+        self.safe = snapshot(self.model.encoder_q)
+        self.as_planned = state.facts["settings"]["steps"] == self.settings.steps
         restore_optimiser(self.optimiser, state.part("optimiser"))
         lay_out_like_weights(self.optimiser)
         self.step, self.seconds_before = state.facts["step"], state.facts["seconds"]
@@ -165,7 +175,7 @@ class Pretraining:
 
     def keep(self) -> None:
         """Leave the last good weights in the query encoder."""
-        if not all(bool(torch.isfinite(p).all()) for p in self.model.encoder_q.parameters()):
+        if not is_finite(self.model.encoder_q):
             restore_state(self.model.encoder_q, self.safe)  # the very last step broke them
         average_statistics(self.model)
 

@@ -169,6 +169,8 @@ def _with_new_head(
     """The body of a network under a freshly drawn last layer for other classes."""
     task, encoding = _task(settings)
     spec = replace(base.spec, name=name, classes=class_infos(names), task=task, encoding=encoding)
+    if task != base.spec.task:
+        spec = replace(spec, threshold=0.5, object_diameter=None)  # those of other objects
     transformer = isinstance(network, VisionTransformer | ViTSegmenter)
     padded = spec.options.get("padding") == "same"
     if transformer:

@@ -25,7 +25,9 @@ from .judging import judge_crops
 from .losses import answer_to_learn_from, taught_cross_entropy, weighted_cross_entropy
 from .optimisation import (
     WeightAverage,
+    check_finite,
     copy_into,
+    is_finite,
     learnt_state,
     make_optimiser,
     reproducible_kernels,
@@ -214,6 +216,8 @@ class Training:
     def restore(self, state: State) -> None:
         """Go on from a checkpoint."""
         restore_state(self.network, state.part("network"))
+        check_finite(self.network, self.path)
+        self.safe = snapshot(self.network)
         restore_optimiser(self.optimiser, state.part("optimiser"))
         self.best = {k: v.to(self.device) for k, v in state.part("best").items()}
         self.average.restore(state.part("average"))
@@ -241,7 +245,7 @@ class Training:
             return "best", self.best_step
         if self.average.state:
             restore_state(self.network, self.average.state)
-        if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
+        if not is_finite(self.network):
             restore_state(self.network, self.safe)  # the very last step broke them
         return "last", self.step
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,8 @@ class PixelForest(nn.Module):
     def _walk_compiled(self, rows: Tensor) -> Tensor:
         out = np.zeros((len(rows), self.classes), np.float32)
         arrays = [getattr(self, n).cpu().numpy() for n in _ARRAYS]
-        compiled_walk()(np.ascontiguousarray(rows.numpy()), *arrays, out)
+        with _walking:
+            compiled_walk()(np.ascontiguousarray(rows.numpy()), *arrays, out)
         return torch.from_numpy(out)
 
     def _walk(self, rows: Tensor) -> Tensor:
@@ -106,6 +108,7 @@ def read_sizes(sizes: Mapping[str, Any] | Sequence[int]) -> dict[str, Any]:
     return dict(trees=trees, nodes=nodes, sees=range(channels))
 
 
+_walking = Lock()  # numba's simplest threading layer, the only one of some Macs, aborts where two walk
 _ARRAYS = ("roots", "feature", "threshold", "left", "right", "value")
 
 

@@ -40,7 +40,8 @@ def test_repr_shows_what_differs():
     [
         ("zoom", 0), ("zoom", "big"), ("zoom", float("nan")), ("zoom", True),
         ("threshold", 1.5), ("min_size", None), ("tile", 0), ("tile", 2.5),
-        ("output", "both"), ("min_size", -1),
+        ("output", "both"), ("min_size", -1), ("tile", float("nan")), ("tile", float("inf")),
+        ("channels", 0), ("channels", [0.7]), ("channels", "01"), ("channels", [None]),
     ],
 )  # fmt: skip
 def test_bad_values_name_the_field_and_the_mend(field, value):

@@ -21,6 +21,7 @@ from napari_papernets.core.results import Tuned
 from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine import training as training_room
 from napari_papernets.engine.annotated import hold_out, read_planes
+from napari_papernets.engine.checkpoints import checkpoint_path, read_state, write_state
 from napari_papernets.engine.crops import count_pixels, draw_crop, judged_crops, pose_problem
 from napari_papernets.engine.finetune import chances_of, finetune
 from napari_papernets.engine.losses import weighted_cross_entropy
@@ -387,6 +388,46 @@ def test_the_provenance_tells_how_to_repeat_the_run(tmp_path: Path) -> None:
     assert tuned.provenance["repeats_exactly"]
     cosine, _ = train([image], [ids], tmp_path, timed.replace(schedule="cosine"))
     assert not cosine.provenance["repeats_exactly"]  # the rate followed the clock
+    falling = TINY.replace(schedule="cosine")
+    for more, exact in (({}, True), ({"stop_at": 3}, False), ({"shares": [2.0]}, False)):
+        tuned, _ = train([image], [ids], tmp_path, falling, **more)
+        assert tuned.provenance["repeats_exactly"] is exact, more
+
+
+def test_a_checkpoint_without_finite_weights_is_refused(tmp_path: Path) -> None:
+    image, ids = scene()
+    train([image], [ids], tmp_path, name="parts")
+    path = checkpoint_path(tmp_path, "parts")
+    state = read_state(path)
+    name = next(n for n in state.tensors if n.startswith("network.") and n.endswith("weight"))
+    state.tensors[name].view(-1)[0] = torch.nan
+    write_state(state, path)
+    more = TINY.replace(steps=9)
+    with pytest.raises(InputError, match="no finite numbers"):
+        train([image], [ids], tmp_path, more, name="parts", resume=True)
+
+
+def test_after_resuming_the_last_good_weights_are_those_of_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, ids = scene()
+    settings = TINY.replace(kind="strokes", held_out=0.0)
+    whole, _ = train([image], [strokes(ids)], tmp_path, settings, name="parts")
+    spoil = lambda *given: torch.tensor(torch.nan, requires_grad=True)  # noqa: E731
+    monkeypatch.setattr(training_room, "weighted_cross_entropy", spoil)
+    more = settings.replace(steps=9)
+    broken, _ = train([image], [strokes(ids)], tmp_path, more, name="parts", resume=True)
+    assert "finite" in broken.provenance["stopped"]
+    assert_same_weights(whole, broken)
+
+
+def test_a_model_for_another_task_forgets_the_threshold_of_the_first(tmp_path: Path) -> None:
+    image, ids = scene()
+    base, _ = train([image], [ids], tmp_path, name="base")
+    assert base.model.spec.object_diameter is not None
+    classes = TINY.replace(kind="classes")
+    tuned, _ = train([image], [(ids > 0).astype(np.uint8)], tmp_path, classes, model=base.model)
+    assert (tuned.model.spec.threshold, tuned.model.spec.object_diameter) == (0.5, None)
 
 
 def test_a_model_keeps_its_own_encoding(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Units of length as microscopes' files write them."""
+"""Units of length and time as microscopes' files write them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,21 @@ _LENGTHS = {
     "pm": 1e-6, "picometer": 1e-6, "picometre": 1e-6,
     "in": 25400.0, "inch": 25400.0,
 }  # fmt: skip
+_TIMES = {
+    "h": 3600.0, "hour": 3600.0, "min": 60.0, "minute": 60.0,
+    "s": 1.0, "sec": 1.0, "second": 1.0,
+    "ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3, "µs": 1e-6, "microsecond": 1e-6,
+}  # fmt: skip
+
+
+def in_seconds(time: float, unit: str) -> float:
+    """A time in seconds; as it is where `unit` is no time.
+
+    >>> in_seconds(500, "ms"), in_seconds(2, "minutes")
+    (0.5, 120.0)
+    """
+    name = unit.strip().replace("μ", "µ").casefold().replace("μ", "µ")
+    return time * _TIMES.get(name, _TIMES.get(name.removesuffix("s"), 1.0))
 
 
 def in_micrometres(size: float, unit: str) -> tuple[float, str]:
