@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..core.errors import InputError, PapernetsError
 from ..core.model import ModelRef
@@ -92,6 +92,7 @@ class DictionaryView(QWidget):
         self.make, self.layouts = QPushButton("Make the dictionary"), layout_combo()
         self.paint = QPushButton("Paint the selected patches")
         self.scatter = PatchScatter()
+        self.scatter.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.about = QLabel("")
         self.positive = ThumbnailStrip("Positive pair")
         self.nearest, self.hardest = ThumbnailStrip("Nearest keys"), ThumbnailStrip("Hardest negatives")

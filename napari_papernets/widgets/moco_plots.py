@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ..core.events import Event, LookUps, Step, StrokeProbe
 from .calm_wheel import CalmWheel
@@ -37,7 +37,9 @@ class MoCoPlots(QWidget):
         self._pg: Any = import_pyqtgraph()
         self.view = self._pg.GraphicsLayoutWidget()
         self.view.setMinimumHeight(HEIGHT)
-        self.loss = self._plot(0, "loss", "step")
+        self.view.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
+        self.loss = self._plot(0, "loss", "")
+        self.loss.getAxis("bottom").setStyle(showValues=False)
         self.accuracy = self._plot(1, "look-up", "step")
         self.similar = self._plot(2, "similarity", "cosine")
         self.probe = self._plot(3, "strokes", "step")

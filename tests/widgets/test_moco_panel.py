@@ -233,14 +233,18 @@ def test_the_verdict_is_plain(score, words):
 def test_axes_and_curves_are_named(panel):
     panel.show()
     plots = panel.plots
-    named = {plot: plot.getAxis("bottom").labelText for plot in (plots.loss, plots.similar, plots.probe)}
-    assert list(named.values()) == ["step", "cosine", "step"]
+    below = [plot.getAxis("bottom").labelText for plot in (plots.accuracy, plots.similar, plots.probe)]
+    assert below == ["step", "cosine", "step"]
     key = plots.probe.titleLabel.text
     for name, curve in (("encoder", "score"), ("its start", "start")):
         colour = plots._curves[curve].opts["pen"].color().name()
         assert re.search(rf"{colour}[^<]*{name}", key)
     assert "random weights" in key
     assert "positive key" in plots.similar.titleLabel.text
+
+
+def test_the_panel_does_not_ask_for_half_of_the_window(panel):
+    assert panel.sizeHint().width() < 450
 
 
 def test_the_wheel_over_the_minutes_scrolls_the_panel(panel):
