@@ -63,6 +63,7 @@ def prediction_provenance(
     account = dict(
         verb="predict",
         model=model.spec.name,
+        architecture=model.spec.architecture,
         weights_sha256=model.sha256,
         image=_described(image),
         settings=settings.to_dict(),

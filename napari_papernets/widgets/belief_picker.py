@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..core.errors import InputError
-from ..core.image import ImageBlock
 from .belief_sources import BeliefSource, find_sources
 from .editors import CalmComboBox, CalmDoubleSpinBox
+from .label_numbers import LabelNumbers
 from .layer_combo import LayerCombo
+from .layer_events import DATA_EVENTS, LayerEvents
+from .layer_parts import Target
 from .settings_form import add_row, aligned_rows
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ SOURCE_HELP = (
     "What is refined: the probability layers of a result (tick “Probability layers” in the panel that "
     "makes it), an image layer with one map for each class in front (K × Y × X), or a Labels layer."
 )
+DABS = 250  # ms after the last dab of a brush
 CONFIDENCE_HELP = (
     "How sure the labels are: the probability of the class that a pixel is labelled as. The rest is "
     "shared by the other classes. Lower it, and edges win over labels."
@@ -35,13 +38,15 @@ class BeliefPicker(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         Whose layers are offered.
-    block : callable
+    target : callable
         The image that they must fit; raises InputError where there is none.
+    numbers : LabelNumbers
+        Tells the classes of labels.
 
     Attributes
     ----------
     changed : Signal()
-        Another source, or another confidence.
+        Another source, other data of its layers, or another confidence.
     """
 
     changed = Signal()
@@ -49,11 +54,18 @@ class BeliefPicker(QWidget):
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
-        block: Callable[[], ImageBlock],
+        target: Callable[[], Target],
+        numbers: LabelNumbers,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.combo = LayerCombo(viewer, lambda: find_sources(viewer, block()))
+        self._numbers = numbers
+        self._waiting: Callable[[], None] | None = None  # for the numbers of the labels
+        self._events = LayerEvents(DATA_EVENTS, self._on_data)
+        self._dabs = QTimer(self)
+        self._dabs.setSingleShot(True)
+        self._dabs.timeout.connect(self.changed)
+        self.combo = LayerCombo(viewer, lambda: find_sources(viewer, target()))
         self.confidence = CalmDoubleSpinBox()
         self.confidence.setRange(0.5, 0.99)
         self.confidence.setSingleStep(0.05)
@@ -66,6 +78,7 @@ class BeliefPicker(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(rows)
         self.combo.changed.connect(self._on_source)
+        numbers.counted.connect(self._on_counted)
         self.confidence.valueChanged.connect(lambda _: self.changed.emit())
         self._on_source()
 
@@ -81,7 +94,22 @@ class BeliefPicker(QWidget):
         if source is None:
             mend = "predict with “Probability layers” ticked, or add probabilities or labels as a layer"
             raise InputError("probabilities", "no layer that fits the image", mend)
-        return source.with_confidence(self.confidence.value())
+        if source.kind != "labels":
+            return source
+        return source.sure(self.confidence.value(), self._numbers.of(source.layers[0]))
+
+    def when_counted(self, action: Callable[[], None]) -> bool:
+        """Call now, or as soon as the classes of the chosen labels are known; whether it was now.
+
+        Of several that wait the newest is called, unless something else is chosen meanwhile.
+        """
+        source = self.combo.current()
+        self._waiting = None
+        if source is None or source.kind != "labels" or self._numbers.of(source.layers[0]) is not None:
+            action()
+            return True
+        self._waiting = action
+        return False
 
     def refresh(self) -> None:
         """Look again, for another image."""
@@ -89,10 +117,31 @@ class BeliefPicker(QWidget):
 
     def close_events(self) -> None:
         """Let go of the viewer."""
+        self._waiting = None
+        self._dabs.stop()
+        self._events.follow(())
         self.combo.close_events()
+
+    def _on_data(self, event: Any) -> None:
+        """A brush is not followed by its dabs: the hand that paints comes first."""
+        if event.type == "labels_update":
+            self._dabs.start(DABS)
+        else:
+            self.changed.emit()
+
+    def _on_counted(self) -> None:
+        source = self.combo.current()
+        if source is None or source.kind != "labels" or self._numbers.of(source.layers[0]) is None:
+            return
+        action, self._waiting = self._waiting, None
+        if action is not None:
+            action()
+        self.changed.emit()
 
     def _on_source(self) -> None:
         source = self.combo.current()
+        self._waiting = None
+        self._events.follow(source.layers if source is not None else ())
         soft = source is not None and source.kind == "labels"
         self._label.setVisible(soft)
         self.confidence.setVisible(soft)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,18 +10,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import InputError
-from ..core.image import ImageBlock
+from ..core.model import ClassInfo, class_infos
 from ..core.tiles import Region
+from .beliefs import Beliefs, soften
 from .image_layers import full_data
-from .outputs import OUTPUT
+from .label_numbers import MOST_LABELS, OBJECTS, Numbers
+from .layer_parts import Index, LaterArray, NothingToRefine, Target, fit_layer, part_of
+from .outputs import OUTPUT, PROVENANCE
+from .probability_layers import class_of_ramp
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-MOST_LABELS = 20  # different numbers up to which labels are classes; more are objects
 Kind = Literal["result", "image", "labels"]
+RESULT = re.compile(r"(?P<stem>.+) p\((?P<name>.+)\)(?P<copy> \[\d+\])?")  # as napari numbers copies
+DEEPLAB_STEP = 8  # pixels between the scores of a DeepLab
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,147 +40,165 @@ class BeliefSource:
         Tells it from others.
     kind : {"result", "image", "labels"}
         A layer for each class, one layer with all, or labels.
-    arrays : tuple of array
-        The data of those layers.
+    layers : tuple of layer
+        Which those are; their data are looked up when they are read.
+    target : Target
+        The image that they fit.
     names : tuple of str
-        Of the classes; empty for labels, whose classes are read when they are needed.
+        Of the classes; empty for labels, whose classes are their numbers.
     confidence : float
         Of labels.
+    numbers : tuple of int or None
+        The different ones of the whole labels layer; None while they are not known.
     """
 
     name: str
     key: Any
     kind: Kind
-    arrays: tuple[Any, ...]
+    layers: tuple[Any, ...]
+    target: Target
     names: tuple[str, ...] = ()
     confidence: float = 0.7
+    numbers: Numbers | None = None
 
     @property
     def identity(self) -> Any:
         """Tells it from other sources, and labels from the same ones of another confidence."""
         return self.key, self.confidence if self.kind == "labels" else None
 
-    def with_confidence(self, confidence: float) -> BeliefSource:
-        """The same with labels so sure."""
-        return replace(self, confidence=confidence)
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The number of each class in a labels layer; empty while it is not known."""
+        if self.kind != "labels":
+            return values_of(self.names)
+        return (0, 1) if self.numbers == OBJECTS else self.numbers or ()
 
-    def read(self, plane: tuple[int, ...] | None, region: Region | None = None) -> Beliefs:
-        """Probabilities of (a region of) a plane, or of all where that is None.
+    def sure(self, confidence: float, numbers: Numbers | None) -> BeliefSource:
+        """The same with labels so sure, of these numbers."""
+        return replace(self, confidence=confidence, numbers=numbers)
+
+    def beliefs(
+        self, plane: tuple[int, ...] | None, region: Region | None = None, keep: bool = False
+    ) -> Beliefs:
+        """Probabilities of (a region of) a plane, or of all where that is None; nothing is read yet.
 
         Raises
         ------
+        NothingToRefine
+            If labels have but one class, the plane has no probabilities, or they are just changing.
         InputError
-            If labels have but one class.
+            If all planes are wanted, but some have no probabilities.
         """
-        index: tuple[Any, ...] = (*(plane or ()), ...)
-        if region is not None:
-            index = (*index, slice(region[0], region[1]), slice(region[2], region[3]))
-        if self.kind == "result":
-            maps = np.stack([np.asarray(a[index], np.float32) for a in self.arrays])
-            return Beliefs(maps, _values(self.names), self.names)
+        if self.kind == "labels":
+            return self._soft(plane, region, keep)
+        lead = 1 if self.kind == "image" else 0
+        parts = [part_of(layer, self.target, plane, region, lead) for layer in self.layers]
         if self.kind == "image":
-            maps = np.asarray(self.arrays[0][(slice(None), *index)], np.float32)
-            return Beliefs(maps, _values(self.names), self.names)
-        return soften(np.asarray(self.arrays[0][index]), self.confidence)
+            maps = LaterArray(parts[0].shape, np.float32, parts[0].read, keep)
+            return Beliefs(maps, self.values, class_infos(self.names))
+        accounts = [layer.metadata.get(PROVENANCE) for layer in self.layers]
+        if any(account != accounts[0] for account in accounts):
+            raise NothingToRefine("probabilities", "maps of two results", "wait for the new one")
+
+        def read(index: Index) -> NDArray[Any]:
+            return np.stack([np.asarray(part.read(index[1:]), np.float32) for part in parts])[index[0]]
+
+        maps = LaterArray((len(parts), *parts[0].shape), np.float32, read, keep)
+        return Beliefs(maps, self.values, self._colours(), step_of(accounts[0] or {}))
+
+    def _soft(self, plane: tuple[int, ...] | None, region: Region | None, keep: bool) -> Beliefs:
+        """Of labels."""
+        if self.numbers is None:
+            raise NothingToRefine("probabilities", "labels that are still being counted", "wait")
+        numbers, confidence, layer = self.numbers, self.confidence, self.layers[0]
+        if len(numbers) == 1:
+            mend = "choose or paint labels with at least two different numbers"
+            raise NothingToRefine("probabilities", f"labels that are all {numbers[0]}", mend)
+        part = part_of(layer, self.target, plane, region)
+
+        def read(index: Index) -> NDArray[Any]:
+            return soften(part.read(index[1:]), numbers, confidence)[index[0]]
+
+        maps = LaterArray((len(self.values), *part.shape), np.float32, read, keep)
+        return Beliefs(maps, self.values, label_classes(layer, numbers))
+
+    def _colours(self) -> tuple[ClassInfo, ...]:
+        """The classes of a result, in the colours that it gave its layers."""
+        spare = class_infos(self.names)
+        found = (class_of_ramp(name, layer.colormap) for name, layer in
+                 zip(self.names, self.layers, strict=True))  # fmt: skip
+        return tuple(own or other for own, other in zip(found, spare, strict=True))
 
 
-@dataclass(frozen=True, eq=False)
-class Beliefs:
-    """Probabilities, and what their classes are called.
-
-    Attributes
-    ----------
-    probabilities : ndarray of float32, shape (K, *stack, Y, X)
-        As they are; the engine checks them.
-    values : tuple of int
-        The number of each class in a labels layer.
-    names : tuple of str
-        The name of each class.
-    """
-
-    probabilities: NDArray[np.float32]
-    values: tuple[int, ...]
-    names: tuple[str, ...]
-
-    def labels(self, classes: NDArray[Any]) -> NDArray[np.uint8]:
-        """Numbers of a labels layer for classes 1…K."""
-        return np.array((0, *self.values), np.uint8)[classes]
-
-
-def soften(labels: NDArray[Any], confidence: float) -> Beliefs:
-    """Probabilities of labels that are right with a probability of `confidence`.
-
-    Up to 20 different numbers are classes; more are objects, which become foreground and background.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two different numbers.
-    """
-    numbers = _numbers(labels)
-    if numbers is None:
-        labels, numbers = (labels > 0).astype(np.uint8), np.array([0, 1])
-    if len(numbers) < 2:
-        mend = "choose labels with at least two different numbers in view"
-        raise InputError("probabilities", f"labels that are all {int(numbers[0])}", mend)
-    rest = (1 - confidence) / (len(numbers) - 1)
-    maps = np.where(labels[None] == numbers.reshape(-1, *[1] * labels.ndim), confidence, rest)
-    values = tuple(int(n) for n in numbers)
-    names = tuple("background" if v == 0 else f"label {v}" for v in values)
-    return Beliefs(maps.astype(np.float32), values, names)
-
-
-def _numbers(labels: NDArray[Any]) -> NDArray[np.intp] | None:
-    """The different numbers of labels; None where they are more than classes."""
-    if labels.size == 0 or labels.min() < 0 or labels.max() > np.iinfo(np.uint8).max:
-        return None
-    found = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
-    return found if len(found) <= MOST_LABELS else None
-
-
-def find_sources(viewer: napari.viewer.Viewer, block: ImageBlock) -> list[BeliefSource]:
+def find_sources(viewer: napari.viewer.Viewer, target: Target) -> list[BeliefSource]:
     """What the layers of a viewer offer for an image, our own results first."""
-    shape = (*block.stack_shape, *block.plane_shape)
-    return [*_results(viewer, shape), *_images(viewer, block, shape), *_labels(viewer, shape)]
+    return [*_results(viewer, target), *_images(viewer, target), *_labels(viewer, target)]
 
 
-def _results(viewer: napari.viewer.Viewer, shape: tuple[int, ...]) -> Iterator[BeliefSource]:
+def values_of(names: tuple[str, ...]) -> tuple[int, ...]:
+    """1…K, or from 0 where the first class is what nothing is drawn for."""
+    first = 0 if names and names[0] == "background" else 1
+    return tuple(range(first, first + len(names)))
+
+
+def step_of(account: Any) -> int:
+    """Pixels from one score to the next, by the account of a prediction."""
+    coarse = account.get("architecture") == "deeplab" and account.get("zoom") == 1
+    return DEEPLAB_STEP if coarse else 1
+
+
+def label_classes(layer: napari.layers.Labels, numbers: Numbers) -> tuple[ClassInfo, ...]:
+    """Names and colours that a labels layer gives its numbers."""
+    if numbers == OBJECTS:
+        return class_infos(("background", "foreground"))
+    named: dict[int, str] = {}
+    if {"index", "class"} <= set(layer.features):
+        pairs = zip(layer.features["index"], layer.features["class"], strict=True)
+        named = {int(number): str(name) for number, name in pairs}
+    names = [named.get(n) or ("background" if n == 0 else f"label {n}") for n in numbers]
+    colours = [_hex(layer.get_color(number)) for number in numbers]
+    return tuple(ClassInfo(name, colour) for name, colour in zip(names, colours, strict=True))
+
+
+def _results(viewer: napari.viewer.Viewer, target: Target) -> Iterator[BeliefSource]:
     """Layers named “… p(class)” that this plugin made, together."""
     found: dict[str, list[tuple[str, Any]]] = {}
     for layer in viewer.layers:
-        stem, mark, rest = str(layer.metadata.get(OUTPUT, {}).get("name", "")).rpartition(" p(")
-        if mark and rest.endswith(")") and tuple(full_data(layer).shape) == shape:
-            found.setdefault(stem, []).append((rest[:-1], full_data(layer)))
+        match = RESULT.fullmatch(str(layer.metadata.get(OUTPUT, {}).get("name", "")))
+        if match and fit_layer(layer, target) is not None:
+            stem = match["stem"] + (match["copy"] or "")
+            found.setdefault(stem, []).append((match["name"], layer))
     for stem, maps in found.items():
         if len(maps) > 1:
-            names, arrays = zip(*maps, strict=True)
-            yield BeliefSource(f"{stem} (probabilities)", ("result", stem), "result", arrays, names)
+            names, layers = zip(*maps, strict=True)
+            name = f"{stem} (probabilities)"
+            yield BeliefSource(name, ("result", stem), "result", layers, target, names)
 
 
-def _images(
-    viewer: napari.viewer.Viewer, block: ImageBlock, shape: tuple[int, ...]
-) -> Iterator[BeliefSource]:
+def _images(viewer: napari.viewer.Viewer, target: Target) -> Iterator[BeliefSource]:
     from napari.layers import Image
 
     for layer in viewer.layers:
-        if not isinstance(layer, Image) or layer.rgb or full_data(layer) is block.data:
+        if not isinstance(layer, Image) or layer.rgb or layer is target.layer:
             continue
-        size = tuple(full_data(layer).shape)
-        if size[1:] == shape and 2 <= size[0] <= MOST_LABELS and layer.dtype.kind == "f":
-            names = tuple(f"class {k + 1}" for k in range(size[0]))
-            yield BeliefSource(str(layer.name), layer.unique_id, "image", (full_data(layer),), names)
+        count = int(full_data(layer).shape[0])
+        fits = 2 <= count <= MOST_LABELS and fit_layer(layer, target, lead=1) is not None
+        if fits and layer.dtype.kind == "f":
+            names = tuple(f"class {k + 1}" for k in range(count))
+            yield BeliefSource(str(layer.name), layer.unique_id, "image", (layer,), target, names)
 
 
-def _labels(viewer: napari.viewer.Viewer, shape: tuple[int, ...]) -> Iterator[BeliefSource]:
+def _labels(viewer: napari.viewer.Viewer, target: Target) -> Iterator[BeliefSource]:
     from napari.layers import Labels
 
     for layer in viewer.layers:
         ours = str(layer.metadata.get(OUTPUT, {}).get("key", "")).startswith("refined ")
-        if isinstance(layer, Labels) and not ours and tuple(full_data(layer).shape) == shape:
-            yield BeliefSource(f"{layer.name} (labels)", layer.unique_id, "labels", (full_data(layer),))
+        if isinstance(layer, Labels) and not ours and fit_layer(layer, target) is not None:
+            yield BeliefSource(f"{layer.name} (labels)", layer.unique_id, "labels", (layer,), target)
 
 
-def _values(names: tuple[str, ...]) -> tuple[int, ...]:
-    """1…K, or from 0 where the first class is what nothing is drawn for."""
-    first = 0 if names and names[0] == "background" else 1
-    return tuple(range(first, first + len(names)))
+def _hex(colour: Any) -> str:
+    """ "#RRGGBB" of what napari paints a label with, which is None for a clear one."""
+    if colour is None:
+        return "#000000"
+    return "#" + "".join(f"{round(255 * float(part)):02X}" for part in colour[:3])

@@ -12,9 +12,11 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayou
 from ..core.events import Event, Refined
 from ..core.results import Refinement
 from .calm_wheel import CalmWheel
-from .crf_plan import CRFPlan, class_labels
+from .crf_plan import CRFPlan
 from .energy_plot import EnergyPlot
+from .label_sink import class_colours
 from .outputs import PROVENANCE, find_output, put_output, refill_layer
+from .probability_layers import map_options
 from .settings_form import add_row, aligned_rows
 from .theme_colours import theme_colours
 
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 
 HELP = {
     "iteration": "The labels after each iteration of mean field; 0 is before the first one.",
-    "swipe": "Left of the line the labels before, right of it those after the CRF. All the way to the "
-    "left shows what the CRF made, all the way to the right what it was given.",
-    "layers": "Add the probability maps before and after the CRF, and the labels before, as layers.",
+    "swipe": "On the left of the image the labels before the CRF, on the right those after it. "
+    "All the way to the left shows what the CRF made, all the way to the right what it was given.",
+    "layers": "Add the probability maps before and after the CRF, and the labels before, as layers; of "
+    "a DeepLab also its coarse scores, one for every 8 × 8 pixels.",
 }
 STEPS = 1000  # of the swipe
 LATER = 30  # ms after the labels
@@ -56,6 +59,7 @@ class BeliefView(QWidget):
         self._history: list[NDArray[Any]] = []
         self._before: NDArray[Any] | None = None
         self._result: Refinement | None = None
+        self._coloured: Any = None  # the layer, and classes and numbers that it has the colours of
         self.plot = EnergyPlot()
         self.iteration, self.swipe = _slider(), _slider(STEPS)
         self.number = QLabel("–")
@@ -82,8 +86,7 @@ class BeliefView(QWidget):
         self._history = [e.labels for e in self._coming if e.labels is not None]
         self._history = self._history or [result.labels]
         self._plan, self._result = plan, result
-        first = self._history[0] if self._history[1:] else class_labels(plan.beliefs.probabilities)
-        self._before = plan.beliefs.labels(first)  # iteration 0 is what the CRF was given
+        self._before = plan.beliefs.labels(self._history[0])  # iteration 0 is what the CRF was given
         last = len(self._history) - 1
         self.iteration.blockSignals(True)
         self.iteration.setMaximum(last)
@@ -92,6 +95,16 @@ class BeliefView(QWidget):
         self._enable()
         self._draw()
         self._later.start()
+
+    def remarks(self) -> list[str]:
+        """What to know about what is shown, in a line each."""
+        if self._plan is None or not self._history:
+            return []
+        first = self._history[0]
+        if first.size == 0 or (first != first.flat[0]).any():
+            return []
+        name = self._plan.beliefs.classes[int(first.flat[0]) - 1].name
+        return [f"all that is in view is {name}: the CRF has no border to move"]
 
     def clear(self) -> None:
         """Forget what is shown, and take its layer away."""
@@ -108,23 +121,38 @@ class BeliefView(QWidget):
         if self._plan is None or self._result is None or self._before is None:
             return
         plan = self._plan
-        for role, maps in (
-            ("before", plan.beliefs.probabilities),
-            ("after", self._result.probabilities),
-        ):
-            for name, values in zip(plan.beliefs.names, maps, strict=True):
-                data, placement = plan.place(np.ascontiguousarray(values))
-                put_output(
-                    self._viewer, "image", plan.key(f"{role} {name}"),
-                    f"{plan.image.name} {role} CRF, score of {name}", data, placement,
-                    contrast_limits=(0.0, 1.0), colormap="viridis", visible=False,
-                )  # fmt: skip
+        given = np.asarray(plan.beliefs.probabilities)  # kept since the engine read them
+        self._add_maps("before", "before CRF", given)
+        self._add_maps("after", "after CRF", self._result.probabilities)
+        step = plan.beliefs.step
+        top, left = (-edge % step for edge in (plan.region or (0, 0, 0, 0))[::2])
+        coarse = given[..., top::step, left::step]
+        if step > 1 and coarse.size:
+            self._add_maps("coarse", f"every {step} pixels", coarse, step, (top, left))
         data, placement = plan.place(self._before)
         put_output(
             self._viewer, "labels", plan.key("labels before"),
-            f"{plan.image.name} before CRF", data, placement, visible=False,
+            f"{plan.image.name} before CRF", data, placement, visible=False, **self._colours(plan),
         )  # fmt: skip
         self.told.emit("Added, hidden: click on the eye of a layer to see it.")
+
+    def _add_maps(
+        self, role: str, text: str, maps: NDArray[np.float32], step: int = 1,
+        start: tuple[int, int] = (0, 0),
+    ) -> None:  # fmt: skip
+        """A layer for the scores of each class, (K, Y, X), from pixel `start` of the region on."""
+        plan = self._plan
+        assert plan is not None
+        for about, values in zip(plan.beliefs.classes, maps, strict=True):
+            data, placement = plan.place(np.ascontiguousarray(values), step, start)
+            put_output(
+                self._viewer, "image", plan.key(f"{role} {about.name}"),
+                f"{plan.image.name} {text}, score of {about.name}", data, placement,
+                **map_options(about),
+            )  # fmt: skip
+
+    def _colours(self, plan: CRFPlan) -> dict[str, Any]:
+        return class_colours(plan.beliefs.classes, plan.beliefs.values)
 
     def event(self, event: QEvent) -> bool:
         if event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange, QEvent.Type.Show):
@@ -161,11 +189,22 @@ class BeliefView(QWidget):
         key = self._plan.key("preview")
         layer = find_output(self._viewer, key)
         if layer is None:
-            layer = put_output(self._viewer, "labels", key, self._plan.name, data, placement)
-            layer.opacity = OPACITY
+            colours = self._colours(self._plan)
+            layer = put_output(
+                self._viewer, "labels", key, self._plan.name, data, placement, opacity=OPACITY, **colours
+            )
+            self._coloured = self._colour_key(layer)
         else:
             refill_layer(layer, data, placement)
+        if self._coloured != self._colour_key(layer):  # dear, and seldom another
+            for name, value in self._colours(self._plan).items():
+                setattr(layer, name, value)
+            self._coloured = self._colour_key(layer)
         layer.metadata[PROVENANCE] = dict(self._result.provenance) if self._result else {}
+
+    def _colour_key(self, layer: Any) -> Any:
+        assert self._plan is not None
+        return layer.unique_id, self._plan.beliefs.classes, self._plan.beliefs.values
 
     def _enable(self) -> None:
         for widget in (self.iteration, self.swipe, self.layers):

@@ -27,6 +27,8 @@ from .engine_access import EngineHold
 from .image_layers import current_plane, visible_region
 from .image_picker import ImagePicker
 from .job_adapter import Engine
+from .label_numbers import LabelNumbers
+from .layer_parts import NothingToRefine, Target
 from .message_line import MessageLine
 from .newest_job import NewestJob, Wish
 from .panel_layout import fill_panel, group
@@ -82,15 +84,17 @@ class CRFPanel(DockedPanel):
         self.setObjectName("papernets-crf")
         self._viewer, self._hold = napari_viewer, EngineHold(engine)
         self.image = ImagePicker(napari_viewer)
-        self.beliefs = BeliefPicker(napari_viewer, self.image.block)
+        self.numbers = LabelNumbers(napari_viewer, self)
+        self.beliefs = BeliefPicker(napari_viewer, self._target, self.numbers)
         self.form = CRFForm()
         self.live, self.device = QCheckBox("Live preview"), CalmComboBox()
         self.live.setChecked(True)
         self.device.addItems(typing.get_args(Device))
         self.view = BeliefView(napari_viewer)
         self.tuning = CRFTuning(
-            napari_viewer, self.image.block, lambda: self.plan("plane"), self._hold.engine
-        )
+            napari_viewer, self.beliefs.source, self.numbers, lambda: self.plan("plane"),
+            self._hold.engine,
+        )  # fmt: skip
         self.bar, self.message = RunBar(buttons=BUTTONS, keys={}), MessageLine(napari_viewer)
         self.control = RefineRun(napari_viewer, self.plan, self._hold.engine, self.bar, self)
         self.previews = NewestJob(self._hold.engine, self._wish, self)
@@ -146,6 +150,9 @@ class CRFPanel(DockedPanel):
         self.shut_down()
         super().closeEvent(event)
 
+    def _target(self) -> Target:
+        return Target(self.image.layer(), self.image.block())
+
     def _wish(self) -> Wish:
         plan = self.plan("view")
         return Wish("refine", plan.arguments(), plan)
@@ -176,7 +183,7 @@ class CRFPanel(DockedPanel):
         if self._chosen() is None:
             self.view.clear()  # nothing to refine yet: no reason to complain while nobody asked
         else:
-            self.previews.request()
+            self.beliefs.when_counted(self.previews.request)
 
     def _on_image(self) -> None:
         grown = self.image.combo.count() > self._images
@@ -196,21 +203,38 @@ class CRFPanel(DockedPanel):
         if self._chosen() != (plan.identity.unique_id, plan.source, plan.plane):
             return
         self.view.show_result(plan, result)
-        notices = " · ".join(result.provenance.get("notices") or [])
+        notices = [*(result.provenance.get("notices") or []), *self.view.remarks()]
         if notices or self._waits:  # what a search has told stays
-            self.message.tell(notices)
-        self._waits = False
+            self.message.tell(" · ".join(notices))
+        self._waits = bool(notices)
         self.previewed.emit(result)
+
+    def _on_preview_failed(self, error: BaseException) -> None:
+        if isinstance(error, NothingToRefine):
+            self.view.clear()
+            self._on_waiting(f"Nothing to refine: {error.received}; {error.mend}.")
+        else:
+            self.message.complain(error)
 
     def _on_waiting(self, reason: str) -> None:
         self._waits = True
         self.message.tell(reason)
 
     def _on_run(self, kind: str) -> None:
+        if not self.beliefs.when_counted(lambda: self._run(typing.cast(Kind, kind))):
+            self._on_waiting("Looking through the labels for their classes…")
+
+    def _run(self, kind: Kind) -> None:
+        """Start what a button asked for: where it cannot be done, that is an error now."""
+        try:
+            self.plan(kind)
+        except PapernetsError as error:
+            self.message.complain(error)
+            return
         if kind == "view":
             self.preview()
         else:
-            self.control.start(typing.cast(Kind, kind))
+            self.control.start(kind)
 
     def _on_tuned(self, tuned: TunedCRF) -> None:
         """Take the settings over where they help; otherwise the CRF is left off."""
@@ -259,8 +283,10 @@ class CRFPanel(DockedPanel):
         self.tuning.tuned.connect(self._on_tuned)
         for part in (self.control, self.tuning, self.view):
             part.told.connect(self.message.tell)
-        for part in (self.control, self.tuning, self.previews):
+        for part in (self.control, self.tuning):
             part.failed.connect(self.message.complain)
+        self.previews.failed.connect(self._on_preview_failed)
+        self.beliefs.changed.connect(self.tuning.annotation.refresh)
         self._on_image()
 
     def _lay_out(self) -> None:
@@ -284,6 +310,6 @@ def _let_go(hold: EngineHold, panel: CRFPanel) -> None:
     for part in (panel.previews, panel.control, panel.tuning):
         with contextlib.suppress(RuntimeError):  # its half in C++ is gone
             part.leave()
-    for listener in (panel.follower, panel.beliefs, panel.tuning, panel.image):
+    for listener in (panel.follower, panel.beliefs, panel.tuning, panel.image, panel.numbers):
         listener.close_events()
     hold.release()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..core.crf_settings import CRFSettings
 from ..core.image import ImageBlock
 from ..core.tiles import Region
-from .belief_sources import Beliefs, BeliefSource
+from .belief_sources import BeliefSource
+from .beliefs import Beliefs
 from .image_layers import current_plane, layer_axes, visible_region
 from .outputs import output_key
 from .placement import Placement, lay_out, placement_of
@@ -84,14 +84,29 @@ class CRFPlan:
         """Of an output."""
         return output_key(f"refined {role}", self.identity)
 
-    def place(self, array: NDArray[Any]) -> tuple[NDArray[Any], Placement]:
-        """A result (*stack, Y, X) as its layer takes it, and where that layer lies."""
+    def place(
+        self, array: NDArray[Any], step: int = 1, start: tuple[int, int] = (0, 0)
+    ) -> tuple[NDArray[Any], Placement]:
+        """A result (*stack, Y, X) as its layer takes it, and where that layer lies.
+
+        Parameters
+        ----------
+        array : ndarray
+            Of every `step`-th pixel along Y and X, from pixel `start` of the region on.
+        step : int
+            Pixels of the image from one to the next, on whose centres they lie.
+        start : (y, x)
+            The first of them.
+        """
         array = array.reshape(*[1] * (len(self.stack_axes) + 2 - array.ndim), *array.shape)
         laid, dims = lay_out(array, f"{self.stack_axes}YX", self.like, self.sizes)
-        starts = dict(zip(self.stack_axes, self.plane or (), strict=False))
-        if self.region is not None:
-            starts |= {"Y": self.region[0], "X": self.region[2]}
-        return laid, self.placement.keep(dims).part([starts.get(self.like[d], 0) for d in dims])
+        starts: dict[str, float] = dict(zip(self.stack_axes, self.plane or (), strict=False))
+        top, left = (self.region[0], self.region[2]) if self.region is not None else (0, 0)
+        beside = (step - 1) / 2  # from the edge of a large pixel to the centre of the small one
+        starts |= {"Y": top + start[0] - beside, "X": left + start[1] - beside}
+        names = [self.like[d] for d in dims]
+        steps = [step if axis in "YX" else 1 for axis in names]
+        return laid, self.placement.keep(dims).part([starts.get(a, 0) for a in names], steps)
 
 
 def plan_refinement(
@@ -108,7 +123,7 @@ def plan_refinement(
     Raises
     ------
     InputError
-        If a preview was asked of an image out of view, or the labels have but one class.
+        If a preview was asked of an image out of view, or the source has nothing for what is asked.
     """
     plane = None if kind == "stack" else current_plane(viewer, layer, image.axes)
     region = None
@@ -119,7 +134,7 @@ def plan_refinement(
         settings = settings.replace(volume=False)
     part = image if plane is None else _plane_of(image, plane)
     return CRFPlan(
-        beliefs=source.read(plane, region),
+        beliefs=source.beliefs(plane, region, keep=kind == "view"),
         image=part,
         settings=settings,
         device=device,
@@ -153,8 +168,3 @@ def _middle(region: Region | None, image: ImageBlock) -> Region:
 def _shortened(start: int, stop: int) -> tuple[int, int]:
     spare = max(0, stop - start - LARGEST_VIEW)
     return start + spare // 2, stop - (spare - spare // 2)
-
-
-def class_labels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The most probable class of each pixel, 1…K."""
-    return probabilities.argmax(0).astype(np.uint8) + np.uint8(1)

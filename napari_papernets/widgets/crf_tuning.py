@@ -6,18 +6,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ..core.errors import InputError, PapernetsError
 from ..core.events import CRFTrial, Event, Started
-from ..core.image import ImageBlock
 from ..core.results import TunedCRF
+from .belief_sources import BeliefSource
 from .crf_plan import CRFPlan
-from .image_layers import full_data
 from .job_adapter import Engine, JobAdapter
+from .label_numbers import OBJECTS, LabelNumbers, Numbers
 from .layer_combo import LayerCombo
-from .outputs import OUTPUT
+from .layer_parts import Index, LaterArray, Target, fit_layer, part_of
+from .outputs import OUTPUT, is_output
 from .settings_form import add_row, aligned_rows
 
 if TYPE_CHECKING:
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
 
 HELP = {
     "annotation": "A Labels layer with 0 where nothing is known and the numbers of the classes "
-    "elsewhere: strokes, or the whole truth. Only the plane in view is used.",
+    "elsewhere: strokes, or the whole truth. Layers with other numbers are not offered. Only the plane "
+    "in view is used.",
     "tune": "Search w₁, σ_α and σ_β as the paper does, on half of the annotation near boundaries; the "
     "other half tells whether the CRF helps. If it does not, it is left off.",
+    "cancel": "Stop the search; the parameters stay as they are.",
 }
 
 
@@ -39,8 +43,10 @@ class CRFTuning(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         Whose labels layers are offered.
-    block : callable
-        The image; raises InputError where there is none.
+    source : callable
+        What is refined; raises InputError where there is nothing.
+    numbers : LabelNumbers
+        Tells which classes a labels layer has.
     plan : callable
         The refinement of the plane in view; raises PapernetsError.
     engine : callable
@@ -63,15 +69,19 @@ class CRFTuning(QWidget):
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
-        block: Callable[[], ImageBlock],
+        source: Callable[[], BeliefSource],
+        numbers: LabelNumbers,
         plan: Callable[[], CRFPlan],
         engine: Callable[[], Engine],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._block, self._plan, self._engine = block, plan, engine
+        self._plan, self._engine = plan, engine
         self._job: JobAdapter | None = None
-        self.annotation = LayerCombo(viewer, lambda: _annotations(viewer, block()))
+        self.annotation = LayerCombo(
+            viewer, lambda: find_annotations(viewer, source(), numbers), best_first=True
+        )
+        numbers.counted.connect(self.annotation.refresh)
         self.button, self.bar = QPushButton("Tune on my annotations"), QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Trials")
@@ -116,15 +126,18 @@ class CRFTuning(QWidget):
         offer = self.annotation.current()
         if offer is None:
             mend = "add a Labels layer over the image and paint strokes of at least two classes"
-            raise InputError("annotation", "no labels layer that fits the image", mend)
-        painted = np.asarray(offer.data[plan.plane or ()])
-        values = plan.beliefs.values
-        if values and values[0] == 0:  # 0 cannot be painted: classes are numbered from 1
-            return painted.astype(np.int64)
-        classes = np.zeros(painted.shape, np.int64)
-        for number, value in enumerate(values, start=1):
-            classes[painted == value] = number
-        return classes
+            raise InputError("annotation", "no labels layer that fits image and classes", mend)
+        part = part_of(offer.layer, offer.target, plan.plane or ())
+        values = paintable(plan.beliefs.values)
+
+        def read(index: Index) -> NDArray[Any]:
+            painted = part.read(index)
+            classes = np.zeros(painted.shape, np.uint8)
+            for number, value in enumerate(values, start=1):
+                classes[painted == value] = number
+            return classes
+
+        return LaterArray(part.shape, np.uint8, read)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -166,6 +179,7 @@ class CRFTuning(QWidget):
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.bar, 1)
         line.addWidget(self.cancel)
+        self.cancel.setToolTip(f"<p>{HELP['cancel']}</p>")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(rows)
@@ -173,22 +187,39 @@ class CRFTuning(QWidget):
         layout.addWidget(self._progress)
 
 
-class _Annotation:
+class Annotation:
     """A labels layer to choose."""
 
-    def __init__(self, layer: napari.layers.Labels) -> None:
-        self.name, self.key, self.data = str(layer.name), layer.unique_id, full_data(layer)
+    def __init__(self, layer: napari.layers.Labels, target: Target) -> None:
+        self.name, self.key = str(layer.name), layer.unique_id
+        self.layer, self.target = layer, target
 
 
-def _annotations(viewer: napari.viewer.Viewer, block: ImageBlock) -> list[_Annotation]:
-    """Labels layers of the shape of the image, results of this panel left out."""
+def find_annotations(
+    viewer: napari.viewer.Viewer, source: BeliefSource, numbers: LabelNumbers
+) -> list[Annotation]:
+    """Labels layers whose numbers are classes of the source, those that hold two of them first, then the
+    user's own. Neither the source itself nor a result of this panel is one.
+    """
     from napari.layers import Labels
 
-    shape = (*block.stack_shape, *block.plane_shape)
-    return [
-        _Annotation(layer)
-        for layer in viewer.layers
-        if isinstance(layer, Labels)
-        and tuple(full_data(layer).shape) == shape
-        and not str(layer.metadata.get(OUTPUT, {}).get("key", "")).startswith("refined ")
-    ]
+    found = []
+    for layer in viewer.layers:
+        ours = str(layer.metadata.get(OUTPUT, {}).get("key", "")).startswith("refined ")
+        if not isinstance(layer, Labels) or ours or any(layer is other for other in source.layers):
+            continue
+        present = numbers.of(layer) if fit_layer(layer, source.target) is not None else None
+        if present is not None and fits_classes(present, source.values):
+            few = len(set(present) - {0}) < 2
+            found.append((few, is_output(layer), Annotation(layer, source.target)))
+    return [annotation for *_, annotation in sorted(found, key=lambda one: one[:2])]
+
+
+def fits_classes(present: Numbers, values: Numbers) -> bool:
+    """Whether labels of these numbers can be annotation of classes with those values."""
+    return present != OBJECTS and bool(values) and set(present) - {0} <= set(paintable(values))
+
+
+def paintable(values: Numbers) -> Numbers:
+    """The number of each class in annotation: counted from 1 where one is 0, which cannot be painted."""
+    return tuple(range(1, len(values) + 1)) if 0 in values else values

@@ -212,17 +212,17 @@ class LabelSink(QObject):
             refresh_boxes(self._viewer, layer, boxes)
 
 
-def class_colours(classes: Sequence[ClassInfo]) -> dict[str, Any]:
-    """Options of a labels layer that shows 1…K: colours and names of the classes; a first class named
-    background lets the image through."""
+def class_colours(classes: Sequence[ClassInfo], numbers: Sequence[int] | None = None) -> dict[str, Any]:
+    """Options of a labels layer that shows 1…K, or those numbers: colours and names of the classes; 0
+    and a first class named background let the image through."""
     from napari.utils.colormaps import DirectLabelColormap
 
+    numbers = list(range(1, len(classes) + 1) if numbers is None else numbers)
     colours: dict[int | None, str] = {None: "#00000000", 0: "#00000000"}
-    for number, about in enumerate(classes, 1):
-        clear = number == 1 and about.name.lower() == "background"
+    for number, about in zip(numbers, classes, strict=True):
+        clear = number == 0 or (number == numbers[0] and about.name.lower() == "background")
         colours[number] = "#00000000" if clear else about.colour
-    names = [c.name for c in classes]
     return dict(
         colormap=DirectLabelColormap(color_dict=colours),
-        features={"index": list(range(1, len(names) + 1)), "class": names},
+        features={"index": numbers, "class": [c.name for c in classes]},
     )

@@ -10,8 +10,10 @@ from qtpy.QtWidgets import QWidget
 
 from ..core.errors import InputError
 from .editors import CalmComboBox
+from .layer_events import LayerEvents
 
 if TYPE_CHECKING:
+    import napari.layers
     import napari.viewer
 
 
@@ -26,7 +28,8 @@ class Offer(Protocol):
 
 
 class LayerCombo(CalmComboBox):
-    """Chooses one of what `find` gives.
+    """Chooses one of what `find` gives; it is asked again when layers come, go, or get another name or
+    other data.
 
     Parameters
     ----------
@@ -34,6 +37,8 @@ class LayerCombo(CalmComboBox):
         Whose layers are followed.
     find : callable
         What there is now; InputError stands for nothing.
+    best_first : bool
+        Choose the first of them until another one is chosen by hand.
 
     Attributes
     ----------
@@ -50,15 +55,17 @@ class LayerCombo(CalmComboBox):
         viewer: napari.viewer.Viewer,
         find: Callable[[], Sequence[Any]],
         parent: QWidget | None = None,
+        best_first: bool = False,
     ) -> None:
         super().__init__(parent)
-        self._find = find
+        self._find, self._free = find, best_first  # whether the choice is still ours
         self.offers: Sequence[Any] = ()
-        events = viewer.layers.events
+        self._viewer, events = viewer, viewer.layers.events
         self._happenings = (events.inserted, events.removed)
+        self._layers = LayerEvents(("data", "name"), self.refresh)
         for event in self._happenings:
             event.connect(self.refresh)
-        self.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.currentIndexChanged.connect(self._on_choice)
         self.refresh()
 
     def current(self) -> Any:
@@ -69,22 +76,37 @@ class LayerCombo(CalmComboBox):
     def refresh(self, event: object = None) -> None:
         """Look again; `changed` is emitted where the choice is not there any more."""
         before = self.current()
+        listed = [(offer.key, offer.name) for offer in self.offers]
+        self._layers.follow(_with_pixels(self._viewer))
         try:
             self.offers = tuple(self._find())
         except InputError:
             self.offers = ()
         keys = [offer.key for offer in self.offers]
+        if listed == [(offer.key, offer.name) for offer in self.offers]:
+            return
         self.blockSignals(True)
         self.clear()
         self.addItems([offer.name for offer in self.offers])
-        if before is not None and before.key in keys:
+        if before is not None and before.key in keys and not self._free:
             self.setCurrentIndex(keys.index(before.key))
         self.blockSignals(False)
         after = self.current()
         if (before and before.key) != (after and after.key):
             self.changed.emit()
 
+    def _on_choice(self, index: int) -> None:
+        self._free = False
+        self.changed.emit()
+
     def close_events(self) -> None:
         """Let go of the viewer."""
         for event in self._happenings:
             event.disconnect(self.refresh)
+        self._layers.follow(())
+
+
+def _with_pixels(viewer: napari.viewer.Viewer) -> list[napari.layers.Layer]:
+    from napari.layers import Image, Labels
+
+    return [layer for layer in viewer.layers if isinstance(layer, Image | Labels)]

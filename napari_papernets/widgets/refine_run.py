@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from ..core.errors import PapernetsError
@@ -12,12 +16,32 @@ from ..core.events import Event, Notice
 from ..core.results import Refinement
 from .crf_plan import CRFPlan
 from .job_adapter import Engine, JobAdapter
+from .label_sink import class_colours
 from .outputs import PROVENANCE, put_output
 from .run_bar import RunBar, duration
 from .run_plan import Kind
 
 if TYPE_CHECKING:
     import napari.viewer
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """A Refinement and what of it needs a look at all pixels.
+
+    Attributes
+    ----------
+    result : Refinement
+        The answer.
+    labels : ndarray of uint8
+        As their layer takes them, before they are placed.
+    changed : float
+        Share of the pixels that changed class.
+    """
+
+    result: Refinement
+    labels: NDArray[np.uint8]
+    changed: float
 
 
 class RefineRun(QObject):
@@ -79,7 +103,10 @@ class RefineRun(QObject):
             job.failed.connect(self._on_failed)
             self._job, self._plan = job, plan
             self._bar.set_waiting()
-            job.start(self._engine(), "refine", **plan.arguments(show="nothing"))
+            job.start(
+                self._engine(), "refine",
+                prepare=partial(look_through, plan), **plan.arguments(show="nothing"),
+            )  # fmt: skip
         except PapernetsError as error:
             self._on_failed(error)
 
@@ -100,17 +127,17 @@ class RefineRun(QObject):
         if isinstance(event, Notice):
             self.told.emit(event.message)
 
-    def _on_returned(self, result: Refinement) -> None:
-        plan = self._plan
+    def _on_returned(self, found: Refined) -> None:
+        plan, result = self._plan, found.result
         self._end()
         assert plan is not None
-        data, placement = plan.place(plan.beliefs.labels(result.labels))
+        data, placement = plan.place(found.labels)
         account: dict[str, Any] = {PROVENANCE: dict(result.provenance)}
         layer = put_output(
-            self._viewer, "labels", plan.key("labels"), plan.name, data, placement, metadata=account
-        )
-        facts = result.provenance
-        self.told.emit(outcome(plan, result, float(facts.get("seconds", 0))))
+            self._viewer, "labels", plan.key("labels"), plan.name, data, placement, metadata=account,
+            **class_colours(plan.beliefs.classes, plan.beliefs.values),
+        )  # fmt: skip
+        self.told.emit(outcome(found))
         self.finished.emit(layer, result)
 
     def _on_failed(self, error: BaseException) -> None:
@@ -121,14 +148,18 @@ class RefineRun(QObject):
         if self._job is not None:
             self._job.forget()
             self._job.deleteLater()
-        self._job = None
+        self._job = self._plan = None
         self._bar.set_idle()
 
 
-def outcome(plan: CRFPlan, result: Refinement, seconds: float) -> str:
+def look_through(plan: CRFPlan, result: Refinement) -> Refined:
+    """What of a refinement is told and shown; for a large one too slow for the window's thread."""
+    return Refined(result, plan.beliefs.labels(result.labels), plan.beliefs.changed_share(result.labels))
+
+
+def outcome(found: Refined) -> str:
     """One line on a run: how many pixels changed their class, and what to know."""
-    before = plan.beliefs.probabilities.argmax(0).reshape(result.labels.shape) + 1
-    changed = float((before != result.labels).mean())
-    text = f"{100 * changed:.1f} % of the pixels changed class · {duration(seconds)}"
-    notices = result.provenance.get("notices") or []
-    return " · ".join([text, *notices])
+    facts = found.result.provenance
+    text = f"{100 * found.changed:.1f} % of the pixels changed class"
+    seconds = duration(float(facts.get("seconds", 0)))
+    return " · ".join([text, seconds, *(facts.get("notices") or [])])

@@ -10,12 +10,15 @@ from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import CRFTrial, Notice, Refined, Started
 from napari_papernets.core.results import Refinement, TunedCRF
-from napari_papernets.widgets.belief_sources import find_sources, soften
+from napari_papernets.widgets.belief_sources import find_sources
 from napari_papernets.widgets.belief_view import swiped
+from napari_papernets.widgets.beliefs import soften
 from napari_papernets.widgets.crf_form import CRFForm
 from napari_papernets.widgets.crf_panel import CRFPanel
 from napari_papernets.widgets.energy_plot import rises
 from napari_papernets.widgets.image_layers import block_of
+from napari_papernets.widgets.label_numbers import OBJECTS
+from napari_papernets.widgets.layer_parts import Target
 from napari_papernets.widgets.outputs import OUTPUT
 
 pytestmark = pytest.mark.gui
@@ -59,9 +62,13 @@ def answer(job, labels, energies=(5.0, 4.0, 4.5), **more):
     for n, energy in enumerate(energies):
         flipped = labels if n == len(energies) - 1 else np.ones_like(labels)
         if n == 0:
-            flipped = job.arguments["probabilities"].argmax(0).astype(np.uint8) + np.uint8(1)
+            flipped = np.asarray(job.arguments["probabilities"]).argmax(0).astype(np.uint8) + np.uint8(1)
         job.tell(Refined((), n, n, 2, energy, n == 2, flipped, None))
     job.give(refinement(labels, energies, **more))
+
+
+def target_of(viewer, name, axes):
+    return Target(viewer.layers[name], block_of(viewer.layers[name], axes))
 
 
 def labels(shape=SHAPE):
@@ -137,7 +144,7 @@ def test_an_answer_for_another_source_is_dropped(panel, viewer, engine, qtbot):
     answer(engine.jobs[0], labels())
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
     assert "cells CRF preview" not in viewer.layers
-    soft = engine.jobs[1].arguments["probabilities"]
+    soft = np.asarray(engine.jobs[1].arguments["probabilities"])
     assert soft.shape == (2, *SHAPE)
     assert soft.max() == pytest.approx(0.7)
 
@@ -235,7 +242,7 @@ def test_tuning_takes_settings_over_where_they_help(panel, viewer, engine, qtbot
     painted = np.zeros(SHAPE, np.uint8)
     painted[2:4], painted[30:32] = 1, 2
     viewer.add_labels(painted, name="strokes")
-    panel.tuning.annotation.setCurrentText("strokes")
+    qtbot.waitUntil(lambda: panel.tuning.annotation.currentText() == "strokes")
     panel.tuning.button.click()
     job = engine.jobs[-1]
     assert job.verb == "tune_crf"
@@ -254,7 +261,7 @@ def test_tuning_leaves_the_crf_off_where_it_harms(panel, viewer, engine, qtbot):
     with qtbot.waitSignal(panel.previewed):
         answer(engine.jobs[0], labels())
     viewer.add_labels(labels(), name="truth")
-    panel.tuning.annotation.setCurrentText("truth")
+    qtbot.waitUntil(lambda: panel.tuning.annotation.currentText() == "truth")
     panel.tuning.button.click()
     worse = TunedCRF(
         CRFSettings(w1=9.0), False, 0.6, 0.5, 0.9, 0.8, 99, "makes it worse; leave it off", ()
@@ -306,24 +313,23 @@ def test_results_of_this_plugin_are_offered_first(viewer):
     for name, values in zip(("background", "cell"), maps(), strict=True):
         layer = viewer.add_image(values, name=f"cells toy p({name})")
         layer.metadata[OUTPUT] = {"key": f"x {name}", "name": str(layer.name)}
-    block = block_of(viewer.layers["cells"], "YX")
-    found = find_sources(viewer, block)
+    found = find_sources(viewer, target_of(viewer, "cells", "YX"))
     assert [s.kind for s in found] == ["result", "image"]
-    beliefs = found[0].read(())
+    beliefs = found[0].beliefs(())
     np.testing.assert_array_equal(beliefs.probabilities, maps())
-    assert (beliefs.names, beliefs.values) == (("background", "cell"), (0, 1))
-    assert found[1].read(()).values == (1, 2)
+    assert [about.name for about in beliefs.classes] == ["background", "cell"]
+    assert beliefs.values == (0, 1)
+    assert found[1].beliefs(()).values == (1, 2)
 
 
 def test_labels_are_softened():
-    soft = soften(np.array([[0, 3], [3, 7]]), 0.8)
-    assert soft.values == (0, 3, 7)
-    np.testing.assert_allclose(soft.probabilities[:, 0, 1], (0.1, 0.8, 0.1), atol=1e-6)
-    np.testing.assert_array_equal(soft.labels(np.array([1, 2, 3])), (0, 3, 7))
-    objects = soften(np.arange(100).reshape(10, 10), 0.9)
-    assert objects.values == (0, 1)
-    with pytest.raises(InputError, match="two different numbers"):
-        soften(np.ones((3, 3), int), 0.7)
+    soft = soften(np.array([[0, 3], [3, 7]]), (0, 3, 7), 0.8)
+    assert soft.dtype == np.float32
+    np.testing.assert_allclose(soft[:, 0, 1], (0.1, 0.8, 0.1), atol=1e-6)
+    unknown = soften(np.array([[0, 9]]), (0, 3, 7), 0.8)  # painted since the numbers were counted
+    np.testing.assert_allclose(unknown[:, 0, 1], 1 / 3)
+    objects = soften(np.arange(100).reshape(10, 10), OBJECTS, 0.9)
+    np.testing.assert_allclose(objects[1].ravel()[:2], (0.1, 0.9), atol=1e-6)
 
 
 @pytest.mark.parametrize("settings", [CRFSettings(), CRFSettings(w1=33.5, grey="raw", tile=512)])

@@ -39,10 +39,9 @@ def test_a_slider_gives_a_new_preview_that_follows_edges(make_napari_viewer_prox
     assert (viewer.layers["tissue CRF preview"].data != smooth).any()
     assert len(panel.view.plot.energies) == 11
     assert "torch" not in sys.modules
-    panel.tuning.annotation.refresh()
     truth = (sample.truth > 0).astype(np.uint8) + np.uint8(1)
     viewer.add_labels(truth, name="truth", visible=False)
-    panel.tuning.annotation.setCurrentText("truth")
+    qtbot.waitUntil(lambda: panel.tuning.annotation.currentText() == "truth", timeout=10_000)
     with qtbot.waitSignal(panel.tuning.tuned, timeout=180_000) as told:
         panel.tuning.start()
     assert told.args[0].helps

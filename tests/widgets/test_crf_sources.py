@@ -1,0 +1,374 @@
+"""What the CRF starts from: results, images and labels that change, of one plane or of many."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from fakes import prediction, ref
+from napari.components import ViewerModel
+
+from napari_papernets.core.errors import InputError
+from napari_papernets.core.events import Refined
+from napari_papernets.core.predict_settings import PredictSettings
+from napari_papernets.core.results import Refinement
+from napari_papernets.widgets.belief_sources import find_sources
+from napari_papernets.widgets.belief_view import HELP
+from napari_papernets.widgets.crf_panel import CRFPanel
+from napari_papernets.widgets.image_layers import block_of
+from napari_papernets.widgets.label_numbers import OBJECTS, count_numbers
+from napari_papernets.widgets.layer_parts import LayerPart, NothingToRefine, Target, fit_layer
+from napari_papernets.widgets.outputs import PROVENANCE
+from napari_papernets.widgets.probability_layers import show_probabilities
+from napari_papernets.widgets.run_plan import plan_run
+
+pytestmark = pytest.mark.gui
+SHAPE = (40, 48)
+
+
+def maps(seed=0, shape=SHAPE):
+    found = np.random.default_rng(seed).random((2, *shape)).astype(np.float32)
+    return found / found.sum(0)
+
+
+def refinement(labels, **account):
+    hot = np.stack([labels == 1, labels == 2]).astype(np.float32)
+    return Refinement(hot, labels, ((2.0, 1.0),), dict(notices=[], seconds=0.1, **account))
+
+
+def give(job):
+    """Play a refinement that changes nothing."""
+    found = np.asarray(job.arguments["probabilities"])
+    labels = found.argmax(0).astype(np.uint8) + np.uint8(1)
+    for n in range(2):
+        job.tell(Refined((), n, n, 1, 2.0 - n, False, labels, None))
+    job.give(Refinement(found, labels, ((2.0, 1.0),), dict(notices=[], seconds=0.1)))
+
+
+def add_result(viewer, image, kind, chances, axes, **account):
+    """The probability layers of a U-Net run on an image layer."""
+    layer = viewer.layers[image]
+    model = ref("semantic", name="toy")
+    settings = PredictSettings(channels=(0,) if "C" in axes else None)
+    plan = plan_run(viewer, layer, block_of(layer, axes), model, settings, kind, probabilities=True)
+    labels = np.zeros(chances.shape[1:], np.uint8)
+    for _ in show_probabilities(viewer, plan, plan.prepare(prediction(labels, chances, **account))):
+        pass
+
+
+def target_of(viewer, name, axes):
+    return Target(viewer.layers[name], block_of(viewer.layers[name], axes))
+
+
+@pytest.fixture
+def viewer(qapp):
+    viewer = ViewerModel()
+    pixels = np.random.default_rng(1).integers(0, 255, SHAPE).astype(np.uint8)
+    viewer.add_image(pixels, name="cells", scale=(0.5, 0.5), translate=(3.0, 4.0))
+    return viewer
+
+
+@pytest.fixture
+def make(qtbot, engine):
+    def make_panel(viewer):
+        panel = CRFPanel(viewer, engine=engine)
+        qtbot.addWidget(panel)
+        panel.image.combo.setCurrentIndex(0)
+        return panel
+
+    return make_panel
+
+
+def test_a_second_run_of_the_network_is_refined_anew(viewer, make, engine, qtbot):
+    add_result(viewer, "cells", "plane", maps(0), "YX")
+    make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    give(engine.jobs[-1])
+    before = len(engine.jobs)
+    add_result(viewer, "cells", "plane", maps(1), "YX", seed=1)
+    qtbot.waitUntil(lambda: len(engine.jobs) > before)
+    np.testing.assert_array_equal(engine.jobs[-1].arguments["probabilities"], maps(1))
+
+
+def test_maps_of_two_runs_are_not_mixed(viewer):
+    add_result(viewer, "cells", "plane", maps(0), "YX")
+    source = find_sources(viewer, target_of(viewer, "cells", "YX"))[0]
+    viewer.layers[-1].metadata[PROVENANCE] = {"seconds": 99}
+    with pytest.raises(NothingToRefine, match="two results"):
+        source.beliefs(())
+
+
+def test_classes_of_labels_are_those_of_the_whole_layer(viewer, make, engine, qtbot):
+    objects = np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE) // 40
+    viewer.add_labels(objects, name="objects")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    assert engine.jobs[-1].arguments["probabilities"].shape == (2, *SHAPE)
+    source = panel.beliefs.source()
+    assert source.numbers == OBJECTS
+    corner = source.beliefs((), (0, 4, 0, 4))
+    assert corner.values == (0, 1)
+    assert [about.name for about in corner.classes] == ["background", "foreground"]
+
+
+def test_one_class_in_view_is_told_quietly(viewer, make, engine, qtbot):
+    drawn = np.ones(SHAPE, np.uint8)
+    drawn[0, 0] = 2
+    viewer.add_labels(drawn, name="drawn")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    ones = np.ones(SHAPE, np.uint8)
+    with qtbot.waitSignal(panel.previewed):
+        engine.jobs[-1].tell(Refined((), 0, 0, 0, 1.0, False, ones, None))
+        engine.jobs[-1].give(refinement(ones))
+    assert "all that is in view is label 1" in panel.message.text()
+    assert not panel.message.is_error
+
+
+def test_labels_of_one_number_wait_quietly_until_they_are_asked_for(viewer, make, engine, qtbot):
+    viewer.add_labels(np.zeros(SHAPE, np.uint8), name="drawn")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: "all 0" in panel.message.text())
+    assert not panel.message.is_error
+    panel.bar.buttons["plane"].click()
+    assert panel.message.is_error
+    assert not engine.jobs
+    viewer.layers["drawn"].data_setitem(np.nonzero(np.eye(*SHAPE)), 3)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    assert panel.beliefs.source().numbers == (0, 3)
+
+
+def test_labels_are_counted_once_and_not_when_the_plane_changes(make, engine, qtbot, monkeypatch):
+    from napari_papernets.widgets import label_numbers
+
+    counts = []
+
+    def count(data, stop=None):
+        counts.append(1)
+        return count_numbers(data, stop)
+
+    monkeypatch.setattr(label_numbers, "count_numbers", count)
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((5, *SHAPE), np.uint8), name="stack")
+    drawn = np.zeros((5, *SHAPE), np.uint8)
+    drawn[:, :9], drawn[2, 9:] = 1, 2
+    viewer.add_labels(drawn, name="drawn")
+    make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    assert engine.jobs[-1].arguments["probabilities"].shape[0] == 3
+    for plane in range(5):
+        viewer.dims.set_point(0, plane)
+        qtbot.wait(60)
+    qtbot.wait(300)
+    assert len(counts) == 1
+
+
+def test_numbers_are_counted_plane_by_plane():
+    assert count_numbers(np.array([[[0, 3]], [[7, 3]]])) == (0, 3, 7)
+    assert count_numbers(np.arange(30).reshape(3, 10)) == OBJECTS
+    assert count_numbers(np.array([[0, 300]])) == OBJECTS
+    assert count_numbers(np.array([[-1, 2]])) == OBJECTS
+    repeated = np.lib.stride_tricks.as_strided(np.ones((3, 3), int), (10**9, 3, 3), (0, 24, 8))
+    assert count_numbers(repeated) == (1,)  # not a thousand million times
+
+
+@pytest.mark.parametrize("kind", ["plane", "stack"])
+def test_nothing_is_read_on_the_thread_of_the_window(make, engine, qtbot, monkeypatch, kind):
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((5, *SHAPE), np.uint8), name="stack")
+    drawn = np.zeros((5, *SHAPE), np.uint8)
+    drawn[:, :9] = 1
+    viewer.add_labels(drawn, name="drawn")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    threads = []
+    read = LayerPart.read
+
+    def watched(part, wanted=()):
+        threads.append(threading.current_thread())
+        return read(part, wanted)
+
+    monkeypatch.setattr(LayerPart, "read", watched)
+    panel.bar.buttons[kind].click()
+    answer = np.ones((5, *SHAPE) if kind == "stack" else SHAPE, np.uint8)
+    with qtbot.waitSignal(panel.runFinished):
+        engine.jobs[-1].give(refinement(answer))
+    assert f"{100 * 9 / 40:.1f} % of the pixels changed class" in panel.message.text()
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+def test_one_plane_of_a_stack_is_refined_where_it_lies(make, engine, qtbot):
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((5, *SHAPE), np.uint8), name="stack", scale=(2, 0.5, 0.5))
+    viewer.dims.set_point(0, 6)  # plane 3
+    add_result(viewer, "stack", "plane", maps(shape=(1, *SHAPE)), "ZYX")
+    panel = make(viewer)
+    assert panel.beliefs.source().kind == "result"
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    np.testing.assert_array_equal(
+        engine.jobs[-1].arguments["probabilities"], maps(shape=(1, *SHAPE))[:, 0]
+    )
+    give(engine.jobs[-1])
+    viewer.dims.set_point(0, 2)
+    qtbot.waitUntil(lambda: "Z 3" in panel.message.text())
+    assert not panel.message.is_error
+    panel.bar.buttons["stack"].click()
+    assert panel.message.is_error
+    assert "whole stack" in panel.message.text()
+
+
+def test_results_of_an_image_with_channels_fit(qapp):
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((3, 2, *SHAPE), np.uint8), name="stack")
+    chances = maps(shape=(3, *SHAPE))
+    add_result(viewer, "stack", "stack", chances, "ZCYX")
+    assert viewer.layers[-1].data.shape == (3, 2, *SHAPE)
+    target = target_of(viewer, "stack", "ZCYX")
+    source = find_sources(viewer, target)[0]
+    np.testing.assert_array_equal(source.beliefs(None).probabilities, chances)
+    np.testing.assert_array_equal(
+        source.beliefs((1,), (2, 9, 3, 7)).probabilities, chances[:, 1, 2:9, 3:7]
+    )
+    strangers = viewer.add_labels(np.zeros((3, 2, *SHAPE), np.uint8))  # one of its own for each channel
+    assert fit_layer(strangers, target) is None
+
+
+def test_results_have_the_colours_and_names_of_their_classes(viewer, make, engine, qtbot):
+    add_result(viewer, "cells", "plane", maps(), "YX")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    panel.bar.buttons["plane"].click()
+    with qtbot.waitSignal(panel.runFinished):
+        engine.jobs[-1].give(refinement(np.ones(SHAPE, np.uint8)))
+    panel.view.layers.click()
+    cell = ref("semantic").spec.classes[1]
+    for name in ("cells CRF preview", "cells CRF", "cells before CRF"):
+        layer = viewer.layers[name]
+        assert list(layer.features["class"]) == ["background", "cell"]
+        assert layer.get_color(0) is None  # clear
+        np.testing.assert_allclose(layer.get_color(1)[:3], rgb(cell.colour), atol=0.01)
+    shown = viewer.layers["cells after CRF, score of cell"].colormap.colors[-1]
+    np.testing.assert_allclose(shown[:3], rgb(cell.colour), atol=0.01)
+
+
+def test_another_source_brings_its_own_colours(viewer, make, engine, qtbot):
+    add_result(viewer, "cells", "plane", maps(), "YX")
+    drawn = np.zeros(SHAPE, np.uint8)
+    drawn[:9], drawn[9:20] = 4, 7
+    viewer.add_labels(drawn, name="drawn", features={"index": [4, 7], "class": ["nut", "bolt"]})
+    panel = make(viewer)
+    panel.beliefs.combo.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    panel.beliefs.combo.setCurrentText("drawn (labels)")
+    qtbot.waitUntil(lambda: engine.jobs[-1].arguments["probabilities"].shape[0] == 3)
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    layer = viewer.layers["cells CRF preview"]
+    assert list(layer.features["class"]) == ["background", "nut", "bolt"]
+    np.testing.assert_allclose(layer.get_color(7), viewer.layers["drawn"].get_color(7), atol=0.01)
+
+
+def test_coarse_scores_of_a_deeplab_lie_on_their_pixels(viewer, make, engine, qtbot, monkeypatch):
+    from napari_papernets.widgets import crf_plan
+
+    region = (5, 37, 10, 42)
+    monkeypatch.setattr(crf_plan, "visible_region", lambda *_: region)
+    add_result(viewer, "cells", "plane", maps(), "YX", architecture="deeplab")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    panel.view.layers.click()
+    coarse = viewer.layers["cells every 8 pixels, score of cell"]
+    np.testing.assert_array_equal(coarse.data, maps()[1, 8:37:8, 16:42:8])
+    np.testing.assert_allclose(coarse.scale, (4.0, 4.0))
+    image = viewer.layers["cells"]
+    np.testing.assert_allclose(coarse.data_to_world((1, 2)), image.data_to_world((16, 32)))
+
+
+def test_a_network_of_full_size_has_no_coarse_scores(viewer, make, engine, qtbot):
+    add_result(viewer, "cells", "plane", maps(), "YX", architecture="unet")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    panel.view.layers.click()
+    assert not any("every" in layer.name for layer in viewer.layers)
+
+
+def test_only_annotations_that_fit_the_classes_are_offered(viewer, make, engine, qtbot):
+    viewer.add_image(maps(), name="scores")
+    viewer.add_labels(np.arange(1920).reshape(SHAPE), name="objects")
+    strokes = np.zeros(SHAPE, np.uint8)
+    for name, numbers in (("empty", ()), ("three", (1, 3)), ("good", (1, 2))):
+        painted = strokes.copy()
+        for row, number in enumerate(numbers):
+            painted[row] = number
+        viewer.add_labels(painted, name=name)
+    panel = make(viewer)
+    offers = panel.tuning.annotation
+    qtbot.waitUntil(lambda: [offer.name for offer in offers.offers] == ["good", "empty"])
+    assert offers.currentText() == "good"
+    viewer.layers["three"].data = np.where(viewer.layers["three"].data == 3, 2, 1)
+    qtbot.waitUntil(lambda: len(offers.offers) == 3)
+    offers.setCurrentText("empty")
+    viewer.add_labels(viewer.layers["good"].data, name="better")
+    qtbot.waitUntil(lambda: len(offers.offers) == 4)
+    assert offers.currentText() == "empty"  # what was chosen by hand stays
+
+
+def test_the_source_is_no_annotation_of_itself(viewer, make, engine, qtbot):
+    drawn = np.zeros(SHAPE, np.uint8)
+    drawn[:9], drawn[9:20] = 1, 2
+    viewer.add_labels(drawn, name="drawn")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    assert panel.tuning.annotation.current() is None
+    panel.tuning.button.click()
+    assert "fits image and classes" in panel.message.text()
+
+
+def test_a_renamed_layer_is_offered_by_its_new_name(viewer, make):
+    viewer.add_image(maps(), name="scores")
+    panel = make(viewer)
+    viewer.layers["scores"].name = "chances"
+    assert panel.beliefs.combo.currentText() == "chances"
+
+
+def test_texts_of_the_panel(viewer, make):
+    panel = make(viewer)
+    assert "parameters stay" in panel.tuning.cancel.toolTip()
+    assert "line" not in HELP["swipe"]  # none is drawn
+
+
+def test_a_closed_panel_follows_no_layer(viewer, make, qtbot, engine):
+    viewer.add_image(maps(), name="scores")
+    viewer.add_labels(np.eye(*SHAPE, dtype=np.uint8), name="drawn")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    panel.shut_down()
+    jobs = len(engine.jobs)
+    viewer.layers["scores"].data = maps(3)
+    viewer.layers["drawn"].data = np.ones(SHAPE, np.uint8)
+    qtbot.wait(100)
+    assert len(engine.jobs) == jobs
+
+
+def test_a_stack_is_not_fed_with_a_part_of_it(qapp):
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((5, *SHAPE), np.uint8), name="stack")
+    add_result(viewer, "stack", "plane", maps(shape=(1, *SHAPE)), "ZYX")
+    source = find_sources(viewer, target_of(viewer, "stack", "ZYX"))[0]
+    assert source.beliefs((viewer.dims.current_step[0],)).probabilities.shape == (2, *SHAPE)
+    with pytest.raises(InputError, match="predict the whole stack"):
+        source.beliefs(None)
+
+
+def rgb(colour):
+    return [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
