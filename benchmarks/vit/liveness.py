@@ -115,7 +115,7 @@ def measure() -> Visit:
     napari.run()
     assert "torch" not in sys.modules
     assert len(visit.clicks) == CLICKS, "something hung"
-    assert "tissue similarity" in viewer.layers
+    assert "similarity of tissue" in viewer.layers
     panel.shut_down()
     viewer.close()
     return visit

@@ -88,7 +88,7 @@ class VitLayers:
         symbols = ["cross"] * len(positive) + ["hbar"] * len(negative)
         size, layer = CLICK_SIZE * maps.density, find_output(self._viewer, plan.key("clicks"))
         if layer is None or layer.ndim != placement.ndim or (layer.size != size).any():
-            key, name = plan.key("clicks"), f"{plan.image.name} clicks"
+            key, name = plan.key("clicks"), f"clicks on {plan.image.name}"
             layer = put_output(
                 self._viewer, "points", key, name, points, placement, size=size,
                 face_color=colours, symbol=symbols, border_color="white",
@@ -125,7 +125,7 @@ class VitLayers:
         origin = dict(zip(axes, (*plan.plane, 0, 0), strict=True))
         placement = plan.placement.keep(dims).part([origin.get(plan.like[d], 0) for d in dims])
         return put_output(
-            self._viewer, "labels", plan.key(role), f"{plan.image.name} {role}", laid, placement,
+            self._viewer, "labels", plan.key(role), f"{role} of {plan.image.name}", laid, placement,
             metadata={PROVENANCE: provenance},
         )  # fmt: skip
 
@@ -156,7 +156,7 @@ class VitLayers:
         else:
             options = {}
         put_output(
-            self._viewer, kind, plan.key(role), f"{plan.image.name} {role}", data, placement,
+            self._viewer, kind, plan.key(role), f"{role} of {plan.image.name}", data, placement,
             metadata={PROVENANCE: {**maps.provenance, "picture": role}}, **options,
         )  # fmt: skip
         if random and known is None and plan.region is None:

@@ -97,7 +97,7 @@ def read(panel, engine, qtbot, given, extent="plane"):
 
 
 def shown(viewer, role, image="image"):
-    return viewer.layers[f"{image} {role}"]
+    return viewer.layers[f"{role} of {image}"]
 
 
 def test_a_reading_asks_for_what_is_chosen(panel, engine, qtbot):
@@ -179,13 +179,13 @@ def test_another_image_is_read_and_the_pictures_of_the_first_come_back_with_it(
     panel.controls.similarity.setChecked(True)
     read(panel, engine, qtbot, maps())
     panel.clicks.clicked.emit((3.1, 4.1), False)
-    qtbot.waitUntil(lambda: "image clicks" in viewer.layers)
+    qtbot.waitUntil(lambda: "clicks on image" in viewer.layers)
     shown(viewer, "similarity").visible = False  # by the person
     viewer.add_image(np.zeros((16, 24)), name="other")
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
     assert engine.jobs[1].arguments["image"].name == "other"
     assert not shown(viewer, "tokens as colour").visible
-    assert "image clicks" not in viewer.layers
+    assert "clicks on image" not in viewer.layers
     panel.clicks.clicked.emit((1, 1), False)  # it has no tokens yet
     assert "Read the plane first" in panel.message.text()
     with qtbot.waitSignal(panel.shown):
@@ -220,7 +220,7 @@ def test_other_channels_are_read_and_the_places_stay(refs, engine, qtbot):
     panel.controls.similarity.setChecked(True)
     read(panel, engine, qtbot, maps())
     panel.clicks.clicked.emit((20, 20), False)
-    qtbot.waitUntil(lambda: "image clicks" in viewer.layers)
+    qtbot.waitUntil(lambda: "clicks on image" in viewer.layers)
     panel.image.channels.setValue((1, 2, 3))
     panel.image.channels.inner.line.editingFinished.emit()
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
@@ -229,7 +229,7 @@ def test_other_channels_are_read_and_the_places_stay(refs, engine, qtbot):
     with qtbot.waitSignal(panel.shown):
         engine.jobs[1].give(maps())
     assert shown(viewer, "similarity").visible
-    assert "image clicks" in viewer.layers
+    assert "clicks on image" in viewer.layers
     panel.shut_down()
 
 
@@ -250,12 +250,12 @@ def test_clicks_show_similarity_and_attention(panel, viewer, engine, qtbot):
     panel.clicks.clicked.emit((3.1, 4.1), True)
     expected = given.similarity_to([(4, 5)], [(0, 0)])
     np.testing.assert_allclose(shown(viewer, "similarity").data, expected, atol=1e-6)
-    qtbot.waitUntil(lambda: "image clicks" in viewer.layers)
-    assert len(shown(viewer, "clicks").data) == 2
-    assert [str(s) for s in shown(viewer, "clicks").symbol] == ["cross", "hbar"]
+    qtbot.waitUntil(lambda: "clicks on image" in viewer.layers)
+    assert len(viewer.layers["clicks on image"].data) == 2
+    assert [str(s) for s in viewer.layers["clicks on image"].symbol] == ["cross", "hbar"]
     assert "heads" in panel.extras.pictures
     panel.controls.clear.click()
-    qtbot.waitUntil(lambda: "image clicks" not in viewer.layers)
+    qtbot.waitUntil(lambda: "clicks on image" not in viewer.layers)
     panel.clicks.clicked.emit((0.0, 0.0), False)  # beside the image
     assert "grid of 5×6" in panel.message.text()
 
@@ -267,7 +267,7 @@ def test_what_is_unticked_is_hidden_and_comes_back(panel, viewer, engine, qtbot)
     for number in (1, 2):
         qtbot.waitUntil(lambda number=number: len(engine.jobs) > number)
         engine.jobs[number].give(maps())
-    qtbot.waitUntil(lambda: "image random token clusters" in viewer.layers)
+    qtbot.waitUntil(lambda: "random token clusters of image" in viewer.layers)
     learnt, random = (shown(viewer, r) for r in ("token clusters", "random token clusters"))
     panel.controls.clusters.setChecked(False)
     assert not learnt.visible
@@ -412,7 +412,7 @@ def test_strokes_become_labels_through_training_and_prediction(panel, viewer, re
     job.give(Tuned(ModelRef(spec, Path("/models/x.safetensors")), (), {}))
     qtbot.waitUntil(lambda: engine.jobs[-1].verb == "predict")
     engine.jobs[-1].give(Prediction(np.full((40, 48), 2, np.uint8), None, {"verb": "predict"}))
-    qtbot.waitUntil(lambda: "image labels from strokes" in viewer.layers)
+    qtbot.waitUntil(lambda: "labels from strokes of image" in viewer.layers)
     assert (shown(viewer, "labels from strokes").data == 2).all()
 
 
