@@ -237,9 +237,11 @@ class AnnotateFlow(QObject):
     def _show_opened(self, opened: OpenedSession) -> tuple[str, ...]:
         parts, info = self._parts, opened.session.info
         parts.store.adopt(opened.session)
-        parts.painting.blockSignals(True)
-        missing = show_session(parts.viewer, parts.painting, opened)
-        parts.painting.blockSignals(False)
+        painting = parts.painting.blockSignals(True)
+        try:
+            missing = show_session(parts.viewer, parts.painting, opened)
+        finally:
+            parts.painting.blockSignals(painting)
         try:
             parts.form.setValue(TuneSettings.from_dict(info.settings))
             parts.start.choose(info.start)

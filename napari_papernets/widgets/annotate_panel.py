@@ -73,6 +73,9 @@ class AnnotatePanel(DockedPanel):
         self._warm.setSingleShot(True)
         self._warm.timeout.connect(self._warm_up)
         self._warm.start(WARM_UP)
+        self._evident = QTimer(self)
+        self._evident.setSingleShot(True)
+        self._evident.timeout.connect(self.parts.image.adopt_evident)
         # What outlives the widgets when the window is destroyed: threads, jobs, callbacks of the viewer.
         when_destroyed(self, self.parts.drop, self._hold.release)
 
@@ -82,6 +85,7 @@ class AnnotatePanel(DockedPanel):
             return
         self._left = True
         self._warm.stop()
+        self._evident.stop()
         self._remember()
         parts = self.parts
         self._inserted.disconnect(self._on_layer)
@@ -121,7 +125,7 @@ class AnnotatePanel(DockedPanel):
     def _on_layer(self, event: object = None) -> None:
         """A sample brings its strokes: the first one that is opened is taken up by itself."""
         if not self.parts.painting.images.pairs() and not self._warm.isActive():
-            self._warm.start(0)
+            self._evident.start(0)
 
     def _on_tab(self, index: int) -> None:
         if self.tabs.tabText(index) == "Augment":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,8 @@ def show_session(
     missing = []
     for info in session.info.images:
         planes = {plane: labels for (n, plane), labels in opened.strokes.items() if n == info.number}
-        image = find_image(viewer, info) or _add_image(viewer, opened.blocks.get(info.number))
+        taken = [pair.image for pair in painting.images.pairs()]
+        image = find_image(viewer, info, taken) or _add_image(viewer, opened.blocks.get(info.number))
         if image is None:
             missing.append(info.name)
             continue
@@ -105,12 +106,15 @@ def show_session(
     return tuple(missing)
 
 
-def find_image(viewer: napari.viewer.Viewer, info: ImageInfo) -> napari.layers.Image | None:
-    """The layer that shows an image of a session: same shape, same pixels."""
+def find_image(
+    viewer: napari.viewer.Viewer, info: ImageInfo, taken: Sequence[napari.layers.Layer] = ()
+) -> napari.layers.Image | None:
+    """The layer that shows an image of a session, and is not taken: same shape, same pixels. Of several
+    the one of its name."""
     from napari.layers import Image
 
-    for layer in viewer.layers:
-        if not isinstance(layer, Image) or is_output(layer):
+    for layer in sorted(viewer.layers, key=lambda one: one.name != info.name):
+        if not isinstance(layer, Image) or is_output(layer) or layer in taken:
             continue
         if len(info.axes) != layer.ndim + bool(layer.rgb) or len(layer_axes(layer, info.axes)) < 2:
             continue

@@ -350,16 +350,21 @@ def test_a_model_is_saved_under_the_name_of_its_file(panel, engine, qtbot, tmp_p
     assert target.read_bytes()[-12:] == record.model.read_bytes()[-12:]
 
 
+def leave_unfinished(panel, sessions):
+    """As a program that was killed leaves its session."""
+    folder = panel.parts.store.session.folder
+    shutil.copytree(folder, sessions / "lost", ignore=shutil.ignore_patterns("open"))
+    (sessions / "lost" / "open").write_text("{}")
+    panel.shut_down()
+
+
 def test_what_was_not_closed_is_offered_and_restored(make, viewer, engine, qtbot, sessions, tmp_path):
     panel = make(viewer)
     annotate(panel, qtbot, engine)
     stroke(panel, qtbot)
     keep_version(panel, engine, qtbot, tmp_path)
     stroke(panel, qtbot, y=20, k=2)
-    folder = panel.parts.store.session.folder
-    shutil.copytree(folder, sessions / "lost", ignore=shutil.ignore_patterns("open"))
-    (sessions / "lost" / "open").write_text("{}")  # of a program that is gone
-    panel.shut_down()
+    leave_unfinished(panel, sessions)
     fresh = ViewerModel()
     fresh.add_image(np.zeros((20, 30)), name="another")
     again = make(fresh)
@@ -381,6 +386,47 @@ def test_what_was_not_closed_is_offered_and_restored(make, viewer, engine, qtbot
     assert [version.number for version in again.parts.versions.model.versions] == [1]
     stroke(again, qtbot, y=30, k=1)
     assert again.parts.store.session.journal.newest == 3
+
+
+def test_images_of_the_same_pixels_get_their_own_strokes_back(make, viewer, engine, qtbot, sessions):
+    pixels = viewer.layers["image"].data
+    panel = make(viewer)
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot, k=1)
+    viewer.add_image(pixels.copy(), name="twin", scale=(0.5, 0.5))
+    panel.parts.image.annotate.click()
+    assert "twin strokes" in viewer.layers
+    stroke(panel, qtbot, k=2)
+    leave_unfinished(panel, sessions)
+    fresh = ViewerModel()
+    for name in ("twin", "image"):  # the other way round
+        fresh.add_image(pixels.copy(), name=name, scale=(0.5, 0.5))
+    again = make(fresh)
+    again.show()
+    qtbot.waitUntil(again.parts.restore.isVisible)
+    again.parts.restore.restore.click()
+    qtbot.waitUntil(lambda: "twin strokes" in fresh.layers, timeout=10_000)
+    assert fresh.layers["image strokes"].data.max() == 1
+    assert fresh.layers["twin strokes"].data.max() == 2
+    assert not again.parts.painting.signalsBlocked()
+
+
+def test_what_was_put_off_is_not_offered_again_when_a_layer_comes(make, viewer, engine, qtbot, sessions):
+    panel = make(viewer)
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    leave_unfinished(panel, sessions)
+    fresh = ViewerModel()
+    again = make(fresh)
+    again.show()
+    qtbot.waitUntil(again.parts.restore.isVisible)
+    again.parts.restore.later.click()
+    assert not again.parts.restore.isVisible()
+    taken = []
+    again._evident.timeout.connect(lambda: taken.append(1))
+    fresh.add_image(np.zeros((20, 30)), name="another")
+    qtbot.waitUntil(lambda: bool(taken))
+    assert not again.parts.restore.isVisible()
 
 
 def test_a_sample_that_is_opened_is_taken_up_with_its_strokes(make, engine, qtbot):
