@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
 
-from ..core.errors import PapernetsError
+from ..core.errors import InputError, PapernetsError
 from ..core.events import Checkpoint, Event
 from ..core.results import Tuned
 from .dictionary_view import DictionaryView
@@ -135,6 +135,9 @@ class MoCoPanel(DockedPanel):
     def _on_failed(self, error: BaseException) -> None:
         self.bar.set_idle()
         self._offer()
+        if isinstance(error, InputError) and error.field == "resume":
+            mend = "choose the images that it began with, or press Learn to start anew"
+            error = InputError("Go on", error.received, mend)
         self.message.complain(error)
 
     def _on_cancelled(self) -> None:

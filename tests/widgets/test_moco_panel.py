@@ -360,6 +360,16 @@ def test_the_checkpoint_is_that_of_the_name(panel, folder):
         assert panel.bar.go_on.isHidden() == (not offered)
 
 
+def test_other_images_are_told_apart_in_the_panels_words(panel, engine, folder, qtbot):
+    leave(folder, MoCoSettings())
+    panel.form.minutes.setValue(20)
+    panel.bar.go_on.click()
+    engine.jobs[-1].fail(InputError("resume", "other data", "start anew with resume=False"))
+    qtbot.waitUntil(panel.bar.start.isEnabled)
+    assert panel.message.is_error
+    assert "press Learn to start anew" in panel.message.text()
+
+
 def test_cancel_tells_what_was_saved(panel, engine, qtbot):
     job = start(panel, engine)
     job.tell(Checkpoint(200, "moco.checkpoint"))
