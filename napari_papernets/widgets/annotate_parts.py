@@ -7,17 +7,17 @@ import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QObject
 
 from ..core.errors import InputError
 from ..core.fields import Device
-from ..core.image import ImageBlock
 from ..core.model import ModelRef
 from ..core.tune_settings import TuneSettings
 from .annotation_bar import AnnotationBar
 from .apply_actions import ApplyActions
-from .augmentation_view import AugmentationView, Example
+from .augmentation_job import Example
+from .augmentation_source import Source, example_of, sources_of
+from .augmentation_view import AugmentationView
 from .curves import Curves
 from .editors import CalmComboBox
 from .image_group import ImageGroup
@@ -28,7 +28,6 @@ from .live_plan import LivePlan, plan_live
 from .message_line import MessageLine
 from .model_comparison import ModelComparison
 from .painting import Painting
-from .placement import placement_of
 from .session_bar import RestoreBar, SessionRow
 from .session_store import SessionStore
 from .settings_form import SettingsForm
@@ -76,7 +75,7 @@ class AnnotateParts(QObject):
         self.comparison = ModelComparison(engine, self)
         self.keeper = VersionKeeper(self.painting, self.store, self.versions, self.comparison, self)
         self.curves = Curves(engine)
-        self.augmentation = AugmentationView(viewer, engine, self.example)
+        self.augmentation = AugmentationView(viewer, engine, self.example, self.sources)
         self.apply = ApplyActions(viewer, self.painting, engine, self.model_of, self.device.currentText)
         self.control = LiveControl(engine, self.plan, self)
         self.layers = LiveLayers(viewer, lambda number: self.painting.images.pair(number), self)
@@ -124,26 +123,20 @@ class AnnotateParts(QObject):
         return self.keeper.model(number or max((r.number for r in self.keeper.records()), default=0))
 
     def example(self) -> Example:
-        """What the augmentation preview is drawn from: the plane in view of the current image.
+        """The augmentation preview is drawn from the plane in view of the current image.
 
         Raises
         ------
         InputError
-            If nothing is painted there.
+            If nothing is annotated there.
         """
         pair = self.painting.images.current()
         if pair is None:
             raise InputError("image", "none with strokes", "choose an image and press “Annotate”")
-        array, block = pair.array(), pair.block()
-        view = self.painting.images.view()
-        painted = [p for p in np.ndindex(array.shape[:-2]) if array[p].any()]
-        if not painted:
-            raise InputError("strokes", "none yet", f"paint on {pair.labels.name}")
-        plane = view.plane if view is not None and view.plane in painted else painted[0]
-        part = ImageBlock(
-            block.read(plane), "CYX", (1.0, *block.plane_scale), block.name, block.unit, block.source
-        )
-        settings = self.form.value().replace(kind="strokes")
-        dims = [i for i, axis in enumerate(pair.axes) if axis in "YX"]
-        place = placement_of(pair.image).keep(dims)
-        return Example(part, array[plane].copy(), settings, self.painting.classes(), place)
+        source, view = self.augmentation.source.current(), self.painting.images.view()
+        return example_of(pair, source, view, self.form.value(), self.painting.classes())
+
+    def sources(self) -> list[Source]:
+        """What the augmentation preview may be drawn from."""
+        images = self.painting.images
+        return sources_of(self.viewer, images.pairs(), images.current())

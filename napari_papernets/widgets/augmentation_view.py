@@ -34,9 +34,12 @@ from .augmentation_pictures import (
     weights_picture,
 )
 from .augmentation_sliders import AugmentationSliders
+from .augmentation_source import Source
 from .job_adapter import Engine
+from .layer_combo import LayerCombo
 from .message_line import error_text
 from .picture import PictureView, to_pixmap
+from .settings_form import add_row, aligned_rows
 from .theme_colours import theme_colours
 
 if TYPE_CHECKING:
@@ -55,6 +58,10 @@ VIEWS = {
 }
 GRID_HELP = "Lines that are straight and 16 pixels apart in the image itself."
 ANOTHER_HELP = "The next crop that a training would draw: another place, another deformation."
+SOURCE_HELP = (
+    "What the target is made of. Objects of a Labels layer have the paper's border weights (w₀ and σ), "
+    "as in a training from objects; this panel trains from the strokes."
+)
 LAYERS_HELP = "Add image, target, weight map and grid of this crop as layers, to the right of the image."
 
 
@@ -69,6 +76,8 @@ class AugmentationView(QWidget):
         The engine.
     example : callable
         What to draw from, now; raises PapernetsError where there is nothing yet.
+    sources : callable
+        Between what the person may choose for it.
 
     Attributes
     ----------
@@ -86,6 +95,7 @@ class AugmentationView(QWidget):
         viewer: napari.viewer.Viewer,
         engine: Callable[[], Engine],
         example: Callable[[], Example],
+        sources: Callable[[], Sequence[Source]] = lambda: (Source(),),
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -98,6 +108,8 @@ class AugmentationView(QWidget):
         self.jobs.waiting.connect(self._tell)
         self.jobs.failed.connect(self._on_failed)
         self.picture, self.legend = PictureView(), Legend()
+        self.source = LayerCombo(viewer, sources)
+        self.source.changed.connect(self._on_source)
         self.sliders = AugmentationSliders()
         self.sliders.changed.connect(self._on_sliders)
         self.grid = QCheckBox("Grid")
@@ -113,6 +125,7 @@ class AugmentationView(QWidget):
         self._stale = True
         if self.isVisible():
             self._stale = False
+            self.source.refresh()
             self.jobs.request()
 
     def set_settings(self, settings: TuneSettings) -> None:
@@ -123,6 +136,7 @@ class AugmentationView(QWidget):
     def leave(self) -> None:
         """The panel goes away: drop what is on its way."""
         self.jobs.leave()
+        self.source.close_events()
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
@@ -142,6 +156,10 @@ class AugmentationView(QWidget):
         self.refresh()
         if self._shown is not None:
             self.valuesChanged.emit(self.sliders.apply(self._shown[0].settings))
+
+    def _on_source(self) -> None:
+        self._shown = None
+        self.refresh()
 
     def _on_another(self) -> None:
         self._number += 1
@@ -233,13 +251,15 @@ class AugmentationView(QWidget):
         self.status.setWordWrap(True)
         self.status.setAccessibleName("State of the augmentation preview")
         self.picture.setAccessibleName("Crop as the network is shown it")
-        thumbs, buttons = QHBoxLayout(), QHBoxLayout()
+        thumbs, buttons, rows = QHBoxLayout(), QHBoxLayout(), aligned_rows()
+        add_row(rows, "Annotation", self.source, SOURCE_HELP)
         for thumb in self.thumbs.values():
             thumbs.addWidget(thumb, 1)
         for button, stretch in ((self.another, 1), (self.layers, 1), (self.grid, 0)):
             buttons.addWidget(button, stretch)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(rows)
         layout.addLayout(thumbs)
         layout.addWidget(self.picture)
         layout.addWidget(self.status)

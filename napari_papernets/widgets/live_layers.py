@@ -16,7 +16,7 @@ from .annotated_image import AnnotatedImage
 from .annotation_layer import annotation_axes, annotation_shape, empty_labels
 from .image_layers import full_data, layer_axes
 from .label_sink import INTERVAL, class_colours
-from .outputs import find_output, is_shown, output_key, put_output
+from .outputs import OUTPUT, find_output, is_shown, output_key, put_output
 from .part_refresh import refresh_boxes
 from .placement import lay_out, placement_of
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 OPACITY = 0.45
+LIVE = "live "  # how the keys of these layers begin
 ROLES = ("prediction", "uncertainty")
 Plane = tuple[int, ...]
 
@@ -161,7 +162,7 @@ class LiveLayers(QObject):
         like = layer_axes(pair.image, pair.axes)
         sizes = dict(zip(pair.axes, full_data(pair.image).shape, strict=True))
         laid, dims = lay_out(data, annotation_axes(pair.image, pair.axes), like, sizes)
-        key = output_key(f"live {role}", pair.image)
+        key = output_key(f"{LIVE}{role}", pair.image)
         options, kind = _options(role, self._classes)
         if find_output(self._viewer, key) is None:
             options |= dict(opacity=OPACITY) if role == "prediction" else dict(visible=False)
@@ -178,6 +179,11 @@ def _options(role: str, classes: Sequence[ClassInfo]) -> tuple[dict[str, Any], s
         return class_colours(classes), "labels"
     look = dict(colormap="magma", contrast_limits=(0, 255), blending="additive")
     return look, "image"
+
+
+def is_preview(layer: napari.layers.Layer) -> bool:
+    """Whether a live training renews the layer."""
+    return str(layer.metadata.get(OUTPUT, {}).get("key", "")).startswith(LIVE)
 
 
 def put_below(

@@ -469,6 +469,30 @@ def test_the_augmentation_preview_runs_beside_live(panel, engine, qtbot):
     assert "stop" not in wishes(job)
 
 
+def test_border_weights_are_previewed_on_a_layer_of_objects(panel, viewer, engine, qtbot):
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    objects = np.zeros(SHAPE, np.uint16)
+    objects[3:9, 3:9], objects[3:9, 10:16] = 7, 300
+    viewer.add_labels(objects, name="truth")
+    viewer.add_labels(np.zeros((3, 4), int), name="of another size")
+    panel.show()
+    panel.tabs.setCurrentIndex(list(annotate_panel.TABS).index("Augment"))
+    view = panel.parts.augmentation
+    assert [view.source.itemText(i) for i in range(view.source.count())] == [
+        "strokes",
+        "objects of truth",
+    ]
+    assert not view.sliders.sliders["w0"].isEnabled()
+    drawn = engine.jobs[-1]
+    view.source.setCurrentIndex(1)
+    drawn.fail(EngineError("nothing to see"))
+    qtbot.waitUntil(lambda: engine.jobs[-1] is not drawn)
+    assert engine.jobs[-1].arguments["settings"].kind == "instances"
+    np.testing.assert_array_equal(engine.jobs[-1].arguments["annotation"], objects)
+    assert view.sliders.sliders["w0"].isEnabled()
+
+
 def test_other_settings_are_taken_up_once_they_settle(panel, engine, qtbot):
     job = annotate(panel, qtbot, engine)
     panel.parts.form.setValue(panel.parts.form.value().replace(train="head"))
