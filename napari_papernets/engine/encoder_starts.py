@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,10 @@ from ..networks.build import deeplab_spec, unet_spec
 from ..networks.encoder_network import EncoderNetwork
 from ..networks.public_moco import public_encoder
 from ..networks.vgg_encoder import FULL_WIDTH, folded
+from .torch_files import PICKLED, read_checkpoint
 from .weights import load_weights
 
 SCRATCH = "scratch"
-PICKLED = (".pth", ".pt", ".tar")
 UNETS = ("unet", "contracting")
 
 
@@ -90,12 +89,8 @@ def read_public(path: Path) -> Mapping[str, Tensor]:
     ModelError
         If the file cannot be read so, or holds no state dict.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        mend = f"give a checkpoint of tensors ({str(error).splitlines()[0]})"
-        raise ModelError("model", path.name, mend) from error
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    content = read_checkpoint(path)
+    state = content.get("state_dict", content)
     if not isinstance(state, Mapping) or not state:
         raise ModelError("model", f"{path.name} without a state_dict", "give a MoCo checkpoint")
     return state

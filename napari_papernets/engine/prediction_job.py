@@ -164,6 +164,8 @@ def check_planes(
             raise InputError("planes", plane, mend)
     if not chosen:
         raise InputError("planes", "none", "give at least one plane")
+    if len(set(chosen)) < len(chosen):
+        raise InputError("planes", chosen, "give each plane once")
     return chosen
 
 

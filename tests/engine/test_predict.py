@@ -10,7 +10,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_papernets.api import drain, predict
+from napari_papernets.api import drain, predict, save_model
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Notice, PlaneDone, Started, TileDone
 from napari_papernets.core.image import ImageBlock
@@ -21,7 +21,7 @@ from napari_papernets.engine.predict import classes_of
 from napari_papernets.engine.predict import predict as job
 from napari_papernets.engine.runner import Runner
 from napari_papernets.engine.tiling import TileLoop, open_source
-from napari_papernets.networks import UNet
+from napari_papernets.networks import HypercolumnUNet, UNet
 
 EXACT = PredictSettings(precision="float32", zoom=1.0)
 
@@ -221,11 +221,27 @@ def test_tiles_that_were_done_are_not_done_again(monkeypatch):
     assert all(t.x[1] > first_three for t in tiles[3:])
 
 
+def test_a_plane_that_is_asked_for_twice_is_refused():
+    with pytest.raises(InputError, match="each plane once"):
+        drain(job(ImageBlock(np.zeros((3, 40, 40)), "ZYX"), network(), planes=[(0,), (0,)]))
+
+
+def test_a_bare_network_that_reads_hypercolumns_predicts(tmp_path):
+    torch.manual_seed(0)
+    bare = HypercolumnUNet(1, 2, width=4, depth=2)
+    image = np.random.default_rng(0).random((40, 50)).astype(np.float32)
+    expected = predict(image, bare).probabilities
+    assert expected.shape == (2, 40, 50)
+    path = save_model(bare, tmp_path / "kept").path
+    np.testing.assert_allclose(predict(image, path).probabilities, expected, atol=1e-6)
+
+
 def test_provenance_repeats_and_reports():
     data = np.random.default_rng(0).random((60, 60))
     result = predict(data, network(), settings=PredictSettings(precision="bfloat16", tile=40))
     account = result.provenance
     assert account["precision"] == "bfloat16"
+    assert account["architecture"] == "unet"  # tells a DeepLab, whose scores are coarse
     assert 0 < account["bf16_max_difference"] < 0.2
     assert account["tiles"]["window"] == [52, 52]
     assert account["command"].startswith("papernets predict image.tif --model network --axes YX")
