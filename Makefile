@@ -44,7 +44,7 @@ $(VIEWER_RUNS): gui/%:
 # The screenshots of docs/, made by playing the tutorials; those of the panel ViT need WEIGHTS=FILE, which
 # are DINOv2-Small's.
 pictures: $(STAMPS)/test $(STAMPS)/system
-	for page in unet annotate crf $(if $(WEIGHTS),vit); do \
+	for page in unet annotate moco crf $(if $(WEIGHTS),vit); do \
 	  home=$$(mktemp -d); XDG_DATA_HOME=$$home XDG_CONFIG_HOME=$$home XDG_CACHE_HOME=$$home QT_API=$(QT) CI=1 \
 	    .ci/with-screen $(BIN)/python docs/pictures/$$page.py $(WEIGHTS) || exit 1; rm -r $$home; \
 	done
