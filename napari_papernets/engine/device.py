@@ -66,6 +66,14 @@ def cpu_flags() -> set[str]:
         return set()
 
 
+def settle_kernels() -> None:
+    """Let cuDNN choose the same kernels every time, without TF32, in all threads: a context would hold for
+    one thread's time only, and this process is nobody else's."""
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+
+
 @cache
 def keep_heap() -> bool:
     """Make memory for tensors cheap on a CPU, for the whole process; True if glibc took the settings.

@@ -57,6 +57,7 @@ def prepare() -> dict[str, Any]:
     from . import device, optimisation, provenance
 
     device.keep_heap()
+    device.settle_kernels()
     for name in VERBS:
         find_verb(name)
     compiled_walk()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ..core.events import Event, Notice, Refined, Started, TileDone
@@ -19,6 +19,7 @@ BUTTONS = {
     "plane": ("Whole image", "Segment the whole plane that is in view (Alt+2)."),
     "stack": ("Whole stack", "Segment every plane along T and Z (Alt+3)."),
 }
+PATIENCE = 700  # ms without an event, after which it is said what is waited for
 KEYS = {"view": "Alt+1", "plane": "Alt+2", "stack": "Alt+3", "cancel": "Alt+0"}
 
 
@@ -65,6 +66,10 @@ class RunBar(QWidget):
         self.cancel.setToolTip(f"Stop this run and put the layers back as they were{shortcut}.")
         self.cancel.clicked.connect(self._ask_to_cancel)
         self.status = QLabel()
+        self.status.setWordWrap(True)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.timeout.connect(self._tell_why)
         self._lay_out()
         self.set_idle()
 
@@ -77,6 +82,7 @@ class RunBar(QWidget):
         self._began = self._clock()
         self.bar.setRange(0, 0)
         self._switch(running=True, text="Starting…")
+        self._patience.start(PATIENCE)
 
     def set_idle(self) -> None:
         """Nothing runs."""
@@ -84,6 +90,7 @@ class RunBar(QWidget):
 
     def show_event(self, event: Event) -> None:
         """Follow the events of a prediction."""
+        self._patience.stop()
         if isinstance(event, Started):
             self._began = self._clock()
             self.bar.setRange(0, event.total)
@@ -109,12 +116,17 @@ class RunBar(QWidget):
         seconds = (self._clock() - self._began) / done * (total - done)
         return f" · {duration(seconds)} left"
 
+    def _tell_why(self) -> None:
+        self.status.setText("Waiting for the engine: it starts, or another run is before this one.")
+
     def _ask_to_cancel(self) -> None:
+        self._patience.stop()
         self.cancel.setEnabled(False)
         self.status.setText("Cancelling…")
         self.cancelRequested.emit()
 
     def _switch(self, running: bool, text: str) -> None:
+        self._patience.stop()
         for button in self.buttons.values():
             button.setEnabled(not running)
         self.cancel.setEnabled(running)

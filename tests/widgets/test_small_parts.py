@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Notice, Started, TileDone
-from napari_papernets.widgets import remembered
+from napari_papernets.widgets import remembered, run_bar
 from napari_papernets.widgets.editors import CalmComboBox, elided
 from napari_papernets.widgets.message_line import error_text
 from napari_papernets.widgets.run_bar import RunBar, duration
@@ -64,6 +64,21 @@ def test_the_bar_tells_the_time_left(qtbot):
     assert bar.status.text() == "4 of 4 tiles · finishing"
     bar.show_event(Notice("Out of memory: batch halved to 2"))
     assert "batch halved" in bar.status.text()
+
+
+def test_a_run_that_hears_nothing_says_what_it_waits_for(qtbot, monkeypatch):
+    monkeypatch.setattr(run_bar, "PATIENCE", 10)
+    bar = RunBar()
+    qtbot.addWidget(bar)
+    bar.set_waiting()
+    qtbot.waitUntil(lambda: "Waiting for the engine" in bar.status.text())
+    bar.show_event(Started(4, "tile"))
+    assert bar.status.text() == "0 of 4 tiles"
+    bar.set_idle()
+    bar.set_waiting()
+    bar.set_idle()
+    qtbot.wait(30)
+    assert bar.status.text() == ""
 
 
 def test_while_a_run_goes_on_only_cancel_can_be_pressed(qtbot):
