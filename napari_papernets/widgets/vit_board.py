@@ -178,7 +178,7 @@ class VitBoard:
             self._layers.show_colours(plan, looks, random)
         if self._controls.clusters.isChecked():
             self._layers.show_clusters(plan, looks, random)
-        if looks.maps.rollout is not None:
+        if looks.maps.rollout is not None and self._controls.rollout.isChecked():
             rollout = looks.maps.rollout.reshape(looks.maps.patch_grid)
             self._layers.show_map(plan, looks.maps, ROLLOUT, rollout, random)
         self._draw_places(random)
@@ -190,7 +190,7 @@ class VitBoard:
         if positive and self._controls.similarity.isChecked():
             similar = similarity_picture(maps, positive, negative)
             self._layers.show_map(plan, maps, SIMILAR, similar, random)
-        if maps.windows:
+        if maps.windows and self._controls.attention.isChecked():
             place = positive[-1] if positive else None
             head = self._controls.chosen_head()
             picture = attention_picture(maps, place, head)

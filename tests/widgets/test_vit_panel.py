@@ -281,6 +281,20 @@ def test_what_is_unticked_is_hidden_and_comes_back(panel, viewer, engine, qtbot)
     assert not random.visible
 
 
+def test_what_was_unticked_and_deleted_is_not_drawn_again(panel, viewer, engine, qtbot):
+    for box in (panel.controls.rollout, panel.controls.attention):
+        box.setChecked(True)
+    read(panel, engine, qtbot, maps(attention=True, summaries=True))
+    for role, box in (("attention rollout", panel.controls.rollout),
+                      ("attention", panel.controls.attention)):  # fmt: skip
+        box.setChecked(False)
+        viewer.layers.remove(f"{role} of image")
+    panel.controls.clusters.setChecked(True)  # draws all that is wanted
+    assert {str(la.name) for la in viewer.layers} == {
+        "image", "tokens as colour of image", "token clusters of image",
+    }  # fmt: skip
+
+
 def test_a_click_needs_tokens(panel, engine):
     panel.clicks.clicked.emit((3.1, 4.1), False)
     assert "Read the plane first" in panel.message.text()
