@@ -152,10 +152,19 @@ class ResultActions(QWidget):
             image, labels = self._image_of(layer), layer.data
         self.measure.setEnabled(False)
         worker = create_worker(_measure, np.array(labels), image)
-        worker.returned.connect(lambda columns: self._show(columns, layer))
-        worker.errored.connect(self.failed)
-        worker.finished.connect(lambda: self.measure.setEnabled(True))
+        worker.returned.connect(lambda columns: self._on_measured(layer, columns))
+        worker.errored.connect(lambda error: self._on_measured(layer, error))
         worker.start()
+
+    def _on_measured(self, layer: napari.layers.Labels, found: Columns | Exception) -> None:
+        try:
+            self.measure.setEnabled(True)
+        except RuntimeError:
+            return  # the panel was closed meanwhile
+        if isinstance(found, Exception):
+            self.failed.emit(found)
+        else:
+            self._show(found, layer)
 
     def _image_of(self, layer: napari.layers.Labels) -> ImageBlock | None:
         """The chosen image, if the layer has its stack and plane; for units and brightness."""
