@@ -216,6 +216,10 @@ class CRFPanel(DockedPanel):
         else:
             self.message.complain(error)
 
+    def _on_told(self, text: str) -> None:
+        self._waits = False
+        self.message.tell(text)
+
     def _on_waiting(self, reason: str) -> None:
         self._waits = True
         self.message.tell(reason)
@@ -282,7 +286,7 @@ class CRFPanel(DockedPanel):
         self.control.finished.connect(self.runFinished)
         self.tuning.tuned.connect(self._on_tuned)
         for part in (self.control, self.tuning, self.view):
-            part.told.connect(self.message.tell)
+            part.told.connect(self._on_told)
         for part in (self.control, self.tuning):
             part.failed.connect(self.message.complain)
         self.previews.failed.connect(self._on_preview_failed)

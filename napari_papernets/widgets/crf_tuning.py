@@ -81,6 +81,7 @@ class CRFTuning(QWidget):
         self.annotation = LayerCombo(
             viewer, lambda: find_annotations(viewer, source(), numbers), best_first=True
         )
+        self.annotation.setPlaceholderText("no labels with these classes")
         numbers.counted.connect(self.annotation.refresh)
         self.button, self.bar = QPushButton("Tune on my annotations"), QProgressBar()
         self.bar.setTextVisible(False)

@@ -88,8 +88,9 @@ class LayerCombo(CalmComboBox):
         self.blockSignals(True)
         self.clear()
         self.addItems([offer.name for offer in self.offers])
-        if before is not None and before.key in keys and not self._free:
-            self.setCurrentIndex(keys.index(before.key))
+        kept = before is not None and before.key in keys and not self._free
+        if keys:
+            self.setCurrentIndex(keys.index(before.key) if kept else 0)
         self.blockSignals(False)
         after = self.current()
         if (before and before.key) != (after and after.key):

@@ -301,6 +301,16 @@ def test_what_was_waited_for_is_forgotten_when_it_comes(panel, engine, qtbot):
     assert panel.message.text() == ""
 
 
+def test_what_a_search_tells_outlives_previews(panel, engine, qtbot):
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[0], labels(), notices=["the image is constant"])
+    panel.tuning.told.emit("The CRF helps.")
+    with qtbot.waitSignal(panel.previewed):
+        panel.preview()
+        answer(engine.jobs[-1], labels())
+    assert panel.message.text() == "The CRF helps."
+
+
 def test_settings_are_remembered(panel, viewer, engine, qtbot):
     panel.form.setValue(CRFSettings(w1=7.5))
     panel.shut_down()

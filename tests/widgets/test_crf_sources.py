@@ -330,6 +330,7 @@ def test_the_source_is_no_annotation_of_itself(viewer, make, engine, qtbot):
     panel = make(viewer)
     qtbot.waitUntil(lambda: bool(engine.jobs))
     assert panel.tuning.annotation.current() is None
+    assert "no labels" in panel.tuning.annotation.placeholderText()
     panel.tuning.button.click()
     assert "fits image and classes" in panel.message.text()
 
