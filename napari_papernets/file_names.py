@@ -68,8 +68,7 @@ def _choices(place: Path) -> list[str]:
 
 
 def _clashing(chosen: Mapping[Path, str]) -> list[Path]:
-    """Those whose name another one has. Paths that differ in capitals alone are on a disk that tells them
-    apart."""
+    """Those whose name another one has; paths that differ in capitals alone lie where both can be."""
     exact = Counter(chosen.values())
     pairs = {(name.casefold(), str(place).casefold()) for place, name in chosen.items()}
     loose = Counter(name for name, _ in pairs)
