@@ -67,8 +67,8 @@ def cpu_flags() -> set[str]:
 
 
 def settle_kernels() -> None:
-    """Let cuDNN choose the same kernels every time, without TF32, whatever thread computes: for a process
-    that is nobody else's."""
+    """Let cuDNN choose the same kernels every time, without TF32, in all threads of this process, which
+    must be nobody else's."""
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
