@@ -2,46 +2,53 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from stage import Stage, paint, strokes_of
 
-from napari_papernets.core.events import Step, Version
+from napari_papernets.core.events import Step
 from napari_papernets.samples import load_sample
 from napari_papernets.widgets.comparison import ComparisonDialog
 
-STEPS = 40  # of training, until the curves are photographed
+STEPS = 160  # of training, until the curves are photographed
+LONG = 3000.0  # seconds that they may take
+SEAMS = 8  # between nuclei that touch, painted as background
 
 
 def main() -> None:
-    stage = Stage("Annotate & fine-tune", "nuclei")
+    stage = Stage(
+        "Annotate & fine-tune", "nuclei", width=1560, panel_width=470,
+        without=("nuclei strokes", "nuclei truth"),
+    )  # fmt: skip
     parts, tabs, viewer = stage.panel.parts, stage.panel.tabs, stage.viewer
     seen: list[object] = []
     parts.control.happened.connect(seen.append)
-    while parts.painting.images.pairs():  # the sample's own strokes were taken up
-        parts.image.remove.click()
-        stage.rest()
-    for name in ("nuclei strokes", "nuclei truth"):
-        if stage.layer(name):
-            viewer.layers.remove(name)
     parts.image.annotate.click()
+    stage.wait("the engine", lambda: said(stage))
     stage.shoot("annotate_1_panel")
 
-    sample = load_sample("nuclei").strokes
-    background, nuclei = strokes_of(sample, 1), strokes_of(sample, 2)
+    sample = load_sample("nuclei")
+    background, nuclei = strokes_of(sample.strokes, 1), strokes_of(sample.strokes, 2)
     layer = stage.layer("nuclei strokes")
     parts.bar.live.setChecked(False)
     paint(layer, background[:2], 1)
     paint(layer, nuclei[:2], 2)
+    stage.wait("the end of the job", lambda: said(stage))
     stage.shoot("annotate_2_strokes")
 
     parts.bar.live.setChecked(True)
-    paint(layer, nuclei[2:3], 2)
     stage.wait("a prediction", lambda: shown(stage))
+    stage.wait("its end", lambda: said(stage))
     stage.shoot("annotate_3_quick")
+    parts.bar.live.setChecked(False)  # what was learnt is kept
+    stage.wait("the quick version", lambda: listed(stage) == 1)
+    parts.bar.live.setChecked(True)
 
     paint(layer, background[2:], 1)
-    paint(layer, nuclei[3:], 2)
+    paint(layer, nuclei[2:], 2)
+    paint(layer, seams(sample.truth)[:SEAMS], 1)
     tabs.setCurrentIndex(1)
-    stage.wait("training", lambda: steps(seen) >= STEPS)
+    stage.wait("training", lambda: steps(seen) >= STEPS or listed(stage) == 2, LONG)
     stage.shoot("annotate_4_learning")
 
     stage.wait("an uncertain place", parts.bar.place.isEnabled)
@@ -52,17 +59,19 @@ def main() -> None:
     stage.layer("nuclei uncertainty").visible = False
     viewer.reset_view()
 
-    stop(stage, seen)
-    parts.bar.train.click()
-    began = steps(seen)
-    stage.wait("more training", lambda: steps(seen) >= began + STEPS)
-    stop(stage, seen)
+    if parts.bar.stop.isEnabled():
+        parts.bar.stop.click()
+    stage.wait("the trained version", lambda: listed(stage) == 2)
     tabs.setCurrentIndex(2)
     parts.versions.view.selectRow(1)
     parts.versions.against.click()
     stage.wait("a comparison", lambda: stage.dialog(ComparisonDialog))
     stage.shoot("annotate_6_versions", stage.dialog(ComparisonDialog))
     stage.dialog(ComparisonDialog).close()
+
+    tabs.setCurrentIndex(3)
+    stage.wait("a crop", parts.augmentation.layers.isEnabled)
+    stage.shoot("annotate_augment")
 
     tabs.setCurrentIndex(4)
     parts.apply.form.labels.setCurrentIndex(parts.apply.form.labels.count() - 1)
@@ -81,21 +90,30 @@ def shown(stage: Stage) -> bool:
     return layer is not None and bool(layer.data.any())
 
 
+def said(stage: Stage) -> bool:
+    """Whether the panel's line has come to rest."""
+    return not stage.panel.parts.bar.line.text().endswith("…")
+
+
 def steps(seen: list[object]) -> int:
     """How many steps of training there were."""
     return sum(isinstance(event, Step) for event in seen)
 
 
-def stop(stage: Stage, seen: list[object]) -> None:
-    """Press Stop, and wait for the version."""
-    before = versions(seen)
-    stage.panel.parts.bar.stop.click()
-    stage.wait("a version", lambda: versions(seen) > before and stage.panel.parts.bar.train.isEnabled())
+def listed(stage: Stage) -> int:
+    """How many versions the table has."""
+    return len(stage.panel.parts.versions.model.versions)
 
 
-def versions(seen: list[object]) -> int:
-    """How many versions there were."""
-    return sum(isinstance(event, Version) for event in seen)
+def seams(truth: NDArray[np.integer]) -> list[tuple[NDArray[np.intp], ...]]:
+    """A thin stroke for each place where two objects touch, the longest first."""
+    near = np.zeros(truth.shape, bool)
+    for axis in (0, 1):
+        objects, seam = np.moveaxis(truth, axis, 0), np.moveaxis(near, axis, 0)
+        touch = (objects[1:] != objects[:-1]) & (objects[1:] > 0) & (objects[:-1] > 0)
+        seam[1:] |= touch
+        seam[:-1] |= touch
+    return sorted(strokes_of(near, 1), key=lambda stroke: -len(stroke[0]))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ also gives it a home of its own, so that nobody's sessions and models are touche
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import QApplication, QScrollArea, QWidget
 from scipy import ndimage
@@ -39,6 +39,10 @@ class Stage:
         Of the sample only this corner, so many pixels to a side.
     width, height : int
         Of the window, in pixels.
+    panel_width : int, optional
+        Of the panel, where it is to be wider than it needs.
+    without : collection of str
+        Layers of the sample that are deleted before the panel is opened.
 
     Attributes
     ----------
@@ -47,7 +51,14 @@ class Stage:
     """
 
     def __init__(
-        self, panel: str, sample: str, side: int | None = None, width: int = 1400, height: int = 900
+        self,
+        panel: str,
+        sample: str,
+        side: int | None = None,
+        width: int = 1400,
+        height: int = 900,
+        panel_width: int | None = None,
+        without: Collection[str] = (),
     ) -> None:
         self.viewer = napari.Viewer()
         self.viewer.window.resize(width, height)
@@ -56,7 +67,11 @@ class Stage:
         else:
             pixels, options, _ = getattr(samples, f"open_{sample}")()[0]
             self.viewer.add_image(pixels[:side, :side], **options)
-        _, self.panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, panel)
+        for name in without:
+            self.viewer.layers.remove(name)
+        dock, self.panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, panel)
+        if panel_width is not None:
+            self.window.resizeDocks([dock], [panel_width], Qt.Orientation.Horizontal)
         self.rest(2 * SETTLE)
         self.viewer.reset_view()
 
