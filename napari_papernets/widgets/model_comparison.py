@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +40,11 @@ class Judged:
     strokes: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, image: ImageBlock, annotation: NDArray[Any]) -> Judged | None:
-        """What is painted now; None where nothing is."""
-        planes = tuple(p for p in np.ndindex(annotation.shape[:-2]) if annotation[p].any())
+    def of(
+        cls, image: ImageBlock, annotation: NDArray[Any], candidates: Iterable[Plane]
+    ) -> Judged | None:
+        """What is painted now on some planes; None where nothing is."""
+        planes = tuple(p for p in sorted(candidates) if annotation[p].any())
         if not planes:
             return None
         return cls(image, planes, np.stack([np.array(annotation[p], np.uint8) for p in planes]))

@@ -144,6 +144,11 @@ class StrokeFeed:
                 self._done = asked
                 self._state.notify_all()
 
+    def planes(self, number: int) -> tuple[Plane, ...]:
+        """The planes of an image that have, or had, strokes that were delivered."""
+        shadow = self._shadows.get(number)
+        return () if shadow is None else shadow.known_planes()
+
     def _has_work(self) -> bool:
         return self._closing or self._hurry or bool(self._suspects) or self._asked > self._done
 

@@ -133,6 +133,10 @@ class StrokeWatcher(QObject):
         self._tell()
         return self.newest
 
+    def planes(self, number: int) -> tuple[Plane, ...]:
+        """The planes of an image that have, or had, strokes; those of the last moment after `flush`."""
+        return self._feed.planes(number)
+
     def counts(self) -> Counts:
         """(strokes, pixels) of each class that is painted, in all images; at most about a second old."""
         return dict(self._counts)

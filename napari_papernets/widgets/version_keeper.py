@@ -19,6 +19,7 @@ from ..core.model import ModelRef
 from ..journal import Place
 from ..model_files import find_model
 from ..session import VersionRecord
+from .annotated_image import AnnotatedImage
 from .comparison import ComparisonDialog, ComparisonRow
 from .live_plan import LivePlan
 from .model_comparison import Judged, ModelComparison
@@ -163,14 +164,18 @@ class VersionKeeper(QObject):
 
     def _on_compare(self, old: int, new: int) -> None:
         """Compare two versions on all that is painted; the dialog follows."""
+        self._painting.watcher.flush()
         try:
             models = self.model(old), self.model(new)
-            judged = [Judged.of(p.block(), p.array()) for p in self._painting.images.pairs()]
+            judged = [self._judged(pair) for pair in self._painting.images.pairs()]
         except InputError as error:
             self.problem.emit(error)
             return
         self._pair = old, new
         self._comparison.start(models, [one for one in judged if one is not None])
+
+    def _judged(self, pair: AnnotatedImage) -> Judged | None:
+        return Judged.of(pair.block(), pair.array(), self._painting.watcher.planes(pair.number))
 
     def _on_compared(self, rows: list[ComparisonRow]) -> None:
         old, new = (f"version {number}" for number in self._pair)
@@ -198,13 +203,13 @@ class VersionKeeper(QObject):
             return
         images = self._painting.images
         patches = []
+        self._painting.watcher.flush()
         for pair in images.pairs():
-            array = pair.array()
-            for plane in np.ndindex(array.shape[:-2]):
-                then = strokes.get((pair.number, plane))
-                if then is not None or array[plane].any():
-                    labels = np.zeros(array.shape[-2:], np.uint8) if then is None else then
-                    patches.append(Patch(pair.number, plane, 0, 0, labels, 0))
+            empty = np.zeros(pair.array().shape[-2:], np.uint8)
+            then = {plane for number, plane in strokes if number == pair.number}
+            for plane in sorted(then | set(self._painting.watcher.planes(pair.number))):
+                labels = strokes.get((pair.number, plane), empty)
+                patches.append(Patch(pair.number, plane, 0, 0, labels, 0))
         self._painting.set_classes(model.spec.classes)
         images.write(patches)
         self._painting.watcher.flush()

@@ -244,9 +244,11 @@ def test_a_comparison_asks_both_models_about_every_image(qapp, engine, qtbot):
     comparison.finished.connect(rows.extend)
     strokes = np.zeros((3, *SHAPE), np.uint8)
     strokes[1, 3:6, 3:6], strokes[1, 15:18, 15:18] = 2, 1
-    judged = Judged.of(ImageBlock(np.zeros((3, *SHAPE)), "ZYX", name="stack"), strokes)
+    judged = Judged.of(
+        ImageBlock(np.zeros((3, *SHAPE)), "ZYX", name="stack"), strokes, [(2,), (0,), (1,)]
+    )
     assert judged is not None
-    assert Judged.of(judged.image, np.zeros_like(strokes)) is None
+    assert Judged.of(judged.image, np.zeros_like(strokes), [(1,)]) is None
     comparison.start((ref("semantic", name="old"), ref("semantic", name="new")), [judged])
     for count, labels in enumerate((np.ones(SHAPE, np.uint8), classes()), 1):
         qtbot.waitUntil(lambda count=count: len(engine.jobs) == count)
