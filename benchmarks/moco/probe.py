@@ -41,7 +41,7 @@ JUDGED = 8000  # pixels of each image without strokes
 PENALTY = 0.001  # scikit-learn's C: many features, few pixels
 SEEDS, DRAWS = 8, 3  # annotators; encoders with random weights
 
-Maps = tuple[list[Tensor], tuple[int, int]]
+Maps = tuple[list[Tensor], tuple[int, int], Sequence[int]]  # and their strides
 
 
 def probe(network: EncoderNetwork, tasks: Sequence[Task], seeds: int = SEEDS) -> dict[str, float]:
@@ -96,7 +96,7 @@ def level_weights(channels: Sequence[int]) -> NDArray[np.float64]:
 
 @torch.no_grad()
 def maps_of(network: EncoderNetwork, image) -> Maps:
-    """All maps of an image, and the size that they cover."""
+    """All maps of an image, the size that they cover, and how far their elements lie apart."""
     pixels = normalise(image.read(), *normalisation_range(image))
     x = torch.from_numpy(pixels)[None]
     if x.shape[1] == 1:
@@ -104,14 +104,15 @@ def maps_of(network: EncoderNetwork, image) -> Maps:
     step = network.size_rule.step
     height, width = x.shape[-2:]
     x = torch.nn.functional.pad(x, (0, -width % step, 0, -height % step), "reflect")
-    return network.encoder.maps(x.contiguous(memory_format=torch.channels_last)), tuple(x.shape[-2:])
+    maps = network.encoder.maps(x.contiguous(memory_format=torch.channels_last))
+    return maps, tuple(x.shape[-2:]), network.encoder.strides
 
 
 def features(maps: Maps, points: NDArray[np.int64]) -> NDArray[np.float32]:
     """Values of all maps (N, F) at pixels (N, 2)."""
-    found, (height, width) = maps
+    found, (height, width), strides = maps
     places = (points[:, ::-1] + 0.5) / (width, height) * 2 - 1
-    return at_places(found, torch.from_numpy(places.astype(np.float32))[None]).numpy()
+    return at_places(found, torch.from_numpy(places.astype(np.float32))[None], strides).numpy()
 
 
 def random_networks(ref: ModelRef, count: int = DRAWS) -> list[EncoderNetwork]:

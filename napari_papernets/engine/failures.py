@@ -30,7 +30,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether Python, numpy or torch (on any device and system) found no room."""
     words = str(error).lower()
     known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return known or any(phrase in words for phrase in NO_ROOM)
+    may_say_so = isinstance(error, RuntimeError | OSError)
+    return known or (may_say_so and any(phrase in words for phrase in NO_ROOM))
 
 
 def not_handed_over(error: Exception) -> PapernetsError:

@@ -82,8 +82,8 @@ def at_places(maps: Sequence[Tensor], places: Tensor, strides: Sequence[int] = (
     places : Tensor, shape (B, P, 2)
         (x, y), −1…1 from edge to edge of the image.
     strides : sequence of int, optional
-        Map l has an element on every `strides[l]`-th pixel, from the first on, and the first map is of
-        the image's size. By default every map covers the image from edge to edge.
+        Map l has an element on every `strides[l]`-th pixel, from the first on; the sides of the image
+        are multiples of the first. By default every map covers the image from edge to edge.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def at_places(maps: Sequence[Tensor], places: Tensor, strides: Sequence[int] = (
     grid = places[:, :, None].float()  # (B, P, 1, 2)
     grids = [grid] * len(maps)
     if strides:
-        pixels = ((grid + 1) * sides_of(maps[0]) - 1) / 2
+        pixels = ((grid + 1) * sides_of(maps[0]) * strides[0] - 1) / 2
         grids = [(2 * pixels / s + 1) / sides_of(m) - 1 for m, s in zip(maps, strides, strict=True)]
     columns = [
         F.grid_sample(m.float(), g, padding_mode="border", align_corners=False)[..., 0]

@@ -28,9 +28,15 @@ class ResNetEncoder(ResNet):
         Channels of the input (the public checkpoints take 3 or 1).
     dense : bool
         As for `encoders.UNetEncoder`.
+
+    Attributes
+    ----------
+    strides : tuple of int
+        Map l has an element on every `strides[l]`-th pixel, from the first on: its strided layers have
+        odd kernels, and an element lies on a pixel, not between two.
     """
 
-    strides: tuple[int, ...] = ()  # see `encoders.at_places`
+    strides: tuple[int, ...] = (2, 4, 8, 16, 32)
 
     def __init__(self, layers: int, num_classes: int, in_channels: int = 3, dense: bool = False) -> None:
         block, counts = RESNETS[layers]
@@ -57,4 +63,4 @@ class ResNetEncoder(ResNet):
         """As for `encoders.UNetEncoder`."""
         if places is None:
             return self.fc(self.maps(x)[-1].mean((2, 3)))
-        return self.fc(at_places(self.maps(x), places))
+        return self.fc(at_places(self.maps(x), places, self.strides))

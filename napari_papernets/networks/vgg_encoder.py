@@ -86,7 +86,7 @@ class TrunkHead(HypercolumnHead):
     channels : sequence of int
         Of each map.
     strides : sequence of int
-        s of each map; the first is 1.
+        s of each map.
     classes : int
         K.
     """
@@ -97,12 +97,11 @@ class TrunkHead(HypercolumnHead):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Logits (B, K, H, W), float32."""
-        height, width = maps[0].shape[-2:]
-        parts = [layer(values) for layer, values in zip(self.weights, maps, strict=True)]
-        return sum(
-            (restore(p, height, width, s) for p, s in zip(parts[1:], self.strides[1:], strict=True)),
-            start=parts[0].float(),
-        )
+        height, width = (side * self.strides[0] for side in maps[0].shape[-2:])
+        total = maps[0].new_zeros((), dtype=torch.float32)
+        for layer, values, stride in zip(self.weights, maps, self.strides, strict=True):
+            total = total + restore(layer(values), height, width, stride)
+        return total
 
 
 def trunk_strides() -> tuple[int, ...]:

@@ -12,7 +12,6 @@ from napari_papernets.engine.runner import (
     Precision,
     Runner,
     fold_batch_norm,
-    is_out_of_memory,
     open_runner,
     prefetched,
     turn,
@@ -90,23 +89,6 @@ def test_prefetching_keeps_order_and_passes_errors_on():
     assert list(prefetched(range(5))) == list(range(5))
     with pytest.raises(ValueError, match="unreadable"):
         list(prefetched(items()))
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory"), True),
-        (MemoryError(), True),
-        (
-            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-            True,
-        ),
-        (RuntimeError("shapes do not match"), False),
-        (ValueError("out of memory"), False),
-    ],
-)
-def test_what_counts_as_out_of_memory(error, expected):
-    assert is_out_of_memory(error) == expected
 
 
 @pytest.mark.parametrize("number", range(8))

@@ -105,11 +105,17 @@ def test_memory_is_given_back_after_a_pause(monkeypatch: Any) -> None:
         MemoryError("Unable to allocate 3 TiB"),
         RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
         type("OutOfMemoryError", (RuntimeError,), {})("no words"),
     ],
 )
 def test_out_of_memory_is_known_in_all_its_forms(error: Exception) -> None:
     assert "smaller tiles" in str(failures.readable(error))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("out of memory")])
+def test_other_errors_are_not_taken_for_it(error: Exception) -> None:
+    assert not failures.is_out_of_memory(error)
 
 
 def test_our_own_errors_stay_as_they_are() -> None:

@@ -142,6 +142,26 @@ def test_a_linear_layer_reads_the_trunk_where_it_lies() -> None:
         assert torch.allclose(head(maps)[..., :33], ramp[..., :33], atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16"])
+def test_a_spot_is_read_where_it_lies_in_every_map(name: str) -> None:
+    """With kernels that take the mean, the centre of mass of what a spot becomes stays where it was."""
+    encoder = encoder_factory(name, 1, width=2)(num_classes=4).eval()
+    for layer in encoder.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.constant_(layer.weight, 1 / layer.weight[0].numel())
+    x = torch.zeros(1, 1, 384, 384)
+    x[..., 192, 160] = 1.0
+    with torch.no_grad():
+        maps = encoder.maps(x)
+    for found, stride in zip(maps, encoder.strides, strict=True):
+        spread = found[0].sum(0)
+        spread /= spread.sum()
+        for axis, pixel in ((0, 192), (1, 160)):
+            line = spread.sum(1 - axis)
+            centre = float((line * torch.arange(len(line))).sum()) * stride
+            assert centre == pytest.approx(pixel, abs=0.02 * stride)
+
+
 @pytest.mark.parametrize("encoder", ["contracting", "resnet18", "vgg16"])
 def test_a_linear_layer_on_an_encoder_answers_every_pixel(encoder: str) -> None:
     network = EncoderNetwork(3, 4, encoder, width=4, depth=2).eval()
