@@ -317,8 +317,9 @@ def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
         return [(images, annotations)]
     if not annotations.is_dir():
         raise InputError("annotations", str(annotations), "give a folder, as for the images")
-    by_stem = {p.stem: p for p in _expand((annotations,))}
-    pairs = [(p, by_stem[p.stem]) for p in _expand((images,)) if p.stem in by_stem]
+    from .file_names import pair_by_name
+
+    pairs = pair_by_name(_expand((images,)), _expand((annotations,)))
     if not pairs:
         mend = f"name annotations as their images; {annotations} has none of the same name"
         raise InputError("annotations", str(annotations), mend)

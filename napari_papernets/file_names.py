@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .core.errors import InputError
 from .files import READABLE
 
+AMBIGUOUS = "give each annotation the whole name of its image, such as x.tif for x.tif"
 SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr", *READABLE)
 
 
@@ -56,6 +57,33 @@ def result_names(paths: Iterable[Path]) -> dict[Path, str]:
             if level[place] == len(choices[place]):
                 raise InputError("images", str(place), "rename it: another one's results are called so")
     return {path: choices[place][level[place]] for path, place in places.items()}
+
+
+def pair_by_name(images: Sequence[Path], annotations: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Images with the annotations of the same name, or else of the same `base_name`; images without
+    any are left out.
+
+    Raises
+    ------
+    InputError
+        If several images, or several annotations, are called so.
+    """
+    by_name = {path.name: path for path in annotations}
+    alike: dict[str, list[Path]] = {}
+    for path in annotations:
+        alike.setdefault(base_name(path), []).append(path)
+    pairs: dict[Path, Path] = {}
+    for image in images:
+        found = [by_name[image.name]] if image.name in by_name else alike.get(base_name(image), [])
+        if len(found) > 1:
+            received = f"{found[0].name} and {found[1].name} for {image.name}"
+            raise InputError("annotations", received, AMBIGUOUS)
+        for annotation in found:
+            if annotation in pairs:
+                received = f"{annotation.name} for {pairs[annotation].name} and {image.name}"
+                raise InputError("annotations", received, AMBIGUOUS)
+            pairs[annotation] = image
+    return [(image, annotation) for annotation, image in pairs.items()]
 
 
 def _choices(place: Path) -> list[str]:
