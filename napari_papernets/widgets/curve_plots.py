@@ -18,7 +18,7 @@ from .curve_data import CurveData, Mark
 from .theme_colours import ThemeColours
 
 BINDING = "PYQTGRAPH_QT_LIB"
-AXIS_WIDTH = 46
+AXIS_WIDTH = 58  # px, the same for both plots, so that their steps line up
 FINE = 2  # pixels of a saved picture for each pixel on the screen
 NO_SCORE = "no held-out score yet: it needs five strokes of a class"
 EMPTY_STEPS = 100  # of the axis before there is a step
