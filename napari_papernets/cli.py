@@ -313,12 +313,12 @@ def _expand(paths: tuple[Path, ...]) -> list[Path]:
 
 def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
     """Images with their annotations: two files, or two folders matched by file name."""
+    from .file_names import pair_by_name
+
     if not images.is_dir():
         return [(images, annotations)]
     if not annotations.is_dir():
         raise InputError("annotations", str(annotations), "give a folder, as for the images")
-    from .file_names import pair_by_name
-
     pairs = pair_by_name(_expand((images,)), _expand((annotations,)))
     if not pairs:
         mend = f"name annotations as their images; {annotations} has none of the same name"

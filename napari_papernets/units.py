@@ -29,7 +29,7 @@ def in_seconds(time: float, unit: str) -> float:
     >>> in_seconds(500, "ms"), in_seconds(2, "minutes")
     (0.5, 120.0)
     """
-    name = unit.strip().replace("μ", "µ").casefold().replace("μ", "µ")
+    name = _plain(unit)
     return time * _TIMES.get(name, _TIMES.get(name.removesuffix("s"), 1.0))
 
 
@@ -41,7 +41,10 @@ def in_micrometres(size: float, unit: str) -> tuple[float, str]:
     >>> in_micrometres(1.0, "")
     (1.0, 'pixel')
     """
-    # Greek mu and micro sign look alike; ImageJ writes the escape sequence out.
-    name = unit.strip().replace("μ", "µ").replace("\\u00B5", "µ").casefold()
-    factor = _LENGTHS.get(name.replace("μ", "µ"))
+    factor = _LENGTHS.get(_plain(unit))
     return (size, PIXEL) if factor is None else (size * factor, MICRO)
+
+
+def _plain(unit: str) -> str:
+    # Greek mu and micro sign look alike; ImageJ writes the escape sequence out.
+    return unit.strip().replace("\\u00B5", "µ").casefold().replace("μ", "µ")

@@ -31,7 +31,7 @@ from .grow import ForestGrower
 from .listener import Listener, Request, chances_of
 from .metrics import estimate_diameter
 from .optimisation import with_rates
-from .provenance import versions
+from .provenance import repeats_exactly, versions
 from .quick import HeadFitter
 from .recipes import recipe_of
 from .shared_scale import with_shared_scale
@@ -264,17 +264,14 @@ def account(request: Request, planes: Sequence[Plane], training: Training) -> di
         threads=torch.get_num_threads(),
         versions=versions(),
         command=repeating_command(request, training.step),
-        repeats_exactly=repeats_exactly(request, training),
+        repeats_exactly=repeats_exactly(
+            settings.schedule,
+            training.stopped,
+            training.device,
+            as_planned=settings.seconds is None and len(training.plans) == 1,
+            told=request.shares is None,
+        ),
     )
-
-
-def repeats_exactly(request: Request, training: Training) -> bool:
-    """Whether the command gives the same weights: it asks for the steps that were done, and cannot tell
-    how often each image is drawn. On a GPU some of torch's kernels add in any order."""
-    settings = training.settings
-    by_plan = settings.seconds is None and len(training.plans) == 1 and not training.stopped
-    steps = by_plan or (settings.schedule == "constant" and "finite" not in training.stopped)
-    return steps and request.shares is None and training.device.type == "cpu"
 
 
 def repeating_command(request: Request, steps: int) -> str:

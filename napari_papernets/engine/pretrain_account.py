@@ -18,7 +18,7 @@ from ..core.model import ModelRef, ModelSpec
 from ..networks.moco import world_and_rank
 from .encoder_starts import SCRATCH
 from .pretraining import Pretraining
-from .provenance import versions
+from .provenance import repeats_exactly, versions
 
 MOST_TOLD = 20  # images in the command
 
@@ -60,7 +60,13 @@ def describe(
         threads=torch.get_num_threads(),
         versions=versions(),
         command=repeating_command(request, training.step),
-        repeats_exactly=repeats_exactly(request, training),
+        repeats_exactly=repeats_exactly(
+            settings.schedule,
+            training.stopped,
+            training.device,
+            as_planned=settings.seconds is None and training.as_planned,
+            told=request.shares is None and len(request.images) <= MOST_TOLD,
+        ),
         notices=list(notices),
     )
     provenance |= {k: v for k, v in about.items() if k not in ("description", "licence")}
@@ -70,16 +76,6 @@ def describe(
         licence=about.get("licence", ""),
         provenance=json.loads(json.dumps(provenance)),
     )
-
-
-def repeats_exactly(request: Request, training: Pretraining) -> bool:
-    """Whether the command gives the same weights: it asks for the steps that were done, and cannot tell
-    how often each of many images is drawn. On a GPU some of torch's kernels add in any order."""
-    settings = training.settings
-    finished = settings.seconds is None and training.as_planned and not training.stopped
-    told = request.shares is None and len(request.images) <= MOST_TOLD
-    steps = finished or (settings.schedule == "constant" and "finite" not in training.stopped)
-    return steps and told and training.device.type == "cpu"
 
 
 def base_of(request: Request) -> str:

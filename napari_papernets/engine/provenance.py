@@ -8,6 +8,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import torch
+
 from ..core.command import command_line
 from ..core.crf_settings import CRFSettings
 from ..core.feature_settings import FeatureSettings
@@ -16,6 +18,31 @@ from ..core.predict_settings import PredictSettings
 from .models import LoadedModel
 
 PACKAGES = ("napari-papernets", "torch", "numpy", "scikit-image")
+
+
+def repeats_exactly(
+    schedule: str, stopped: str, device: torch.device, *, as_planned: bool, told: bool
+) -> bool:
+    """Whether the command of a training gives the same weights.
+
+    It asks for the steps that were done, which at a falling learning rate must be those that were
+    planned. On a GPU some of torch's kernels add in any order.
+
+    Parameters
+    ----------
+    schedule : str
+        Of the learning rate.
+    stopped : str
+        Why it was ended early; empty where it was not.
+    device : torch.device
+        Where it ran.
+    as_planned : bool
+        By steps, and of one plan from start to end.
+    told : bool
+        The command names all that was learnt from, and how often.
+    """
+    steps = (as_planned and not stopped) or (schedule == "constant" and "finite" not in stopped)
+    return steps and told and device.type == "cpu"
 
 
 def versions() -> dict[str, str]:

@@ -52,7 +52,7 @@ class Schedule:
         return True
 
     def is_overdue(self, seconds: float) -> bool:
-        """Whether a job was cancelled so long ago, for each of those that wait for each other's steps,
-        though the engine need not compute for another one."""
+        """Whether a job was cancelled longer ago than that, times the number of jobs, whose steps it may
+        have to wait for. While one runs that is not patient, no other can be."""
         its_turn = [task for task in self.running if not task.patient] or self.running
         return any(task.waits_longer_than(seconds * len(self.running)) for task in its_turn)

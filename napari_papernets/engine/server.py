@@ -50,6 +50,7 @@ class _Running:
 
     def __init__(self, run: Run) -> None:
         self.job, self.patient = run.job, run.verb in PATIENT
+        self.cancelled = False
         self.values: deque[Any] = deque()  # sent, and not yet taken
         self._verb, self._arguments = run.verb, run.arguments
         self._generator: Generator[Any, Any, Any] | None = None
@@ -102,9 +103,8 @@ class Server:
         self._verbs = verbs
         self._running: list[_Running] = []  # who had a turn goes to the end
         self._news = threading.Condition()
-        self._cancelled: set[int] = set()
         self._quit = False
-        self._blocks: dict[int, Block] = {}
+        self._blocks: dict[int, Block | None] = {}  # that are waited for, by number
         self._numbers = itertools.count(1)
 
     def serve(self) -> None:
@@ -128,7 +128,7 @@ class Server:
             self._news.wait_for(self._has_work)
             while not self._quit:
                 one = min(self._running, key=self._place)
-                if not one.waits or self._stopping(one.job):
+                if not one.waits or self._stopping(one):
                     self._running.remove(one)
                     self._running.append(one)
                     return one
@@ -141,7 +141,7 @@ class Server:
     def _place(self, one: _Running) -> tuple[bool, float, bool]:
         """In the queue for turns: who was cancelled comes first, then who has something to do, and of
         those who is not patient."""
-        return not self._stopping(one.job), one.waits, one.patient
+        return not self._stopping(one), one.waits, one.patient
 
     def _read(self) -> None:
         parent = os.getppid()
@@ -161,26 +161,27 @@ class Server:
             match message:
                 case Run():
                     self._running.append(_Running(message))
-                case Value(job=job, value=value):
-                    for one in self._running:
-                        if one.job == job:
-                            one.values.append(value)
-                case Block(number=number):
+                case Value(job=job, value=value) if (one := self._find(job)) is not None:
+                    one.values.append(value)
+                case Block(number=number) if number in self._blocks:
                     self._blocks[number] = message
-                case Cancel(job=job):
-                    self._cancelled.add(job)
+                case Cancel(job=job) if (one := self._find(job)) is not None:
+                    one.cancelled = True
                 case Quit():
                     self._quit = True
             self._news.notify_all()
 
-    def _stopping(self, job: int) -> bool:
-        return self._quit or job in self._cancelled
+    def _find(self, job: int) -> _Running | None:
+        return next((one for one in self._running if one.job == job), None)
+
+    def _stopping(self, one: _Running | None) -> bool:
+        return self._quit or one is None or one.cancelled
 
     def _give_turn(self, one: _Running) -> None:
         """Advance a verb by one event, or end it, and tell the viewer."""
         answer: Returned | Cancelled | Failed
         try:
-            if not self._stopping(one.job):
+            if not self._stopping(one):
                 event = one.advance(self._verbs)
                 if event is not None:
                     self._line.send(Happened(one.job, event))
@@ -197,7 +198,6 @@ class Server:
     def _end(self, one: _Running, answer: Returned | Cancelled | Failed) -> None:
         with self._news:
             self._running.remove(one)
-            self._cancelled.discard(one.job)
         try:
             one.close()
             self._line.send(answer)
@@ -206,11 +206,13 @@ class Server:
 
     def _fetch(self, key: Key, index: Index) -> NDArray[Any]:
         """A block of an array that stayed in the viewer's process."""
-        job, number = key[0], next(self._numbers)
+        number = next(self._numbers)
+        with self._news:
+            one, self._blocks[number] = self._find(key[0]), None
         self._line.send(WantBlock(number, key, index))
         with self._news:
-            self._news.wait_for(lambda: number in self._blocks or self._stopping(job))
-            block = self._blocks.pop(number, None)
+            self._news.wait_for(lambda: self._blocks[number] is not None or self._stopping(one))
+            block = self._blocks.pop(number)
         if block is None:
             raise _Closed
         if block.values is None:

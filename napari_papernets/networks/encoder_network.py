@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import InputError
 from ..core.tiles import SizeRule
+from .deeplab import restore
 from .encoders import EncoderName, encoder_factory
 from .hypercolumn import HypercolumnHead
 from .unet import size_rule
-from .vgg_encoder import TRUNK_RULE, TrunkHead
+from .vgg_encoder import TRUNK_RULE
 
 RESNET_RULE = SizeRule("same", 32, context=256, minimum=32)
 
@@ -49,7 +51,7 @@ class EncoderNetwork(nn.Module):
         self.size_rule = encoder_rule(encoder, depth)
         channels, strides = list(self.encoder.channels), self.encoder.strides
         self.head = (
-            TrunkHead(channels, strides, classes) if strides else HypercolumnHead(channels, classes)
+            StridedHead(channels, strides, classes) if strides else HypercolumnHead(channels, classes)
         )
 
     def forward(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
@@ -67,6 +69,32 @@ class EncoderNetwork(nn.Module):
     def part(self, name: Literal["all", "decoder", "head"]) -> Iterable[nn.Module]:
         """The modules to train: everything, or the linear layer (which is all there is of a decoder)."""
         return [self] if name == "all" else [self.head]
+
+
+class StridedHead(HypercolumnHead):
+    """A linear layer on maps whose elements lie on every s-th pixel.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        Of each map.
+    strides : sequence of int
+        s of each map.
+    classes : int
+        K.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
+        super().__init__(channels, classes)
+        self.strides = tuple(strides)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Logits (B, K, H, W), float32."""
+        height, width = (side * self.strides[0] for side in maps[0].shape[-2:])
+        total = maps[0].new_zeros((), dtype=torch.float32)
+        for layer, values, stride in zip(self.weights, maps, self.strides, strict=True):
+            total = total + restore(layer(values), height, width, stride)
+        return total
 
 
 def encoder_rule(encoder: str, depth: int) -> SizeRule:

@@ -8,16 +8,15 @@ normalisation, then answers with the same maps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.tiles import SizeRule
-from .deeplab import BLOCKS, restore, scaled
+from .deeplab import BLOCKS, scaled
 from .encoders import at_places
-from .hypercolumn import HypercolumnHead
 from .unet import draw_weights
 
 FULL_WIDTH = BLOCKS[0][0]  # channels of the first level at which the trunk is VGG-16's
@@ -76,32 +75,6 @@ class VGGEncoder(nn.Module):
         if places is None:
             return self.fc(self.maps(x)[-1].mean((2, 3)))
         return self.fc(at_places(self.maps(x), places, self.strides))
-
-
-class TrunkHead(HypercolumnHead):
-    """A linear layer on maps whose elements lie on every s-th pixel.
-
-    Parameters
-    ----------
-    channels : sequence of int
-        Of each map.
-    strides : sequence of int
-        s of each map.
-    classes : int
-        K.
-    """
-
-    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
-        super().__init__(channels, classes)
-        self.strides = tuple(strides)
-
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Logits (B, K, H, W), float32."""
-        height, width = (side * self.strides[0] for side in maps[0].shape[-2:])
-        total = maps[0].new_zeros((), dtype=torch.float32)
-        for layer, values, stride in zip(self.weights, maps, self.strides, strict=True):
-            total = total + restore(layer(values), height, width, stride)
-        return total
 
 
 def trunk_strides() -> tuple[int, ...]:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from napari_papernets.core.errors import EngineError, InputError
 from napari_papernets.engine import failures, server
-from napari_papernets.engine.messages import Cancel, Cancelled, Failed, Quit, Returned, Run
+from napari_papernets.engine.messages import (
+    Block,
+    Cancel,
+    Cancelled,
+    Failed,
+    Quit,
+    Returned,
+    Run,
+    WantBlock,
+)
+from napari_papernets.engine.remote import RemoteArray
 from napari_papernets.engine.server import Server
 
 
@@ -64,6 +77,24 @@ def test_who_is_cancelled_is_closed_before_anybody_goes_on(monkeypatch: Any) -> 
     one._sort(Cancel(1))
     turns(one, 1)
     assert sent[-1] == Cancelled(1)
+
+
+def test_a_block_that_nobody_waits_for_any_more_is_not_kept(monkeypatch: Any) -> None:
+    def read(image: Any) -> Any:
+        yield image[0, 0]
+
+    one, sent = make_server(monkeypatch, SimpleNamespace(find_verb=lambda name: read))
+    image = RemoteArray((4, 5), np.uint8, lambda index: one._fetch((1, 0), index))
+    one._sort(Run(1, "predict", dict(image=image)))
+    turn = threading.Thread(target=turns, args=(one, 1))
+    turn.start()
+    while not sent:
+        time.sleep(0.01)
+    one._sort(Cancel(1))
+    turn.join()
+    assert [type(m) for m in sent] == [WantBlock, Cancelled]
+    one._sort(Block(sent[0].number, np.zeros((), np.uint8)))
+    assert not one._blocks
 
 
 def test_a_verb_that_cleans_up_badly_fails_alone(monkeypatch: Any) -> None:
