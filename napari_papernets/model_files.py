@@ -21,6 +21,7 @@ SUFFIX = ".safetensors"
 TORCH_SUFFIXES = (".pth", ".pt")
 HEADER_KEY = "papernets"
 CHECKPOINT_SUFFIX, TRAINING_KEY = ".checkpoint", "papernets_training"
+MAY_CHANGE = ("seconds", "steps", "checkpoint_every")  # between interruption and resumption
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
 
 BUNDLED = Path(__file__).parent / "models"

@@ -18,12 +18,12 @@ from torch import Tensor, optim
 from ..core.errors import InputError
 from ..core.fields import Settings
 from ..model_files import CHECKPOINT_SUFFIX as SUFFIX
+from ..model_files import MAY_CHANGE
 from ..model_files import TRAINING_KEY as STATE_KEY
 from .annotated import Plane
 from .weights import write_atomically
 
 STATE_VERSION = 1
-MAY_CHANGE = ("seconds", "steps", "checkpoint_every")  # between interruption and resumption
 
 
 @dataclass(frozen=True, eq=False)

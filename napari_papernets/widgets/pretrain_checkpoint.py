@@ -10,9 +10,8 @@ from typing import Any
 
 from ..core.errors import InputError, ModelError
 from ..core.moco_settings import MoCoSettings
-from ..model_files import CHECKPOINT_SUFFIX, read_training, user_folder
+from ..model_files import CHECKPOINT_SUFFIX, MAY_CHANGE, read_training, user_folder
 
-MAY_CHANGE = ("seconds", "steps", "checkpoint_every")
 OF_WEIGHTS = ("encoder", "width", "depth")  # a model that is started from determines them
 
 

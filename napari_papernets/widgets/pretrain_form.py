@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from ..core.errors import InputError, ModelError
@@ -160,7 +160,6 @@ class PretrainForm(QWidget):
     def _lay_out(self) -> None:
         self.minutes.setRange(0.1, 10_000)
         self.minutes.setDecimals(1)
-        self.minutes.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.minutes.setValue(MINUTES)
         rows = aligned_rows()
         add_row(rows, "Start from", self.start_from, START_HELP)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,25 +17,34 @@ from ..core.events import Version
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
 from ..files import write_labels
+from ..journal import Place
 from ..session import Session
 from .live_plan import LivePlan
 
 Plane = tuple[int, ...]
 
 
-def write_round(session: Session, number: int, event: Version, plan: LivePlan) -> str:
+def write_round(
+    session: Session,
+    number: int,
+    event: Version,
+    plan: LivePlan,
+    strokes: Mapping[Place, NDArray[Any]],
+) -> str:
     """Write the strokes that a version learnt from into its session.
 
     Parameters
     ----------
     session : Session
-        Its journal knows the strokes.
+        Where they go.
     number : int
         Of the version.
     event : Version
         What was learnt.
     plan : LivePlan
         How the training was begun.
+    strokes : mapping of place to ndarray, shape (Y, X)
+        As of the version.
 
     Returns
     -------
@@ -41,7 +52,6 @@ def write_round(session: Session, number: int, event: Version, plan: LivePlan) -
         The command line that trains again on these strokes, from the same start, by as many steps.
     """
     folder = session.folder / "rounds" / f"{number:04}"
-    strokes = session.annotation(event.patch)
     pairs: list[tuple[Path, Path]] = []
     for at, (image, name) in enumerate(zip(plan.images, _file_names(plan), strict=True)):
         planes = {plane: labels for (n, plane), labels in strokes.items() if n == plan.numbers[at]}

@@ -210,14 +210,15 @@ class SessionStore(QObject):
         session = self._session
         if session is None:
             return
+        strokes = session.annotation(event.patch)
         record = VersionRecord(
             number=0, model=event.model.path, patch=event.patch, step=event.step, score=event.score,
             before=event.before, source=event.source, reason=event.reason, name=event.model.name,
             parent=parent, settings=plan.settings.to_dict(),
-            strokes=_strokes_of(session.annotation(event.patch), plan),
+            strokes=_strokes_of(strokes, plan),
         )  # fmt: skip
         number = 1 + max((v.number for v in session.versions()), default=0)
-        record = replace(record, command=write_round(session, number, event, plan))
+        record = replace(record, command=write_round(session, number, event, plan, strokes))
         self._tell(self.added, session.add_version(event.model.path, record))
 
     def _save_as(self, session: Session, folder: Path) -> None:
