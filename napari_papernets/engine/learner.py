@@ -162,7 +162,7 @@ class Learner:
         """Take up new strokes."""
         self.scene.take(patches)
         self.patch = max([self.patch, *(p.number for p in patches)])
-        self.unsaved = self.unsaved or bool(patches)
+        self.unsaved = self.unsaved or (bool(patches) and self.ready)
         self._lessons_are_due = True
 
     # Answers.

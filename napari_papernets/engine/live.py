@@ -104,11 +104,14 @@ def live(
         loop.take(sent)
         for notice in learner.start.notices:
             loop.take((yield notice))
-        while not loop.stopping:
-            for event in loop.turn():
-                loop.take((yield event))
+        while True:
             while (sent := (yield Idle(0))) is not None:
                 loop.take(sent)
+            if loop.stopping:
+                break
+            for event in loop.turn():
+                loop.take((yield event))
+        loop.finish()
         if learner.unsaved:
             yield learner.keep("stopped")
         return learner.result()
@@ -216,18 +219,27 @@ class Loop:
             self._growing = None
             yield from self._preview(self.learner.source)
 
+    def finish(self) -> None:
+        """Learn the strokes that were sent before the stop, so that what is kept knows them."""
+        if self._patches:
+            self._learn_strokes()
+
     def _answer_strokes(self) -> Iterator[Event]:
-        patches, self._patches, self._fresh = self._patches, [], False
-        self._growing = None
         if self._view is not None:
             self.learner.look_at(self._view)
-        self.learner.take(patches)
+        self._learn_strokes()
         if not self.learner.ready:
             return
-        self.learner.fit_quickly()
         yield from self._preview("quick")
         if self.auto:
             self._begin_round()
+
+    def _learn_strokes(self) -> None:
+        patches, self._patches, self._fresh = self._patches, [], False
+        self._growing = None
+        self.learner.take(patches)
+        if self.learner.ready:
+            self.learner.fit_quickly()
 
     def _look(self) -> Iterator[Event]:
         assert self._view is not None

@@ -152,6 +152,29 @@ def test_versions_are_never_overwritten_and_a_later_one_starts_from_an_earlier(t
     assert (quick.labels == again.truth).mean() > 0.9
 
 
+def test_strokes_sent_before_the_stop_are_in_the_version_that_is_kept(tmp_path: Path) -> None:
+    person = Person(tmp_path, auto=False)
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    person.see(Resting)
+    assert person.see(Version, stroke(2, 3, row=30), "stop").patch == 3
+
+
+def test_strokes_that_came_while_it_started_are_in_the_first_answer(tmp_path: Path) -> None:
+    """The annotation is copied after the number of its newest patch was told: it holds them already."""
+    painted = np.zeros((64, 96), np.uint8)
+    painted[10:13, 5:30], painted[10:13, 60:85], painted[30:33, 60:85] = 1, 2, 2
+    person = Person(tmp_path, annotation=painted, patch=1)
+    person.see(Preview, stroke(2, 2), stroke(2, 3, row=30))
+    assert next(e.patch for e in person.events if isinstance(e, Preview)) == 3
+    person.job.close()
+
+
+def test_strokes_of_one_class_make_no_version(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    person.see(Resting, stroke(1, 1))
+    assert person.see(Version, "stop") is None
+
+
 def test_erased_strokes_are_forgotten(tmp_path: Path) -> None:
     person = Person(tmp_path, TINY.replace(steps=30))
     person.see(Started)
