@@ -28,5 +28,6 @@ def report(engine: Mapping[str, Any], log: Sequence[str]) -> str:
         "numpy": np.__version__,
         **engine,
     }
+    facts |= facts.pop("versions", {})
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
     return "\n".join([*lines, "", "Engine log:", *log])

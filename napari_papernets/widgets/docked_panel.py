@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QDockWidget, QWidget
 
 
 class DockedPanel(QWidget):
@@ -22,7 +22,15 @@ class DockedPanel(QWidget):
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._docked = True
+                self._mend_tab()
             elif self._docked:
                 self._docked = False
                 self.shut_down()
         return super().event(event)
+
+    def _mend_tab(self) -> None:
+        """Qt takes the dock's name for the text of its tab too, where a single & marks a key."""
+        dock = self.parent()
+        if isinstance(dock, QDockWidget):
+            title = dock.windowTitle().replace("&&", "&")  # docked before
+            dock.setWindowTitle(title.replace("&", "&&"))
