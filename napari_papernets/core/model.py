@@ -12,7 +12,7 @@ from .errors import InputError, ModelError
 from .image import ImageBlock
 from .tiles import SizeRule
 
-SPEC_VERSION = 3  # 2: grey values on a shared scale; 3: a threshold
+SPEC_VERSION = 4  # 2: grey values on a shared scale; 3: a threshold; 4: solidity of objects
 
 # Okabe & Ito's palette, told apart with every common colour vision and on grey images; the first class,
 # usually background, is sky blue.
@@ -95,6 +95,8 @@ class ModelSpec:
         False for networks with group or instance norm, whose statistics are those of a tile.
     object_diameter : float or None
         Median diameter in pixels of the objects that it was trained on, at zoom 1.
+    object_solidity : float or None
+        Median solidity of these objects (area over that of the convex hull): tells clumps from objects.
     threshold : float
         Foreground probability at which objects come out as they were annotated ("instances" only).
     paper, description, licence : str
@@ -116,6 +118,7 @@ class ModelSpec:
     values_per_pixel: float = 512.0
     exact_tiles: bool = True
     object_diameter: float | None = None
+    object_solidity: float | None = None
     threshold: float = 0.5
     paper: str = ""
     description: str = ""

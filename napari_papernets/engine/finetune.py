@@ -25,6 +25,7 @@ from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork
 from .annotated import Plane, hold_out
 from .checkpoints import check_resumable, checkpoint_path, fingerprint_of, read_state
+from .convexity import object_solidities
 from .crops import pose_problem
 from .device import fast_bf16, pick_device
 from .grow import ForestGrower
@@ -234,10 +235,13 @@ def describe(
     about = request.about
     provenance = account(request, planes, training) | dict(facts)
     provenance |= {k: v for k, v in about.items() if k not in ("description", "licence")}
-    diameters = [d for p in planes if p.kind == "instances" and (d := estimate_diameter(p.annotation))]
+    objects = [p.annotation for p in planes if p.kind == "instances"]
+    diameters = [d for labels in objects if (d := estimate_diameter(labels))]
+    solidities = [s for labels in objects for s in object_solidities(labels)]
     return replace(
         spec,
         object_diameter=float(np.median(diameters)) if diameters else spec.object_diameter,
+        object_solidity=float(np.median(solidities)) if solidities else spec.object_solidity,
         description=about.get("description", spec.description),
         licence=about.get("licence", spec.licence),
         provenance=json.loads(json.dumps(provenance)),

@@ -10,9 +10,12 @@ from scipy import ndimage
 from skimage.segmentation import relabel_sequential, watershed
 
 from ..core.errors import InputError
+from .convexity import Outlines
 
 SMOOTHING = 1.0  # σ in pixels of the depth whose peaks are objects
 NECK = 0.6  # two peaks are one object if the neck between them has this share of the lower one's depth
+NARROW, WIDE = 0.5, 0.85  # the same, where in between the convexity of both decides
+BAY = 0.02  # by how much two objects are more solid than the one that they seem to be
 SHALLOW = 0.5  # pixels: depths below this do not tell objects apart
 SURENESS = 0.4  # how far from the threshold to 1 an object's mean probability must be
 FOUR = ndimage.generate_binary_structure(2, 1)
@@ -20,7 +23,11 @@ EIGHT = ndimage.generate_binary_structure(2, 2)
 
 
 def to_instances(
-    probabilities: NDArray[Any], encoding: str, threshold: float = 0.5, min_size: int = 0
+    probabilities: NDArray[Any],
+    encoding: str,
+    threshold: float = 0.5,
+    min_size: int = 0,
+    solidity: float | None = None,
 ) -> NDArray[np.uint32]:
     """Number the objects of one plane.
 
@@ -36,6 +43,9 @@ def to_instances(
         well above it (0.7 for a threshold of 0.5) are dropped: most of them are none.
     min_size : int
         Objects of fewer pixels are dropped.
+    solidity : float, optional
+        How solid objects usually are (area over that of the convex hull): what has two lobes and is less
+        solid than this is taken for two objects. None looks at necks only.
 
     Returns
     -------
@@ -54,32 +64,38 @@ def to_instances(
         mend = f"encoding {encoding!r} needs {classes[encoding]}"
         raise InputError("probabilities", f"{len(probabilities)} classes", mend)
     find = from_border if encoding == "border" else from_ridge
-    labels = fill_holes(find(probabilities, threshold))
+    labels = fill_holes(find(probabilities, threshold, solidity))
     labels = drop_unsure(labels, 1 - probabilities[0], threshold + SURENESS * (1 - threshold))
     return drop_small(labels, min_size)
 
 
-def from_border(probabilities: NDArray[Any], threshold: float) -> NDArray[np.int32]:
+def from_border(
+    probabilities: NDArray[Any], threshold: float, solidity: float | None = None
+) -> NDArray[np.int32]:
     """Objects from background, inside and border: cut where narrow, or where a border is likely."""
     background, _, border = probabilities
-    return split(1 - background > threshold, 1 - border)
+    return split(1 - background > threshold, 1 - border, solidity)
 
 
-def from_ridge(probabilities: NDArray[Any], threshold: float) -> NDArray[np.int32]:
+def from_ridge(
+    probabilities: NDArray[Any], threshold: float, solidity: float | None = None
+) -> NDArray[np.int32]:
     """Objects from background and foreground, kept apart by a ridge of background.
 
     They grow by the pixel that training took from them, where it has foreground on both sides.
     """
     sure = probabilities[1]
     foreground = sure > threshold
-    labels = split(foreground, sure)
+    labels = split(foreground, sure, solidity)
     return watershed(-sure, labels, mask=foreground | ndimage.binary_closing(foreground, EIGHT))
 
 
-def split(mask: NDArray[np.bool_], solid: NDArray[Any]) -> NDArray[np.int32]:
+def split(
+    mask: NDArray[np.bool_], inner: NDArray[Any], solidity: float | None = None
+) -> NDArray[np.int32]:
     """Cut a foreground into objects.
 
-    The depth of a pixel is its distance to the background times how `solid` it is. Every peak of the
+    The depth of a pixel is its distance to the background times how far it is `inner`. Every peak of the
     depth gets the pixels that lead up to it; then peaks are joined whose neck is nearly as deep as
     they are.
 
@@ -87,8 +103,10 @@ def split(mask: NDArray[np.bool_], solid: NDArray[Any]) -> NDArray[np.int32]:
     ----------
     mask : ndarray of bool, shape (Y, X)
         Foreground.
-    solid : ndarray, shape (Y, X), floating
+    inner : ndarray, shape (Y, X), floating
         0…1; low where something separates objects.
+    solidity : float, optional
+        As in `to_instances`.
 
     Returns
     -------
@@ -96,15 +114,20 @@ def split(mask: NDArray[np.bool_], solid: NDArray[Any]) -> NDArray[np.int32]:
         0 outside `mask`, positive inside; not all numbers are used.
     """
     distance = np.ones(mask.shape) if mask.all() else ndimage.distance_transform_edt(mask)
-    depth = ndimage.gaussian_filter((distance * solid).astype(np.float32), SMOOTHING) * mask
+    depth = ndimage.gaussian_filter((distance * inner).astype(np.float32), SMOOTHING) * mask
     # four neighbours throughout: then every component of the foreground has a peak of its own
     peaks = (depth == ndimage.maximum_filter(depth, footprint=FOUR)) & mask
     basins = watershed(-depth, ndimage.label(peaks, FOUR)[0], mask=mask)
-    return join_shallow(basins, depth)[basins]
+    return join_shallow(basins, depth, solidity)[basins]
 
 
-def join_shallow(basins: NDArray[np.int32], depth: NDArray[np.float32]) -> NDArray[np.int32]:
+def join_shallow(
+    basins: NDArray[np.int32], depth: NDArray[np.float32], solidity: float | None = None
+) -> NDArray[np.int32]:
     """The new number of each basin, those joined that a neck of at least `NECK` of their depth connects.
+
+    Where it is known how solid objects usually are, a neck of `NARROW` to `WIDE` connects unless the two
+    are less solid together, and more so apart.
 
     Parameters
     ----------
@@ -112,12 +135,15 @@ def join_shallow(basins: NDArray[np.int32], depth: NDArray[np.float32]) -> NDArr
         0 is outside, 1…n a basin around each peak.
     depth : ndarray of float32, shape (Y, X)
         At least 0.
+    solidity : float, optional
+        As in `to_instances`.
 
     Returns
     -------
     ndarray, shape (n + 1,), int32
         0 for 0.
     """
+    outlines = Outlines(basins)
     number = np.arange(int(basins.max()) + 1, dtype=np.int32)
     peak = np.zeros(len(number), np.float32)
     np.maximum.at(peak, basins.ravel(), depth.ravel())
@@ -129,10 +155,18 @@ def join_shallow(basins: NDArray[np.int32], depth: NDArray[np.float32]) -> NDArr
             n = int(number[n])
         return n
 
+    def belong(a: int, b: int, neck: float) -> bool:
+        if solidity is None:
+            return neck >= NECK
+        if not NARROW <= neck < WIDE:
+            return neck >= WIDE
+        return outlines.solidity(a, b) >= solidity or outlines.gain(a, b) < BAY
+
     for one, other, saddle in necks(basins, depth):
         a, b = sorted((root(one), root(other)))
-        if a != b and max(saddle, SHALLOW) >= NECK * min(peak[a], peak[b]):
+        if a != b and belong(a, b, max(saddle, SHALLOW) / min(peak[a], peak[b])):
             number[b], peak[a] = a, max(peak[a], peak[b])
+            outlines.join(a, b)
     return np.array([root(n) for n in range(len(number))], np.int32)
 
 

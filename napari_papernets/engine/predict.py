@@ -148,10 +148,11 @@ def _unzoom(span: tuple[int, int], zoomed: int, length: int) -> tuple[int, int]:
 def _label(job: PredictionJob, block: NDArray[np.float32]) -> NDArray[Any]:
     if not job.wants_instances:
         return classes_of(block)
-    encoding = job.model.spec.encoding
+    spec = job.model.spec
+    encoding = spec.encoding
     if not encoding:  # a model of classes: objects are what is not its first class
         encoding, block = "ridge", np.stack([block[0], 1 - block[0]])
-    return to_instances(block, encoding, job.threshold, job.settings.min_size)
+    return to_instances(block, encoding, job.threshold, job.settings.min_size, spec.object_solidity)
 
 
 def classes_of(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:

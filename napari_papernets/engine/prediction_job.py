@@ -204,7 +204,8 @@ def _objects_at(job: PredictionJob, source: PlaneSource, zoom: float) -> tuple[f
     side = round(zooming.PROBE / zoom)
     y, x = ((max(0, (n - side) // 2), min(n, (n + side) // 2)) for n in source.shape)
     block = _probabilities(job, zooming.resize(source.read(y, x), zoom))
-    labels = to_instances(block, job.model.spec.encoding, job.threshold, 0)
+    spec = job.model.spec
+    labels = to_instances(block, spec.encoding, job.threshold, solidity=spec.object_solidity)
     inside = block[1][labels > 0] if labels.any() else np.zeros(0)
     foreground = float((1 - block[0]).sum())
     confident = float(np.clip(2 * inside - 1, 0, None).sum()) if inside.size else 0.0

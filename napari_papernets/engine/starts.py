@@ -170,7 +170,8 @@ def _with_new_head(
     task, encoding = _task(settings)
     spec = replace(base.spec, name=name, classes=class_infos(names), task=task, encoding=encoding)
     if task != base.spec.task:
-        spec = replace(spec, threshold=0.5, object_diameter=None)  # those of other objects
+        # those of other objects
+        spec = replace(spec, threshold=0.5, object_diameter=None, object_solidity=None)
     transformer = isinstance(network, VisionTransformer | ViTSegmenter)
     padded = spec.options.get("padding") == "same"
     if transformer:

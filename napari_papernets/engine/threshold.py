@@ -72,7 +72,7 @@ def fit_threshold(
     for threshold in _candidates(quality):
         scores: list[float] = []
         for truth, probabilities in shown:
-            found = to_instances(probabilities, spec.encoding, threshold)
+            found = to_instances(probabilities, spec.encoding, threshold, solidity=spec.object_solidity)
             scores += segmentation_accuracy(truth, found)
             yield Progress(done := done + 1, total)
         quality[threshold] = float(np.mean(scores)) if scores else 0.0  # none is whole in its window

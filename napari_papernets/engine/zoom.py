@@ -15,6 +15,7 @@ from ..core.tiles import Region
 
 ZOOMS = (1.0, 0.5, 2.0, 0.25, 4.0)
 CONVINCING = 0.6  # score at which the pixels as they are need no comparison
+ALIKE = 4 / 3  # diameters, as they are in the image, of which one is at most this times the other
 PROBE = 512  # side in pixels, after zooming, of the window on which zooms are compared
 
 
@@ -90,7 +91,8 @@ def choose_zoom(
     Returns
     -------
     zoom : float
-        The best of those tried, moved towards the trained size; 1 if no zoom shows objects.
+        The best of those tried, moved towards the trained size; 1 if no zoom shows objects, or if the
+        same objects are found as surely in the pixels as they are: they show most of the outlines.
     tried : list of dict
         zoom, diameter and confidence of each try.
     """
@@ -104,6 +106,9 @@ def choose_zoom(
             return 1.0, tried
     best = max(tried, key=lambda t: t["score"])
     if best["score"] == 0.0:
+        return 1.0, tried
+    there, here = best["diameter"] / best["zoom"], tried[0]["diameter"]
+    if max(there, here) <= ALIKE * min(there, here) and tried[0]["confidence"] >= best["confidence"]:
         return 1.0, tried
     ideal = best["zoom"] * trained_diameter / best["diameter"]
     # Within a factor of two of the trained size the network needs no help: keep the pixels.

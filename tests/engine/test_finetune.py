@@ -124,6 +124,7 @@ def test_it_learns_objects_from_one_image(tmp_path: Path) -> None:
     assert tuned.model.spec.task == "instances"
     assert [c.name for c in tuned.model.spec.classes] == ["background", "inside", "border"]
     assert tuned.model.spec.object_diameter == pytest.approx(15, abs=5)
+    assert tuned.model.spec.object_solidity == pytest.approx(0.92, abs=0.05)
     assert 0.15 <= tuned.model.spec.threshold <= 0.75
 
 
@@ -428,6 +429,7 @@ def test_a_model_for_another_task_forgets_the_threshold_of_the_first(tmp_path: P
     classes = TINY.replace(kind="classes")
     tuned, _ = train([image], [(ids > 0).astype(np.uint8)], tmp_path, classes, model=base.model)
     assert (tuned.model.spec.threshold, tuned.model.spec.object_diameter) == (0.5, None)
+    assert tuned.model.spec.object_solidity is None
 
 
 def test_a_model_keeps_its_own_encoding(tmp_path: Path) -> None:

@@ -89,6 +89,28 @@ def test_a_narrow_neck_is_cut_and_a_wide_one_is_not() -> None:
     assert len(np.unique(split(two_discs(10), whole))) == 2  # of about 22
 
 
+def test_lobes_are_cut_where_objects_are_known_to_be_convex_and_long_objects_are_not() -> None:
+    y, x = np.ogrid[:60, :90]
+    clump = np.minimum(np.hypot(y - 30, x - 36), np.hypot(y - 30, x - 54)) <= 12  # neck of 2/3
+    ellipse = np.hypot((y - 30) / 11, (x - 45) / 25) <= 1
+    whole = np.ones((60, 90))
+    for mask, count in ((clump, 2), (ellipse, 1)):
+        assert len(np.unique(split(mask, whole))) == 2
+        assert len(np.unique(split(mask, whole, solidity=0.94))) == 1 + count
+        p = certain(mask.astype(int), "ridge")
+        assert to_instances(p, "ridge").max() == 1
+        assert to_instances(p, "ridge", solidity=0.94).max() == count
+    assert len(np.unique(split(clump, whole, solidity=0.7))) == 2  # objects are not that solid here
+
+
+def test_a_narrow_neck_is_cut_and_a_wide_one_never() -> None:
+    basins = np.repeat([[1, 2]], 12, axis=0).repeat(12, axis=1).astype(np.int32)
+    for neck, joined in ((0.45, False), (0.9, True)):
+        depth = np.ones(basins.shape, np.float32) * 10
+        depth[:, 11:13] = 10 * neck
+        assert (join_shallow(basins, depth, solidity=0.94)[2] == 1) == joined
+
+
 def test_a_likely_border_cuts_where_the_outline_does_not() -> None:
     mask = np.zeros((40, 80), bool)
     mask[10:30, 10:70] = True

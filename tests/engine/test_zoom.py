@@ -50,5 +50,14 @@ def test_objects_are_brought_near_the_trained_size(true_diameter):
     assert (len(tried) == 1) == convincing
 
 
+def test_large_objects_that_are_seen_as_surely_keep_their_pixels():
+    sure = {1.0: 0.6, 0.5: 0.5, 2.0: 0.6, 0.25: 0.2, 4.0: 0.3}
+    assert choose_zoom(lambda zoom: (48 * zoom, sure[zoom]), trained_diameter=18.0)[0] == 1.0
+    surer = sure | {0.5: 0.7}
+    assert choose_zoom(lambda zoom: (48 * zoom, surer[zoom]), trained_diameter=18.0)[0] < 0.5
+    clumps = {1.0: 80.0, 0.5: 24.0, 2.0: 200.0, 0.25: 12.0, 4.0: 200.0}  # something else at 1
+    assert choose_zoom(lambda zoom: (clumps[zoom], sure[zoom]), trained_diameter=18.0)[0] < 0.5
+
+
 def test_without_objects_the_pixels_are_kept():
     assert choose_zoom(lambda zoom: (0.0, 0.0), 20.0)[0] == 1.0
