@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, optim
 
-from ..core.errors import InputError
-from ..core.events import Checkpoint, Event, LookUps, Notice, Step
+from ..core.events import Checkpoint, Event, LookUps, Step
 from ..core.moco_settings import MoCoSettings
 from ..networks.moco import LookUpLoss, MoCo, world_and_rank
-from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
-from .failures import is_out_of_memory
-from .optimisation import (
-    check_finite,
-    copy_into,
-    is_finite,
-    reproducible_kernels,
-    restore_state,
-    snapshot,
-)
+from .checkpoints import State
+from .optimisation import reproducible_kernels
 from .processes import average_statistics, mean_over_processes, share_gradients
+from .stepwise import Stepwise
 from .views import Views, draw_views
 from .windows import WindowSource
 
-DEFAULT_STEPS = 2000
 WARM_UP = 50  # steps over which the learning rate rises
 BINS = 64
 TELL_EVERY = 0.5  # seconds between two `LookUps`
@@ -41,7 +31,7 @@ ADAMW_RATE, SGD_RATE, SGD_MOMENTUM = 2e-3, 0.03, 0.9
 Batch = Views | tuple[Tensor, Tensor]  # or windows (B, C, S, S), grey (B,), where a GPU makes views
 
 
-class Pretraining:
+class Pretraining(Stepwise[MoCoSettings, Batch]):
     """The state of a contrastive training, advanced step by step.
 
     Parameters
@@ -60,7 +50,14 @@ class Pretraining:
         Of the checkpoint.
     identity : dict
         JSON-able facts that go into every checkpoint beside the progress.
+
+    Attributes
+    ----------
+    as_planned : bool
+        It was never resumed with another number of steps.
     """
+
+    default_steps = 2000
 
     def __init__(
         self,
@@ -73,42 +70,21 @@ class Pretraining:
         identity: dict[str, Any],
     ) -> None:
         self.model = model.to(device, memory_format=torch.channels_last)
-        self.source, self.settings, self.device, self.bf16 = source, settings, device, bf16
-        self.path, self.identity = path, identity
         self._called = share_gradients(self.model, device)
-        self.optimiser = make_optimiser(model, settings, device)
+        super().__init__(
+            model.encoder_q,
+            make_optimiser(model, settings, device),
+            settings,
+            device,
+            bf16,
+            path,
+            identity,
+            ThreadPoolExecutor(1, "windows", initializer=use_one_thread),
+        )
         world, rank = world_and_rank()
         share = settings.batch // world
-        self.items = range(rank * share, (rank + 1) * share)
-        self.step, self.stopped, self.as_planned = 0, "", True
-        self.history: list[dict[str, Any]] = []
-        self.safe, self._before = snapshot(model.encoder_q), snapshot(model.encoder_q)
-        self.started, self.seconds_before, self._told = time.monotonic(), 0.0, -TELL_EVERY
-        self._loader = ThreadPoolExecutor(1, "windows", initializer=use_one_thread)
-        self._next: tuple[int, Future[Batch]] | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Time spent training, interruptions left out."""
-        return self.seconds_before + time.monotonic() - self.started
-
-    @property
-    def total_steps(self) -> int | None:
-        """Steps that were asked for; None for training by the clock alone."""
-        if self.settings.steps is None and self.settings.seconds is None:
-            return DEFAULT_STEPS
-        return self.settings.steps
-
-    @property
-    def progress(self) -> float:
-        """Share of the run that is over, by steps or by the clock of the first process."""
-        done = 0.0
-        if self.total_steps is not None:
-            done = self.step / self.total_steps if self.total_steps else 1.0
-        if self.settings.seconds is not None:
-            spent = self.seconds / self.settings.seconds if self.settings.seconds else 1.0
-            done = max(done, float(mean_over_processes(torch.tensor(spent, device=self.device))))
-        return min(done, 1.0)
+        self.source, self.items = source, range(rank * share, (rank + 1) * share)
+        self.as_planned, self._told = True, -TELL_EVERY
 
     def learning_rate(self, progress: float) -> float:
         """Of the next step."""
@@ -126,7 +102,8 @@ class Pretraining:
 
     def advance(self, rate: float) -> Iterator[Event]:
         """One optimiser step, and the checkpoint that is due after it."""
-        loss, logits = self._optimise_or_explain(rate)
+        with self._enough_memory(self.settings.crop, "batch, crop, K or width"):
+            loss, logits = self._look_up(rate)
         hits = (logits[:, 0] >= logits.amax(1)).float().mean()  # a fraction of argmax's time
         mean = mean_over_processes(torch.stack([loss.detach().float(), hits])).tolist()
         if not math.isfinite(mean[0]):
@@ -142,55 +119,35 @@ class Pretraining:
         if self.step % self.settings.checkpoint_every == 0:
             yield self.save()
 
-    def stop(self, reason: str) -> None:
-        """End the training after this step; the first reason stands."""
-        self.stopped = self.stopped or reason
-
     def save(self) -> Checkpoint:
         """Write the checkpoint (the first process does; the queue and the statistics are alike)."""
         average_statistics(self.model)
         if world_and_rank()[1] == 0:
             tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-            facts = dict(
-                self.identity,
-                settings=self.settings.to_dict(),
-                step=self.step,
-                seconds=self.seconds,
-                history=self.history,
-            )
-            write_state(State(facts, tensors | optimiser_tensors(self.optimiser)), self.path)
+            self._write(tensors)
         return Checkpoint(self.step, str(self.path))
 
     def restore(self, state: State) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        InputError
+            If its weights are no finite numbers.
+        """
         self.model.load_state_dict(state.part("model"))
-        check_finite(self.model.encoder_q, self.path)
-        self.safe = snapshot(self.model.encoder_q)
-        self.as_planned = state.facts["settings"]["steps"] == self.settings.steps
-        restore_optimiser(self.optimiser, state.part("optimiser"))
+        super().restore(state)
         lay_out_like_weights(self.optimiser)
-        self.step, self.seconds_before = state.facts["step"], state.facts["seconds"]
-        self.history = list(state.facts["history"])
-        self.started, self._told = time.monotonic(), self.seconds_before - TELL_EVERY
+        self.as_planned = state.facts["settings"]["steps"] == self.settings.steps
+        self._told = self.seconds_before - TELL_EVERY
 
     def keep(self) -> None:
         """Leave the last good weights in the query encoder."""
-        if not is_finite(self.model.encoder_q):
-            restore_state(self.model.encoder_q, self.safe)  # the very last step broke them
+        self._mend_weights()
         average_statistics(self.model)
 
-    def close(self) -> None:
-        """Let the loading thread end."""
-        self._loader.shutdown(wait=True, cancel_futures=True)
-
-    def _batch(self) -> Batch:
-        """What this step learns from; that of the next is made meanwhile."""
-        if self._next is not None and self._next[0] == self.step:
-            batch = self._next[1].result()
-        else:
-            batch = self._read(self.step)
-        self._next = (self.step + 1, self._loader.submit(self._read, self.step + 1))
-        return batch
+    def _agreed(self, spent: float) -> float:
+        return float(mean_over_processes(torch.tensor(spent, device=self.device)))
 
     def _read(self, step: int) -> Batch:
         drawn = [self.source.draw(step, item) for item in self.items]
@@ -205,33 +162,21 @@ class Pretraining:
         windows, grey = (t.to(self.device, non_blocking=True) for t in batch)
         return draw_views(windows, grey, self.settings, step, self.items)
 
-    def _optimise_or_explain(self, rate: float) -> tuple[Tensor, Tensor]:
-        try:
-            return self._look_up(rate)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            s = self.settings
-            mend = f"the memory of {self.device} does not suffice; lower batch, crop, K or width"
-            raise InputError("batch", f"{s.batch} crops of {s.crop}×{s.crop} pixels", mend) from error
-
     def _look_up(self, rate: float) -> tuple[Tensor, Tensor]:
         """Loss (a scalar with its graph) and logits of this step's queries."""
         batch = self._batch()
-        copy_into(self._before, self.model.encoder_q)
+        self._note_weights()
         self._called.train()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), reproducible_kernels():
-            torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # the shuffling
+        with self._repeatable():  # the shuffling
             views = self._views(batch, self.step)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 logits, _ = self._called(views.im_q, views.im_k, views.places_q, views.places_k)
             return LookUpLoss.apply(logits.float()), logits.detach()
 
     def _finish_step(self, loss: Tensor, rate: float) -> None:
-        self.safe, self._before = self._before, self.safe
+        self._trust_weights()
         self.optimiser.zero_grad(set_to_none=True)
         with reproducible_kernels():
             loss.backward()
@@ -251,16 +196,6 @@ class Pretraining:
             min(self.step, self.settings.K / keys),
             min(1.0, self.step * keys / self.settings.K),
         )
-
-    def _roll_back(self, rate: float) -> Notice:
-        """Return to the last weights whose loss was a finite number, and stop."""
-        restore_state(self.model.encoder_q, self.safe)
-        self.stop(f"the loss was no finite number at step {self.step + 1}")
-        message = (
-            f"Stopped: {self.stopped}. The last good weights are kept; train with a learning rate "
-            f"well below {rate:g}."
-        )
-        return Notice(message, dict(reason="not finite", step=self.step, learning_rate=rate))
 
 
 def histogram(similarities: Tensor) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -1,11 +1,10 @@
-"""A training in progress: one optimiser step after another, judged, saved and taken up again."""
+"""A training from annotations in progress: one step after another, judged, saved and taken up again."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +13,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..core.errors import InputError
-from ..core.events import Checkpoint, EpochDone, Event, Notice, Step
+from ..core.events import Checkpoint, EpochDone, Event, Step
 from ..core.tune_settings import TuneSettings
 from .annotated import Plane
-from .checkpoints import State, optimiser_tensors, restore_optimiser, write_state
+from .checkpoints import State
 from .crops import Crop, Problem, draw_crop, judged_crops
-from .failures import is_out_of_memory
 from .judging import judge_crops
 from .losses import answer_to_learn_from, taught_cross_entropy, weighted_cross_entropy
 from .optimisation import (
     WeightAverage,
-    check_finite,
-    copy_into,
-    is_finite,
     learnt_state,
     make_optimiser,
-    reproducible_kernels,
     restore_state,
     set_training,
     share_of_rate,
     snapshot,
 )
 from .recipes import recipe_of
+from .stepwise import Stepwise
 from .teacher import Teacher
 
-DEFAULT_STEPS = 500
 JUDGINGS = 4  # for each checkpoint
 TIE = 0.02  # a few strokes tell no less: what was taught stands unless its start was better by that
 
 
-class Training:
+class Training(Stepwise[TuneSettings, list[Crop]]):
     """The state of a training, advanced step by step.
 
     Parameters
@@ -79,6 +72,8 @@ class Training:
         given another length.
     """
 
+    default_steps = 500
+
     def __init__(
         self,
         network: nn.Module,
@@ -93,20 +88,22 @@ class Training:
         teacher: Teacher | None = None,
     ) -> None:
         self.network = network.to(device, memory_format=torch.channels_last)
-        self.device, self.bf16, self.fresh = device, bf16, fresh
-        self.path, self.identity, self.teacher = path, identity, teacher
-        self.settings: TuneSettings = problem.settings
-        recipe = recipe_of(identity["spec"]["architecture"])
-        self.optimiser = make_optimiser(network, self.settings, recipe)
-        self.step, self.judged_step, self.best_score, self.best_step = 0, -1, -1.0, 0
+        settings, recipe = problem.settings, recipe_of(identity["spec"]["architecture"])
+        super().__init__(
+            self.network,
+            make_optimiser(network, settings, recipe),
+            settings,
+            device,
+            bf16,
+            path,
+            identity,
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops"),
+        )
+        self.fresh, self.teacher = fresh, teacher
+        self.judged_step, self.best_score, self.best_step = -1, -1.0, 0
         self.best: dict[str, Tensor] = {}
-        self.safe, self._before = snapshot(self.network), snapshot(self.network)
-        self.average = WeightAverage(self.network, self.settings.average)
-        self.history: list[dict[str, Any]] = []
+        self.average = WeightAverage(self.network, settings.average)
         self.plans = [[0, self.total_steps]]
-        self.stopped = ""
-        self.started, self.seconds_before = time.monotonic(), 0.0
-        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops")
         self.learn_from(planes, chances, problem)
 
     def learn_from(
@@ -118,34 +115,12 @@ class Training:
         self.planes = [p for p, there in zip(planes, seen, strict=True) if there]
         self.chances = chances[seen] / chances[seen].sum()
         self.judged = judged_crops(planes, problem)
-        self._next: tuple[int, Future[list[Crop]]] | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Time spent training, interruptions left out."""
-        return self.seconds_before + time.monotonic() - self.started
-
-    @property
-    def total_steps(self) -> int | None:
-        """Steps that were asked for; None for training by the clock alone."""
-        if self.settings.steps is None and self.settings.seconds is None:
-            return DEFAULT_STEPS
-        return self.settings.steps
+        self._next = None
 
     @property
     def finished(self) -> bool:
         """Whether the steps are done, the time is over, or the training was stopped."""
         return bool(self.stopped) or self.progress >= 1
-
-    @property
-    def progress(self) -> float:
-        """Share of the run that is over, by steps or by the clock, whichever is further."""
-        done = 0.0
-        if self.total_steps is not None:
-            done = self.step / self.total_steps if self.total_steps else 1.0
-        if self.settings.seconds is not None:
-            done = max(done, self.seconds / self.settings.seconds if self.settings.seconds else 1.0)
-        return min(done, 1.0)
 
     @property
     def learning_rate(self) -> float:
@@ -157,7 +132,9 @@ class Training:
     def advance(self) -> Iterator[Event]:
         """One optimiser step, with the judging and the checkpoint that are due after it."""
         rate = self.learning_rate
-        loss = self._optimise_or_explain(self._batch(), rate)
+        crops = self._batch()
+        with self._enough_memory(self.problem.side, "batch, crop or width"):
+            loss = self._optimise(crops, rate)
         if not math.isfinite(loss):
             yield self._roll_back(rate)
             return
@@ -171,10 +148,6 @@ class Training:
             yield self.judge()
         if self.step % every == 0:
             yield self.save()
-
-    def stop(self, reason: str) -> None:
-        """End the training after this step; the first reason stands."""
-        self.stopped = self.stopped or reason
 
     def judge(self) -> EpochDone:
         """Score the model on what was held out, and remember it if it is the best so far."""
@@ -197,28 +170,22 @@ class Training:
         tensors = {f"network.{k}": v for k, v in learnt_state(self.network).items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state.items()}
-        tensors |= optimiser_tensors(self.optimiser)
         if self.teacher is not None:
             tensors |= {f"teacher.{k}": v for k, v in self.teacher.state.items()}
-        facts = dict(
-            self.identity,
-            settings=self.settings.to_dict(),
-            plans=self.plans,
-            step=self.step,
-            seconds=self.seconds,
-            history=self.history,
-            best_score=self.best_score,
-            best_step=self.best_step,
-        )
-        write_state(State(facts, tensors), self.path)
+        best = dict(best_score=self.best_score, best_step=self.best_step)
+        self._write(tensors, plans=self.plans, **best)
         return Checkpoint(self.step, str(self.path))
 
     def restore(self, state: State) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        InputError
+            If its weights are no finite numbers.
+        """
         restore_state(self.network, state.part("network"))
-        check_finite(self.network, self.path)
-        self.safe = snapshot(self.network)
-        restore_optimiser(self.optimiser, state.part("optimiser"))
+        super().restore(state)
         self.best = {k: v.to(self.device) for k, v in state.part("best").items()}
         self.average.restore(state.part("average"))
         taught = state.part("teacher")
@@ -227,13 +194,10 @@ class Training:
         else:
             self.teacher = None
         facts = state.facts
-        self.step, self.seconds_before = facts["step"], facts["seconds"]
-        self.history = list(facts["history"])
         self.best_score, self.best_step = facts["best_score"], facts["best_step"]
         self.plans = [list(plan) for plan in facts.get("plans", self.plans)]
         if self.plans[-1][1] != self.total_steps:
             self.plans.append([self.step, self.total_steps])
-        self.started = time.monotonic()
 
     def keep(self) -> tuple[str, int]:
         """Leave the best weights in the network, or the last where nothing was judged; tell which.
@@ -245,57 +209,31 @@ class Training:
             return "best", self.best_step
         if self.average.state:
             restore_state(self.network, self.average.state)
-        if not is_finite(self.network):
-            restore_state(self.network, self.safe)  # the very last step broke them
+        self._mend_weights()
         return "last", self.step
 
     def forget_best(self) -> None:
         """What was best so far does not count any more: there is other annotation."""
         self.best, self.best_score, self.best_step = {}, -1.0, self.step
 
-    def close(self) -> None:
-        """Let the loading thread end."""
-        self._loader.shutdown(wait=True, cancel_futures=True)
-
-    def _batch(self) -> list[Crop]:
-        """The crops of this step; those of the next are drawn meanwhile."""
-        if self._next is not None and self._next[0] == self.step:
-            crops = self._next[1].result()
-        else:
-            crops = self._draw(self.step)
-        self._next = (self.step + 1, self._loader.submit(self._draw, self.step + 1))
-        return crops
-
-    def _draw(self, step: int) -> list[Crop]:
+    def _read(self, step: int) -> list[Crop]:
         items = range(self.settings.batch)
         teacher = self.teacher  # another thread may set it
         shown = self.planes, self.chances, self.problem, step
         return [draw_crop(*shown, i, teacher) for i in items]
 
-    def _optimise_or_explain(self, crops: Sequence[Crop], rate: float) -> float:
-        try:
-            return self._optimise(crops, rate)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            side, batch = self.problem.side, self.settings.batch
-            mend = f"the memory of {self.device} does not suffice; lower batch, crop or width"
-            raise InputError("batch", f"{batch} crops of {side}×{side} pixels", mend) from error
-
     def _optimise(self, crops: Sequence[Crop], rate: float) -> float:
-        copy_into(self._before, self.network)
+        self._note_weights()
         set_training(self.network, self.settings, self.fresh)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), reproducible_kernels():
-            torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # drop-out
+        with self._repeatable():
             loss = self._loss(crops)
             self.optimiser.zero_grad(set_to_none=True)
             value = float(loss.detach())
             if math.isfinite(value):
-                self.safe, self._before = self._before, self.safe
-                self.average.take(self.safe, self.step)  # their loss was a finite number
+                self._trust_weights()
+                self.average.take(self.safe, self.step)
                 loss.backward()
                 self.optimiser.step()
         return value
@@ -313,13 +251,3 @@ class Training:
         if taught:
             loss = loss + taught_cross_entropy(logits, torch.stack(taught).to(self.device), classes)
         return loss
-
-    def _roll_back(self, rate: float) -> Notice:
-        """Return to the last weights whose loss was a finite number, and stop."""
-        restore_state(self.network, self.safe)
-        self.stop(f"the loss was no finite number at step {self.step + 1}")
-        message = (
-            f"Stopped: {self.stopped}. The last good weights are kept; train with a learning rate "
-            f"well below {rate:g}."
-        )
-        return Notice(message, dict(reason="not finite", step=self.step, learning_rate=rate))
