@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,19 +14,14 @@ from .cli_features import features, weights
 from .cli_options import IntegerList, settings_options
 from .cli_pretrain import bench_pretrain, pretrain
 from .cli_refine import refine
-from .core.errors import InputError, PapernetsError
-from .core.fields import Device
+from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given
+from .core.errors import InputError
 from .core.predict_settings import PredictSettings
 from .core.tune_settings import TuneSettings
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from .core.events import Event
     from .core.image import ImageBlock
     from .core.results import Prediction
-
-DEVICES = click.Choice(get_args(Device))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,7 +36,7 @@ def main() -> None:
 @click.option("--axes", help="Axes of the image, as in YX, CYX, ZYX or YXC. Default: from the file.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("."), show_default=True,
               help="Folder for the results.")  # fmt: skip
-@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@device_option
 @click.option("--probabilities", is_flag=True, help="Write the probabilities too (float32 TIFF).")
 @click.option("--table", is_flag=True, help="Write measurements of every object (CSV).")
 @click.option("--region", type=IntegerList(), help="Only these pixels: y0,y1,x0,x1.")
@@ -70,9 +63,9 @@ def predict(
         from .files import read_image
         from .model_files import find_model
 
-        settings, ref = PredictSettings.from_dict(_given(options)), find_model(model)
+        settings, ref = PredictSettings.from_dict(given(options)), find_model(model)
         keep_heap()
-        for path, called in result_names(_expand(images)).items():
+        for path, called in result_names(expand(images)).items():
             image = read_image(path, axes)
             job = run(
                 image,
@@ -101,7 +94,7 @@ def predict(
 @click.option("--out", "-o", type=click.Path(path_type=Path),
               help="Folder for the model and its checkpoints. Default: your models.")  # fmt: skip
 @click.option("--axes", help="Axes of the images. Default: from the files.")
-@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@device_option
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
 @settings_options(TuneSettings)
 def finetune(
@@ -122,7 +115,7 @@ def finetune(
         from .engine.finetune import finetune as run
         from .files import read_image, read_labels
 
-        settings = TuneSettings.from_dict(_given(options))
+        settings = TuneSettings.from_dict(given(options))
         keep_heap()
         pairs = _pair(images, annotations)
         job = run(
@@ -181,7 +174,7 @@ def bench() -> None:
 @bench.command("predict")
 @click.option("--size", default=2048, show_default=True, help="Side of the image in pixels.")
 @click.option("--rounds", default=3, show_default=True, help="Interleaved rounds.")
-@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@device_option
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
 def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> None:
     """Tiled prediction beside MONAI's sliding window (install the `bench` extra for the peer)."""
@@ -207,7 +200,7 @@ def bench_refine(rounds: int, large: bool, write: Path | None) -> None:
 @click.option("--model", default="small", show_default=True, type=click.Choice(["tiny", "small"]),
               help="Size of the network, patch 16, random weights.")  # fmt: skip
 @click.option("--rounds", default=5, show_default=True, help="Interleaved rounds.")
-@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@device_option
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
 def bench_features(model: str, rounds: int, device: str, write: Path | None) -> None:
     """Tokens of a Vision Transformer beside timm's (install the `bench` extra for the peer)."""
@@ -221,59 +214,6 @@ main.add_command(features)
 main.add_command(weights)
 main.add_command(pretrain)
 bench.add_command(bench_pretrain)
-
-
-@contextmanager
-def friendly_errors() -> Iterator[None]:
-    """Turn what a person can mend into one line and exit code 2; other failures into exit code 1."""
-    try:
-        yield
-    except (InputError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        click.echo(f"papernets: {_one_line(error)}", err=True)
-        sys.exit(2)
-    except PapernetsError as error:
-        click.echo(f"papernets: {_one_line(error)}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        click.echo("papernets: cancelled", err=True)
-        sys.exit(130)
-
-
-def drain_with_bar(job: Any, title: str) -> Any:
-    """Run a job to its end with a progress bar on standard error; return its result."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None, note="")
-        try:
-            while True:
-                _show(next(job), bar, task)
-        except StopIteration as end:
-            return end.value
-        finally:
-            job.close()
-
-
-def _show(event: Event, bar: Progress, task: TaskID) -> None:
-    from .core.events import EpochDone, Notice, Progress, Refined, Started, Step, TileDone
-
-    if isinstance(event, Started):
-        bar.update(task, total=event.total or None, completed=0, note=event.message)
-    elif isinstance(event, TileDone | Progress):
-        bar.update(task, completed=event.done)
-    elif isinstance(event, Refined):
-        bar.update(task, completed=event.done, note=f"energy {event.energy:.0f}")
-    elif isinstance(event, Step):
-        bar.update(task, completed=event.step, note=f"loss {event.loss:.3f}")
-    elif isinstance(event, EpochDone) and event.score is not None:
-        bar.console.print(f"step {event.step}: held-out IoU {event.score:.3f}")
-    elif isinstance(event, Notice):
-        bar.console.print(event.message)
 
 
 def _write_prediction(
@@ -300,17 +240,6 @@ def _write_prediction(
     yield target
 
 
-def _expand(paths: tuple[Path, ...]) -> list[Path]:
-    """Files, and the images in folders (an OME-Zarr folder is one image)."""
-    from .files import list_images
-
-    found: list[Path] = []
-    for path in paths:
-        folder = path.is_dir() and path.suffix != ".zarr"
-        found += list_images(path) if folder else [path]
-    return found
-
-
 def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
     """Images with their annotations: two files, or two folders matched by file name."""
     from .file_names import pair_by_name
@@ -319,20 +248,11 @@ def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
         return [(images, annotations)]
     if not annotations.is_dir():
         raise InputError("annotations", str(annotations), "give a folder, as for the images")
-    pairs = pair_by_name(_expand((images,)), _expand((annotations,)))
+    pairs = pair_by_name(expand((images,)), expand((annotations,)))
     if not pairs:
         mend = f"name annotations as their images; {annotations} has none of the same name"
         raise InputError("annotations", str(annotations), mend)
     return pairs
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """Only what was typed; the settings class knows the defaults."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .cli_options import IntegerList, settings_options
+from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given
 from .core.errors import InputError
 from .core.feature_settings import FeatureSettings
-from .core.fields import Device
 
 if TYPE_CHECKING:
     from .core.feature_maps import FeatureMaps
@@ -26,8 +26,7 @@ FORMATS = ("npz", "zarr")
 @click.option("--axes", help="Axes of the image, as in YX, CYX, ZYX or YXC. Default: from the file.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("."), show_default=True,
               help="Folder for the results.")  # fmt: skip
-@click.option("--device", type=click.Choice(get_args(Device)), default="auto", show_default=True,
-              help="Where to compute.")  # fmt: skip
+@device_option
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="npz", show_default=True,
               help="What the tokens are written as.")  # fmt: skip
 @click.option("--clusters", type=click.IntRange(1, 255), help="Write groups of tokens as labels.")
@@ -50,17 +49,15 @@ def features(
     **options: Any,
 ) -> None:
     """Read the patch tokens of IMAGES and write NAME_tokens and a picture of them for each."""
-    from .cli import _expand, _given, drain_with_bar, friendly_errors
-
     with friendly_errors():
         from .engine.device import keep_heap
         from .engine.features import features as run
         from .file_names import result_names
         from .files import read_image
 
-        settings = FeatureSettings.from_dict(_given(options))
+        settings = FeatureSettings.from_dict(given(options))
         keep_heap()
-        for path, called in result_names(_expand(images)).items():
+        for path, called in result_names(expand(images)).items():
             job = run(
                 read_image(path, axes), model, settings, device=device, region=region,
                 planes=planes or None, random_weights=random_weights,
@@ -78,8 +75,6 @@ def features(
               help="Of the file: position embeddings as timm, or as DINO and MAE.")  # fmt: skip
 def weights(name: str | None, file: Path | None, heads: int | None, antialias: bool) -> None:
     """List public checkpoints, download the one called NAME, or keep a file that you have."""
-    from .cli import drain_with_bar, friendly_errors
-
     with friendly_errors():
         from .core.moco_checkpoints import ALL_CHECKPOINTS
         from .engine.downloads import adopt, download

@@ -9,10 +9,8 @@ from typing import Any, get_args
 import click
 
 from .cli_options import settings_options
-from .core.fields import Device
+from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given
 from .core.moco_settings import Encoder, MoCoSettings
-
-DEVICES = click.Choice(get_args(Device))
 
 
 @click.command()
@@ -24,7 +22,7 @@ DEVICES = click.Choice(get_args(Device))
 @click.option("--out", "-o", type=click.Path(path_type=Path),
               help="Folder for the model and its checkpoints. Default: your models.")  # fmt: skip
 @click.option("--axes", help="Axes of the images. Default: from the files.")
-@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@device_option
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
 @settings_options(MoCoSettings)
 def pretrain(
@@ -41,17 +39,15 @@ def pretrain(
 
     On several GPUs: torchrun --nproc-per-node N -m napari_papernets.cli pretrain …
     """
-    from .cli import _expand, _given, drain_with_bar, friendly_errors
-
     with friendly_errors():
         from .api import drain
         from .engine.device import keep_heap
         from .engine.pretrain import pretrain as run
         from .files import read_image
 
-        settings = MoCoSettings.from_dict(_given(options))
+        settings = MoCoSettings.from_dict(given(options))
         keep_heap()
-        blocks = [read_image(path, axes) for path in _expand(images)]
+        blocks = [read_image(path, axes) for path in expand(images)]
         job = run(blocks, model, settings, device=device, name=name, folder=out, resume=resume)
         first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
         tuned = drain_with_bar(job, name) if first else drain(job)
@@ -65,14 +61,12 @@ def pretrain(
 @click.option("--batch", default=16, show_default=True, help="Crops in each step.")
 @click.option("--crop", default=64, show_default=True, help="Side of a crop in pixels.")
 @click.option("--rounds", default=4, show_default=True, help="Interleaved rounds of 10 steps.")
-@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@device_option
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
 def bench_pretrain(
     encoder: str, batch: int, crop: int, rounds: int, device: str, write: Path | None
 ) -> None:
     """A step of pre-training beside its bare cost: the encoders' passes alone, without data."""
-    from .cli import friendly_errors
-
     with friendly_errors():
         from .benchmarks.pretrain import run_benchmark
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from .cli_options import IntegerList, settings_options
+from .cli_tools import device_option, drain_with_bar, friendly_errors, given
 from .core.crf_settings import Backend, CRFSettings
-from .core.fields import Device
 
 if TYPE_CHECKING:
     from .core.image import ImageBlock
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
               help="Folder for the results.")  # fmt: skip
 @click.option("--backend", type=click.Choice(get_args(Backend)), default="torch", show_default=True,
               help="torch: our own; pydensecrf: that library (extra crf).")  # fmt: skip
-@click.option("--device", type=click.Choice(get_args(Device)), default="auto", show_default=True,
-              help="Where to compute.")  # fmt: skip
+@device_option
 @click.option("--region", type=IntegerList(), help="Only these pixels: y0,y1,x0,x1.")
 @click.option("--plane", "planes", type=IntegerList(), multiple=True,
               help="Only this plane of a stack, as in 3 or (time, z) 0,3; may be repeated.")  # fmt: skip
@@ -43,15 +42,13 @@ def refine(
     **options: Any,
 ) -> None:
     """Refine PROBABILITIES (classes along C, as predict writes them) to the edges of IMAGE."""
-    from .cli import drain_with_bar, friendly_errors
-
     with friendly_errors():
         from .engine.device import keep_heap
         from .engine.refine import refine as run
         from .file_names import base_name
         from .files import read_image
 
-        settings = CRFSettings.from_dict({n: v for n, v in options.items() if v is not None})
+        settings = CRFSettings.from_dict(given(options))
         keep_heap()
         block = read_image(image, axes)
         job = run(

@@ -1,0 +1,102 @@
+"""What all commands share: bad input as one line, the progress bar, files in folders, typed options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import click
+
+from .core.errors import InputError, PapernetsError
+from .core.fields import Device
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from .core.events import Event
+
+Result = TypeVar("Result")
+
+device_option = click.option(
+    "--device",
+    type=click.Choice(get_args(Device)),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+
+
+@contextmanager
+def friendly_errors() -> Iterator[None]:
+    """Turn what a person can mend into one line and exit code 2; other failures into exit code 1."""
+    try:
+        yield
+    except (InputError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        click.echo(f"papernets: {_one_line(error)}", err=True)
+        sys.exit(2)
+    except PapernetsError as error:
+        click.echo(f"papernets: {_one_line(error)}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("papernets: cancelled", err=True)
+        sys.exit(130)
+
+
+def drain_with_bar(job: Generator[Event, Any, Result], title: str) -> Result:
+    """Run a job to its end with a progress bar on standard error; return its result."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, note="")
+        try:
+            while True:
+                _show(next(job), bar, task)
+        except StopIteration as end:
+            return end.value
+        finally:
+            job.close()
+
+
+def _show(event: Event, bar: Progress, task: TaskID) -> None:
+    from .core.events import EpochDone, Notice, Progress, Refined, Started, Step, TileDone
+
+    if isinstance(event, Started):
+        bar.update(task, total=event.total or None, completed=0, note=event.message)
+    elif isinstance(event, TileDone | Progress):
+        bar.update(task, completed=event.done)
+    elif isinstance(event, Refined):
+        bar.update(task, completed=event.done, note=f"energy {event.energy:.0f}")
+    elif isinstance(event, Step):
+        bar.update(task, completed=event.step, note=f"loss {event.loss:.3f}")
+    elif isinstance(event, EpochDone) and event.score is not None:
+        bar.console.print(f"step {event.step}: held-out IoU {event.score:.3f}")
+    elif isinstance(event, Notice):
+        bar.console.print(event.message)
+
+
+def expand(paths: tuple[Path, ...]) -> list[Path]:
+    """Files, and the images in folders (an OME-Zarr folder is one image)."""
+    from .files import list_images
+
+    found: list[Path] = []
+    for path in paths:
+        folder = path.is_dir() and path.suffix != ".zarr"
+        found += list_images(path) if folder else [path]
+    return found
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what was typed; the settings class knows the defaults."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
