@@ -127,7 +127,7 @@ def read_header(path: Path) -> Mapping[str, Any]:
         header = json.loads(raw)
         if not isinstance(header, dict):
             raise ValueError("header is no mapping")
-        ends = [t["data_offsets"][1] for k, t in header.items() if k != "__metadata__"]
+        ends = [int(t["data_offsets"][1]) for k, t in header.items() if k != "__metadata__"]
     except OSError as error:
         raise ModelError("model", str(path), f"the file cannot be read ({error})") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -135,7 +135,8 @@ def read_header(path: Path) -> Mapping[str, Any]:
         raise ModelError("model", f"{path.name}, which is no safetensors file", mend) from error
     expected = 8 + length + max(ends, default=0)
     if size != expected:
-        mend = f"it should have {expected}; it was cut off: copy or download it again"
+        what = "it was cut off" if size < expected else "something was added"
+        mend = f"it should have {expected}; {what}: copy or download it again"
         raise ModelError("model", f"{path.name} with {size} bytes", mend)
     return header
 

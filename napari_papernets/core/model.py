@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .errors import InputError, ModelError
 from .image import ImageBlock
@@ -17,6 +17,8 @@ SPEC_VERSION = 4  # 2: grey values on a shared scale; 3: a threshold; 4: solidit
 # Okabe & Ito's palette, told apart with every common colour vision and on grey images; the first class,
 # usually background, is sky blue.
 PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
+
+DAMAGED = "its header is damaged; save or download the model again"
 
 Task = Literal["semantic", "instances", "features"]
 
@@ -139,12 +141,14 @@ class ModelSpec:
         ModelError
             If fields are missing or unknown, or the format is newer than this program.
         """
+        if not isinstance(values, Mapping):
+            raise ModelError(source, f"a bad model description ({type(values).__name__})", DAMAGED)
         version = values.get("version")
         if not isinstance(version, int) or version > SPEC_VERSION:
             mend = f"this program reads model format {SPEC_VERSION}; update napari-papernets"
             raise ModelError(source, f"model format {version!r}", mend)
         try:
-            return cls(
+            spec = cls(
                 **{
                     **values,
                     "version": SPEC_VERSION,
@@ -153,9 +157,26 @@ class ModelSpec:
                     "normalisation": Normalisation.from_dict(values["normalisation"]),
                 }
             )
+            wrong = [name for name, fits in spec._checks().items() if not fits]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            mend = "its header is damaged; save or download the model again"
-            raise ModelError(source, f"a bad model description ({error})", mend) from error
+            raise ModelError(source, f"a bad model description ({error})", DAMAGED) from error
+        if wrong:
+            received = f"a bad model description ({wrong[0]} {getattr(spec, wrong[0])!r})"
+            raise ModelError(source, received, DAMAGED)
+        return spec
+
+    def _checks(self) -> dict[str, bool]:
+        """For each field that a file may hold wrongly, whether it can be used."""
+        rule, names = self.size_rule, [c.name for c in self.classes]
+        return {
+            "name": isinstance(self.name, str),
+            "classes": all(isinstance(name, str) for name in names),
+            "size_rule": rule.step >= 1 and rule.minimum >= 1 and rule.context >= 0,
+            "task": self.task in get_args(Task),
+            "values_per_pixel": self.values_per_pixel > 0,
+            "object_diameter": self.object_diameter is None or self.object_diameter > 0,
+            "threshold": 0 < self.threshold < 1,
+        }
 
     def window_pixels(self, memory_gb: float) -> int:
         """Pixels of the largest window whose maps fit `memory_gb` (float32)."""

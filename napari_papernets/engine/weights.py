@@ -76,7 +76,7 @@ def load_weights(ref: ModelRef) -> nn.Module:
 
 
 def check_state(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Refuse weights that are not those of `network`, naming the first tensor that does not fit."""
+    """Refuse weights that are not those of `network`, or not finite, naming the first such tensor."""
     expected = network.state_dict()
     for name, tensor in expected.items():
         if name not in weights:
@@ -86,6 +86,9 @@ def check_state(network: nn.Module, weights: Mapping[str, Tensor], source: str) 
             shape = tuple(weights[name].shape)
             mend = f"the described network needs {tuple(tensor.shape)}"
             raise ModelError("model", f"{source} whose {name} has shape {shape}", mend)
+        if weights[name].is_floating_point() and not weights[name].isfinite().all():
+            mend = "use an earlier version of it, or copy or download it again"
+            raise ModelError("model", f"{source} whose {name} holds numbers that are not finite", mend)
     for name in weights:
         if name not in expected:
             mend = "the described network has no such tensor"

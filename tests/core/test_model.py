@@ -46,11 +46,28 @@ def test_the_first_format_is_read_and_written_again_as_this_one():
         ({"size_rule": 5}, "damaged"),
         ({"normalisation": {"shared": [[1.0]]}}, "damaged"),
         ({"surprise": 1}, "damaged"),
+        ({"name": None}, "name None.*damaged"),
+        ({"classes": [{"name": 1, "colour": "#000000"}]}, "classes.*damaged"),
+        (
+            {"size_rule": {"padding": "same", "step": 0, "context": 8, "minimum": 8}},
+            "size_rule.*damaged",
+        ),
+        ({"size_rule": {"padding": "same", "step": "a", "context": 8, "minimum": 8}}, "damaged"),
+        ({"task": "guess"}, "task 'guess'.*damaged"),
+        ({"values_per_pixel": 0}, "values_per_pixel 0.*damaged"),
+        ({"object_diameter": -3.0}, "object_diameter -3.0.*damaged"),
+        ({"threshold": float("nan")}, "threshold nan.*damaged"),
+        ({"threshold": "high"}, "damaged"),
     ],
 )
 def test_damaged_specs_are_refused(change, text):
     with pytest.raises(ModelError, match=text):
         ModelSpec.from_dict({**spec().to_dict(), **change})
+
+
+def test_a_description_that_is_no_mapping_is_refused():
+    with pytest.raises(ModelError, match="list.*damaged"):
+        ModelSpec.from_dict([1])
 
 
 def test_channels():

@@ -88,7 +88,21 @@ def empty(_: bytes) -> bytes:
     return b""
 
 
-@pytest.mark.parametrize("damage", [truncated, only_a_head, a_pickle, foreign, empty])
+def no_mapping(_: bytes) -> bytes:
+    header = json.dumps({"__metadata__": {"papernets": "[1]"}}).encode()
+    return struct.pack("<Q", len(header)) + header
+
+
+def words_for_offsets(_: bytes) -> bytes:
+    tensors = {n: {"dtype": "F32", "shape": [1], "data_offsets": ["a", "b"]} for n in "uv"}
+    header = json.dumps(tensors).encode()
+    return struct.pack("<Q", len(header)) + header
+
+
+DAMAGES = [truncated, only_a_head, a_pickle, foreign, empty, no_mapping, words_for_offsets]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_garbage_is_refused_in_one_line(damage, network, tmp_path):
     path = save_model(network, tmp_path / "m").path
     path.write_bytes(damage(path.read_bytes()))
@@ -96,6 +110,22 @@ def test_garbage_is_refused_in_one_line(damage, network, tmp_path):
         load_model(path)
     assert ";" in str(error.value)
     assert "\n" not in str(error.value)
+    assert path not in [ref.path for ref in list_models(tmp_path)]
+
+
+def test_a_file_that_is_too_long_is_not_called_cut_off(network, tmp_path):
+    path = save_model(network, tmp_path / "m").path
+    path.write_bytes(path.read_bytes() + b"xx")
+    with pytest.raises(ModelError, match="something was added"):
+        load_model(path)
+
+
+def test_weights_that_are_not_finite_are_refused(network, tmp_path):
+    with torch.no_grad():
+        network.head.weight[0] = float("nan")
+    ref = save_model(network, tmp_path / "m")
+    with pytest.raises(ModelError, match="head.weight holds numbers that are not finite"):
+        load_weights(ref)
 
 
 def test_tensors_must_be_those_of_the_description(network, tmp_path):
