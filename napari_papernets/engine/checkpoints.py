@@ -19,6 +19,7 @@ from ..core.errors import InputError
 from ..core.fields import Settings
 from ..model_files import CHECKPOINT_SUFFIX as SUFFIX
 from ..model_files import MAY_CHANGE
+from ..model_files import SUFFIX as MODEL_SUFFIX
 from ..model_files import TRAINING_KEY as STATE_KEY
 from .annotated import Plane
 from .weights import write_atomically
@@ -81,14 +82,29 @@ def read_state(path: Path) -> State:
     return State(facts, tensors)
 
 
-def check_resumable(state: State, settings: Settings, fingerprint: str) -> None:
-    """Refuse to go on with other settings or other data: the result could not be told apart.
+def check_resumable(state: State, settings: Settings, fingerprint: str, base: str | None = None) -> None:
+    """Refuse to go on with another training: the result could not be told apart.
+
+    Parameters
+    ----------
+    state : State
+        Of the checkpoint.
+    settings : Settings
+        As asked for now; those of `MAY_CHANGE` may differ.
+    fingerprint : str
+        Checksum of the data now.
+    base : str, optional
+        Name or file of the model that it starts from now, where the checkpoint tells its own.
 
     Raises
     ------
     InputError
-        Naming the setting that differs.
+        Naming the start or the setting that differs, or the data.
     """
+    begun = str(state.facts.get("base", base))
+    if base is not None and _called(begun) != _called(base):
+        mend = f"the checkpoint's training started from {begun!r}; give that, or resume=False"
+        raise InputError("model", repr(base), mend)
     before, now = state.facts["settings"], settings.to_dict()
     for name in before.keys() & now.keys():  # what was no setting then is now as it was
         if name not in MAY_CHANGE and before[name] != now[name]:
@@ -97,6 +113,11 @@ def check_resumable(state: State, settings: Settings, fingerprint: str) -> None:
     if state.facts["fingerprint"] != fingerprint:
         mend = "it was made from other images, annotations or shares; start anew with resume=False"
         raise InputError("resume", "other data", mend)
+
+
+def _called(base: str) -> str:
+    """A model's name, be it given by name or by file."""
+    return Path(base).name.removesuffix(MODEL_SUFFIX)
 
 
 def fingerprint_of(planes: Sequence[Plane], chances: NDArray[np.float64]) -> str:

@@ -71,7 +71,8 @@ def pretrain(
     folder : Path, optional
         Where the model and its checkpoint go; the user's model folder by default.
     resume : bool
-        Go on from the checkpoint of that name: the result is that of an uninterrupted training.
+        Go on from the checkpoint of that name: the result is that of an uninterrupted training. Images,
+        shares, `model` and settings must be those that it began with, but for its length.
     shares : sequence of float, optional
         How often each image is drawn, relative to the others; all alike by default.
     about : mapping, optional
@@ -98,7 +99,7 @@ def pretrain(
     Raises
     ------
     InputError
-        If the images, the model and the settings do not fit each other.
+        If the images, the model and the settings do not fit each other, or the checkpoint.
     """
     check_name(name)
     if folder_of_images is not None:
@@ -154,7 +155,7 @@ def open_pretraining(
     )
     fingerprint = fingerprint_of(request)
     if state is not None:
-        check_resumable(state, settings, fingerprint)
+        check_resumable(state, settings, fingerprint, base_of(request))
     model = draw_moco(settings, spec.in_channels)
     if start.weights is not None:
         take_over(model, start.weights)

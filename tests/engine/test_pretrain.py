@@ -89,6 +89,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
         next(pretrain(images()[:1], settings=settings, folder=tmp_path, name="parts", resume=True))
 
 
+def test_a_resumed_run_must_have_started_from_the_same_weights(tmp_path: Path) -> None:
+    settings = SETTINGS.replace(steps=1, schedule="constant")
+    first = drain(pretrain(images(), settings=settings, folder=tmp_path, name="first")).model
+    drain(pretrain(images(), first, settings, folder=tmp_path, name="second"))
+    more: dict[str, Any] = dict(settings=settings.replace(steps=2), folder=tmp_path, resume=True)
+    with pytest.raises(InputError, match=r"(?s)model.*'scratch'.*started from 'first'"):
+        next(pretrain(images(), name="second", **more))
+    with pytest.raises(InputError, match=r"(?s)model.*started from 'scratch'"):
+        next(pretrain(images(), first, name="first", **more))
+    by_file = drain(pretrain(images(), first.path, name="second", **more))
+    assert by_file.provenance["steps_done"] == 2
+
+
 def test_stop_keeps_and_close_cancels(tmp_path: Path) -> None:
     job = pretrain(images(), settings=SETTINGS.replace(steps=1000), folder=tmp_path, name="stopped")
     while not isinstance(next(job), Step):
