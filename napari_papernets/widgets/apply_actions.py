@@ -75,7 +75,7 @@ class ApplyActions(QWidget):
         self._todo: list[AnnotatedImage] = []
         self._wish: ApplyWish | None = None
         self.form = ApplyForm()
-        self.results = ResultActions(viewer, self._current_block)
+        self.results = ResultActions(viewer, self._current_block, engine)
         self.folder = FolderApply(engine, self)
         self._connect()
         layout = QVBoxLayout(self)

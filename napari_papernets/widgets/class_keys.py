@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DIGITS = "0123456789"
 UNDO, REDO = "Control-Z", "Control-Shift-Z"
+PAINTING = ("paint", "fill", "polygon")  # napari's modes that put down the selected label
 UNDO_TIME = 2.0  # s in which the patch of an undo is expected
 HELP = (
     "On annotation layers the keys 1 to 9 take the brush of a class and 0 takes the eraser (in place of "
@@ -47,7 +48,8 @@ class ClassKeys(QObject):
     chosen : Signal(int)
         A key asked for the brush of this class; 0 for the eraser.
     followed : Signal(int)
-        The layer itself has another label selected (napari's spin box, its picker, X).
+        The layer itself has another label selected (napari's spin box, its picker, X), or its brush or
+        eraser was taken (napari's buttons, P, E).
     """
 
     chosen = Signal(int)
@@ -76,6 +78,7 @@ class ClassKeys(QObject):
         layer.bind_key(UNDO, lambda of: self._undo(of, of.undo), overwrite=True)
         layer.bind_key(REDO, lambda of: self._undo(of, of.redo), overwrite=True)
         layer.events.selected_label.connect(self._on_selected)
+        layer.events.mode.connect(self._on_mode)
         self._bound[layer.unique_id] = layer
 
     def unbind(self, layer: napari.layers.Labels) -> None:
@@ -85,6 +88,7 @@ class ClassKeys(QObject):
         for key in (*DIGITS, UNDO, REDO):
             layer.bind_key(key, None)
         layer.events.selected_label.disconnect(self._on_selected)
+        layer.events.mode.disconnect(self._on_mode)
 
     def close_events(self) -> None:
         """Unbind everything."""
@@ -103,8 +107,15 @@ class ClassKeys(QObject):
         layer, count = event.source, self._count()
         if layer.selected_label > count:  # napari's M or +: there is no such class
             layer.selected_label = count
-        else:
+        elif layer.mode != "erase":
             self.followed.emit(int(layer.selected_label))
+
+    def _on_mode(self, event: Any) -> None:
+        layer = event.source
+        if layer.mode == "erase":
+            self.followed.emit(0)
+        elif layer.mode in PAINTING:
+            self._on_selected(event)
 
     def _undo(self, layer: napari.layers.Labels, step: Callable[[], None]) -> None:
         pair, newest = self._images.find(layer), self._watcher.newest

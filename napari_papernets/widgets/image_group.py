@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import html
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -15,9 +16,11 @@ from qtpy.QtWidgets import (
 )
 
 from ..core.errors import InputError
+from .annotated_image import AnnotatedImage
 from .annotation_layer import arm
 from .editors import CalmComboBox
 from .image_picker import ImagePicker
+from .layer_events import LayerEvents
 from .painting import Painting, fitting_layers, is_strokes_of
 from .settings_form import add_row, aligned_rows
 
@@ -62,6 +65,8 @@ class ImageGroup(QWidget):
         super().__init__(parent)
         self._viewer, self._painting = viewer, painting
         self._layers: list[napari.layers.Labels] = []
+        self._chosen: Any = None  # what to paint on, where it was chosen by hand: a layer's id, or NEW
+        self._events = LayerEvents(("name", "data"), self._refill)
         self.picker = ImagePicker(viewer)
         self.paint = CalmComboBox()
         self.annotate = QPushButton("Annotate")
@@ -70,7 +75,9 @@ class ImageGroup(QWidget):
         self.remove.clicked.connect(lambda: self._on_remove())
         self.list.itemClicked.connect(self._on_item)
         self.picker.changed.connect(self._refill)
+        self.paint.activated.connect(self._on_choice)
         painting.imagesChanged.connect(self._on_images)
+        painting.currentChanged.connect(self._on_current)
         self._happenings = (viewer.layers.events.inserted, viewer.layers.events.removed)
         for event in self._happenings:
             event.connect(self._refill)
@@ -93,6 +100,14 @@ class ImageGroup(QWidget):
         self.picker.close_events()
         for event in self._happenings:
             event.disconnect(self._refill)
+        self._events.follow(())
+
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        self._fit()  # napari's style came with the window, and with it the height of a row
+
+    def _on_choice(self, index: int) -> None:
+        self._chosen = NEW if index == 0 else self._layers[index - 1].unique_id
 
     def _on_annotate(self) -> None:
         index = self.paint.currentIndex()
@@ -101,16 +116,19 @@ class ImageGroup(QWidget):
         except InputError as error:
             self.failed.emit(error)
             return
-        if self._annotate(image, None if index <= 0 else self._layers[index - 1]):
-            self._painting.arm(1)
+        pair = self._annotate(image, None if index <= 0 else self._layers[index - 1])
+        if pair is not None:
+            self._chosen = None
+            arm(self._viewer, pair.labels, 1)  # another pair may be the current one by now
 
-    def _annotate(self, image: napari.layers.Image, labels: napari.layers.Labels | None) -> bool:
+    def _annotate(
+        self, image: napari.layers.Image, labels: napari.layers.Labels | None
+    ) -> AnnotatedImage | None:
         try:
-            self._painting.annotate(image, labels, self.picker.axes_text())
+            return self._painting.annotate(image, labels, self.picker.axes_text())
         except InputError as error:
             self.failed.emit(error)
-            return False
-        return True
+            return None
 
     def _on_remove(self) -> None:
         item = self.list.currentItem()
@@ -122,6 +140,9 @@ class ImageGroup(QWidget):
         arm(self._viewer, pair.labels, max(self._painting.table.current(), 1))
 
     def _refill(self, event: object = None) -> None:
+        from napari.layers import Labels
+
+        self._events.follow(layer for layer in self._viewer.layers if isinstance(layer, Labels))
         try:
             image = self.picker.layer()
             self._layers = fitting_layers(self._viewer, image, self.picker.axes_text())
@@ -132,24 +153,42 @@ class ImageGroup(QWidget):
             image, self._layers, there = None, [], False
         self.paint.clear()
         self.paint.addItems([NEW, *(str(la.name) for la in self._layers)])
-        likely = image is not None and self._layers and is_strokes_of(self._layers[0], image)
-        self.paint.setCurrentIndex(1 if likely else 0)
+        self.paint.setCurrentIndex(self._choice(image))
         self.annotate.setEnabled(image is not None and not there)
         self.paint.setEnabled(self.annotate.isEnabled())
 
+    def _choice(self, image: napari.layers.Image | None) -> int:
+        """Index of what was chosen by hand, else of the image's own strokes, else of a new layer."""
+        ids = [NEW, *(layer.unique_id for layer in self._layers)]
+        if self._chosen in ids:
+            return ids.index(self._chosen)
+        return int(bool(image is not None and self._layers and is_strokes_of(self._layers[0], image)))
+
     def _on_images(self) -> None:
-        pairs, current = self._painting.images.pairs(), self._painting.images.current()
+        pairs = self._painting.images.pairs()
         self.list.clear()
         for pair in pairs:
-            item = QListWidgetItem(f"{pair.image.name}  ·  {pair.labels.name}")
+            text = f"{pair.image.name}  ·  {pair.labels.name}"
+            item = QListWidgetItem(text)
             item.setData(Qt.ItemDataRole.UserRole, pair.number)
+            item.setToolTip(f"<p>{html.escape(text)}</p><p>{HELP['list']}</p>")
             self.list.addItem(item)
-            if current is pair:
-                self.list.setCurrentItem(item)
+        self._on_current()
         self._images.setVisible(bool(pairs))
-        height = self.list.sizeHintForRow(0) if pairs else 0
-        self.list.setFixedHeight(min(len(pairs), ROWS) * height + 2 * self.list.frameWidth() + 2)
+        self._fit()
         self._refill()
+
+    def _on_current(self) -> None:
+        current = self._painting.images.current()
+        for row in range(self.list.count()):
+            if current and self.list.item(row).data(Qt.ItemDataRole.UserRole) == current.number:
+                self.list.setCurrentRow(row)
+
+    def _fit(self) -> None:
+        """As high as its rows, up to a few; longer names are cut rather than scrolled over."""
+        count = self.list.count()
+        height = self.list.sizeHintForRow(0) if count else 0
+        self.list.setFixedHeight(min(count, ROWS) * height + 2 * self.list.frameWidth() + 2)
 
     def _lay_out(self) -> None:
         rows, beside = aligned_rows(), QWidget()
@@ -163,6 +202,8 @@ class ImageGroup(QWidget):
         self.remove.setToolTip(f"<p>{HELP['remove']}</p>")
         self.list.setToolTip(f"<p>{HELP['list']}</p>")
         self.list.setAccessibleName("Annotated images")
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self._images = QWidget()
         images = QHBoxLayout(self._images)
         images.setContentsMargins(0, 0, 0, 0)

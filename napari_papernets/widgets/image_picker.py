@@ -14,6 +14,7 @@ from ..core.image import ImageBlock, check_axes
 from ..core.predict_settings import PredictSettings
 from .editors import CalmComboBox, make_editor
 from .image_layers import block_of, full_data, guess_layer_axes
+from .layer_events import LayerEvents
 from .outputs import is_output
 from .settings_form import add_row, aligned_rows
 
@@ -40,7 +41,7 @@ class ImagePicker(QWidget):
     Attributes
     ----------
     changed : Signal()
-        Another layer, other axes or other channels.
+        Another layer, other axes or channels, or an array of another shape.
     """
 
     changed = Signal()
@@ -50,6 +51,9 @@ class ImagePicker(QWidget):
         self._viewer = viewer
         self._layers: list[napari.layers.Image] = []
         self._corrected: dict[Any, str] = {}
+        self._named = LayerEvents(("name",), self._rename)
+        self._filled = LayerEvents(("data",), self._on_data)
+        self._sizes: tuple[int, ...] = ()  # of the array that is shown
         self.combo = CalmComboBox()
         self.axes = QLineEdit()
         self.axes.setMinimumWidth(60)
@@ -105,20 +109,18 @@ class ImagePicker(QWidget):
         """Let go of the viewer."""
         for happening in ("inserted", "removed", "reordered"):
             getattr(self._viewer.layers.events, happening).disconnect(self._refill)
-        for layer in self._layers:
-            layer.events.name.disconnect(self._rename)
+        for events in (self._named, self._filled):
+            events.follow(())
 
     def _refill(self, event: object = None) -> None:
         from napari.layers import Image
 
         before = self._current_id()
         known = {layer.unique_id for layer in self._layers}
-        for layer in self._layers:
-            layer.events.name.disconnect(self._rename)
         images = [la for la in self._viewer.layers if isinstance(la, Image) and not is_output(la)]
         self._layers = images
-        for layer in images:
-            layer.events.name.connect(self._rename)
+        for events in (self._named, self._filled):
+            events.follow(images)
         ids = [layer.unique_id for layer in images]
         fresh = [i for i, identity in enumerate(ids) if identity not in known]
         self.combo.blockSignals(True)
@@ -155,6 +157,12 @@ class ImagePicker(QWidget):
         self._show_problem()
         self.changed.emit()
 
+    def _on_data(self, event: object = None) -> None:
+        """Pixels that change are no matter; a movie that is played into a layer must not be slowed."""
+        if self._current_id() is not None and full_data(self.layer()).shape != self._sizes:
+            self._corrected.pop(self._current_id(), None)
+            self._on_layer()
+
     def _on_axes(self) -> None:
         if self._current_id() is not None:
             self._corrected[self._current_id()] = self.axes_text()
@@ -174,8 +182,8 @@ class ImagePicker(QWidget):
     def _show_problem(self) -> None:
         """The shape beside the axes; where they do not fit, why, and a red frame."""
         problem, there = self._problem(), self._current_id() is not None
-        sizes = full_data(self.layer()).shape if there else ()
-        self.shape.setText(" × ".join(str(n) for n in sizes))
+        self._sizes = full_data(self.layer()).shape if there else ()
+        self.shape.setText(" × ".join(str(n) for n in self._sizes))
         self.shape.setToolTip(f"Shape of the array: {self.shape.text()}")
         self.axes.setStyleSheet("border: 1px solid #d9534f;" if problem else "")
         self.axes.setToolTip(f"<p>{problem}</p>" if problem else f"<p>{AXES_HELP}</p>")

@@ -49,6 +49,8 @@ class Painting(QObject):
         Likewise.
     imagesChanged : Signal()
         An image came, went or was renamed.
+    currentChanged : Signal()
+        Another one is painted on.
     removed : Signal(int)
         The image of that number is no longer annotated.
     classesChanged : Signal()
@@ -60,6 +62,7 @@ class Painting(QObject):
     """
 
     imagesChanged = Signal()
+    currentChanged = Signal()
     removed = Signal(int)
     classesChanged = Signal()
     painted = Signal(object)
@@ -149,6 +152,7 @@ class Painting(QObject):
         for sink in self._sinks:
             self.watcher.add_sink(sink)
         self.images.changed.connect(self.imagesChanged)
+        self.images.currentChanged.connect(self.currentChanged)
         self.images.removed.connect(self._on_removed)
         self.images.problem.connect(self.problem)
         self.watcher.painted.connect(self.painted)

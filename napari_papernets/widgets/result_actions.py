@@ -15,6 +15,7 @@ from superqt.utils import create_worker
 from ..core.errors import InputError, PapernetsError
 from ..core.image import ImageBlock
 from .image_layers import crop_block
+from .job_adapter import Engine
 from .outputs import PROVENANCE, is_output
 from .run_plan import RunPlan
 from .table_link import TableLink
@@ -46,6 +47,8 @@ class ResultActions(QWidget):
         Where results are.
     image : callable
         The chosen image, for labels that no run of this panel made; raises PapernetsError.
+    engine : callable
+        The engine, whose diagnostics are copied.
 
     Attributes
     ----------
@@ -53,30 +56,26 @@ class ResultActions(QWidget):
         What was done, one line.
     failed : Signal(object)
         The error.
-    diagnosticsRequested : Signal()
-        The panel copies them, since it knows the engine.
     """
 
     told = Signal(str)
     failed = Signal(object)
-    diagnosticsRequested = Signal()
 
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
         image: Callable[[], ImageBlock],
+        engine: Callable[[], Engine],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._image = viewer, image
+        self._viewer, self._image, self._engine = viewer, image, engine
         self._plans: dict[Any, RunPlan] = {}
         self._last: Any = None
         self.windows: list[TableWindow] = []
         self.measure = self._button("Measure…", HELP["measure"], self._on_measure)
         self.command = self._button("Copy command", HELP["command"], self._on_command)
-        self.diagnostics = self._button(
-            "Diagnostics", HELP["diagnostics"], self.diagnosticsRequested.emit
-        )
+        self.diagnostics = self._button("Diagnostics", HELP["diagnostics"], self._on_diagnostics)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for button in (self.measure, self.command, self.diagnostics):
@@ -136,6 +135,10 @@ class ResultActions(QWidget):
             return
         QApplication.clipboard().setText(text)
         self.told.emit(f"Copied: {text}{_missing_file(text)}")
+
+    def _on_diagnostics(self) -> None:
+        QApplication.clipboard().setText(self._engine().diagnostics())
+        self.told.emit("Diagnostics copied: paste them into your report.")
 
     def _on_measure(self) -> None:
         try:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QApplication, QCheckBox
+from qtpy.QtWidgets import QCheckBox
 
 from ..core.errors import InputError, ModelError, PapernetsError
 from ..core.fields import Device
@@ -78,7 +78,7 @@ class UNetPanel(DockedPanel):
         self.closer = CloserLook(napari_viewer, self.image.layer, self.plan, self._hold.engine)
         self.bar = RunBar()
         self.message = MessageLine(napari_viewer)
-        self.results = ResultActions(napari_viewer, self.image.block)
+        self.results = ResultActions(napari_viewer, self.image.block, self._hold.engine)
         self.control = RunControl(
             napari_viewer, self.plan, self._hold.engine, self.bar, self.message, self.results, self
         )
@@ -142,10 +142,6 @@ class UNetPanel(DockedPanel):
             self.message.complain(error)
         import_ahead()
 
-    def _copy_diagnostics(self) -> None:
-        QApplication.clipboard().setText(self._hold.engine().diagnostics())
-        self.message.tell("Diagnostics copied: paste them into your report.")
-
     def _remember(self) -> None:
         values: dict[str, Any] = dict(
             settings=self.form.value().changed(),
@@ -177,7 +173,6 @@ class UNetPanel(DockedPanel):
         self.control.started.connect(self._remember)
         self.control.finished.connect(self.runFinished)
         self.control.failed.connect(self.runFailed)
-        self.results.diagnosticsRequested.connect(self._copy_diagnostics)
         self.model.problem.connect(self.message.complain)
         for part in (self.closer, self.results):
             part.told.connect(self.message.tell)

@@ -441,6 +441,48 @@ def test_a_sample_that_is_opened_is_taken_up_with_its_strokes(make, engine, qtbo
     qtbot.waitUntil(lambda: panel.parts.painting.watcher.newest > 0)
 
 
+def test_the_brush_is_on_the_image_that_was_chosen_last(panel, viewer, engine, qtbot):
+    group = panel.parts.image
+    other = viewer.add_image(np.zeros((20, 30)), name="other")
+    group.picker.combo.setCurrentIndex(0)
+    annotate(panel, qtbot, engine)
+    first = viewer.layers.selection.active
+    assert group.list.currentRow() == 0
+    group.picker.combo.setCurrentIndex(1)  # the strokes of the first one are still selected
+    group.annotate.click()
+    second = viewer.layers.selection.active
+    assert second is not first
+    assert panel.parts.painting.images.find(second).image is other
+    assert second.mode == "paint"
+    assert group.list.currentRow() == 1
+    viewer.layers.selection.active = first
+    assert group.list.currentRow() == 0
+
+
+def test_what_to_paint_on_stays_chosen_when_layers_come_and_follows_their_names(panel, viewer):
+    group = panel.parts.image
+    mine = viewer.add_labels(np.zeros(SHAPE, int), name="mine")
+    group.paint.setCurrentIndex(1)
+    group.paint.activated.emit(1)  # as a hand does it
+    viewer.add_points(np.zeros((1, 2)))
+    assert group.paint.currentText() == "mine"
+    mine.name = "yours"
+    assert group.paint.currentText() == "yours"
+    mine.data = np.zeros((3, 3), int)  # no longer of the image's shape
+    assert [group.paint.itemText(i) for i in range(group.paint.count())] == ["New layer"]
+
+
+def test_long_names_do_not_hide_the_list_of_images(make, make_napari_viewer_proxy, engine, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.add_image(np.zeros(SHAPE), name="a name that a microscope made " * 4)
+    panel = make(viewer)
+    annotate(panel, qtbot, engine)
+    shown = panel.parts.image.list
+    qtbot.waitUntil(lambda: shown.isVisible() and shown.viewport().height() >= shown.sizeHintForRow(0))
+    assert not shown.horizontalScrollBar().isVisible()
+    assert "a name that a microscope made" in shown.item(0).toolTip()
+
+
 def test_several_images_are_one_session(panel, viewer, engine, qtbot):
     job = annotate(panel, qtbot, engine)
     viewer.add_image(np.zeros((20, 30)), name="other")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fakes import prediction, ref
 from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
 from scipy import ndimage
 from test_live_control import LiveEngine
 
@@ -65,6 +66,12 @@ def apply(qtbot, engine):
 
 def is_idle(apply) -> bool:
     return not apply.form.cancel.isEnabled()
+
+
+def test_diagnostics_are_copied(apply, engine):
+    apply.results.diagnostics.click()
+    assert QApplication.clipboard().text() == engine.diagnostics()
+    assert apply.told_[-1].startswith("Diagnostics copied")
 
 
 def test_nothing_can_be_applied_before_there_is_a_version(apply):

@@ -32,10 +32,10 @@ class Session:
         self.watcher.watch(0)
         self.keys = ClassKeys(viewer, self.images, self.watcher, lambda: 3)
         self.keys.bind(self.labels)
+        arm(viewer, self.labels, 1)
         self.chosen, self.followed = [], []
         self.keys.chosen.connect(self.chosen.append)
         self.keys.followed.connect(self.followed.append)
-        arm(viewer, self.labels, 1)
 
     def press(self, key, layer=None):
         handler = KeymapHandler()
@@ -82,6 +82,19 @@ def test_a_label_chosen_in_the_layer_is_followed_and_none_beyond_the_classes(ses
     session.labels.selected_label = 9
     assert session.labels.selected_label == 3
     assert session.followed == [2, 3]
+
+
+def test_brush_and_eraser_that_are_taken_by_napari_s_buttons_are_followed(session):
+    session.labels.mode = "erase"
+    session.labels.selected_label = 2  # still the eraser
+    session.labels.mode = "pan_zoom"  # Space
+    session.labels.mode = "erase"
+    assert session.followed == [0, 0]
+    session.labels.mode = "paint"
+    assert session.followed == [0, 0, 2]
+    session.keys.unbind(session.labels)
+    session.labels.mode = "erase"
+    assert session.followed == [0, 0, 2]
 
 
 def test_undo_and_redo_go_to_the_plane_of_their_stroke(session, qtbot):

@@ -73,6 +73,22 @@ def test_a_run_asks_for_what_is_shown_and_shows_what_comes(
     assert panel.message.text().startswith("2 objects · 1 s · cpu")
 
 
+def test_axes_and_shape_follow_an_array_that_is_replaced(panel, viewer):
+    layer = viewer.layers["image"]
+    panel.image.axes.setText("XY")
+    panel.image.axes.textEdited.emit("XY")
+    layer.data = np.zeros((50, 40))
+    assert panel.image.axes_text() == "YX"
+    panel.image.axes.setText("XY")
+    panel.image.axes.textEdited.emit("XY")
+    layer.data = np.ones((50, 40))  # only other pixels: what was corrected stays
+    assert panel.image.axes_text() == "XY"
+    layer.data = np.zeros((7, 30, 40))
+    assert panel.image.axes_text() == "ZYX"
+    assert panel.image.shape.text() == "7 × 30 × 40"
+    assert not panel.bar.buttons["stack"].isHidden()
+
+
 def test_a_threshold_that_the_model_brought_is_told(panel, engine, qtbot):
     job, _ = run(panel, engine, qtbot, result=prediction(labels(), threshold=0.35))
     assert job.arguments["settings"].threshold is None
