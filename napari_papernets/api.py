@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,7 +78,7 @@ def predict(
         If anything given cannot be used; the message names the field and the mend.
     """
     keep_heap()
-    settings = settings or PredictSettings()
+    settings = PredictSettings.of(settings)
     if tile is not None:
         settings = settings.replace(tile=tile)
     block = as_block(image, axes)
@@ -143,12 +143,15 @@ def finetune(
     keep_heap()
     single = isinstance(images, ImageBlock) or hasattr(images, "dtype")
     blocks = [as_block(i, axes) for i in ([images] if single else images)]
-    labels = [annotations] if single and hasattr(annotations, "dtype") else list(annotations)  # type: ignore[arg-type]
+    if not isinstance(annotations, Iterable):
+        mend = "give an array of whole numbers, or one for each of several images"
+        raise InputError("annotations", type(annotations).__name__, mend)
+    labels = [annotations] if single and hasattr(annotations, "dtype") else list(annotations)
     job = run_finetune(
         blocks,
         labels,
         model,
-        settings or TuneSettings(),
+        TuneSettings.of(settings),
         device=device,
         name=name,
         class_names=class_names,
@@ -201,7 +204,7 @@ def refine(
     block = as_block(image, axes)
     given = probabilities if hasattr(probabilities, "dtype") else np.asarray(probabilities)
     show: Any = "nothing" if on_event is None else "labels"
-    job = run_refine(given, block, settings, backend=backend, device=device, show=show)
+    job = run_refine(given, block, CRFSettings.of(settings), backend=backend, device=device, show=show)
     return drain(job, on_event).probabilities
 
 
@@ -256,7 +259,7 @@ def features(
     job = run_features(
         as_block(image, axes),
         model,
-        settings or FeatureSettings(),
+        FeatureSettings.of(settings),
         device=device,
         region=region,
         planes=planes,
@@ -283,9 +286,11 @@ def save_model(model: ModelRef | nn.Module, path: str | Path) -> ModelRef:
     Raises
     ------
     InputError
-        If `path` exists.
+        If `path` exists, or names no file.
     """
     path = Path(path)
+    if not path.name or path.is_dir():
+        raise InputError("path", repr(str(path)), "give the name of a file, not of a folder")
     path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
     if path.exists():
         raise InputError("path", str(path), "the file exists: choose another name or remove it")

@@ -73,7 +73,7 @@ def pretrain(
     job = run_pretrain(
         blocks,
         model,
-        settings,
+        MoCoSettings.of(settings),
         device=device,
         name=name,
         folder=None if folder is None else Path(folder),

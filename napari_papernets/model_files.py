@@ -47,6 +47,8 @@ def find_model(name_or_path: str | Path | ModelRef) -> ModelRef:
     """
     if isinstance(name_or_path, ModelRef):
         return name_or_path
+    if not isinstance(name_or_path, str | Path):
+        raise ModelError("model", repr(name_or_path), "give the name or the file of a model")
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return ModelRef(read_spec(path), path)

@@ -5,8 +5,60 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 
 import napari_papernets as pn
+from napari_papernets.core.errors import InputError
+from napari_papernets.networks import UNet, VisionTransformer
+
+IMAGE = np.random.default_rng(0).random((24, 24), np.float32)
+NETWORK = UNet(1, 2, width=2, depth=1, padding="same")
+TOKENS = VisionTransformer(image_size=16, patch_size=8, dim=8, depth=1, heads=1)
+STROKES = (np.indices(IMAGE.shape)[1] > 12) + 1
+BELIEFS = np.full((2, 24, 24), 0.5, np.float32)
+STACK = np.stack([IMAGE, IMAGE])
+
+# What is called, and what the message must name.
+MISUSES = {
+    "settings of a mapping": (lambda: pn.predict(IMAGE, NETWORK, settings={"zoom": 1}), "settings"),
+    "settings of another verb": (
+        lambda: pn.predict(IMAGE, NETWORK, settings=pn.TuneSettings()),
+        "settings",
+    ),
+    "settings of finetune": (lambda: pn.finetune(IMAGE, STROKES, settings={"steps": 1}), "settings"),
+    "settings of refine": (lambda: pn.refine(BELIEFS, IMAGE, settings={"w1": 1}), "settings"),
+    "settings of features": (lambda: pn.features(IMAGE, TOKENS, settings={"block": 1}), "settings"),
+    "settings of pretrain": (lambda: pn.pretrain(IMAGE, settings={"K": 8}), "settings"),
+    "a tensor": (lambda: pn.predict(torch.zeros(24, 24), NETWORK), "image"),
+    "beliefs in a tensor": (lambda: pn.refine(torch.from_numpy(BELIEFS), IMAGE), "probabilities"),
+    "no axes": (lambda: pn.predict(IMAGE, NETWORK, axes=None), "axes"),
+    "no device": (lambda: pn.predict(IMAGE, NETWORK, device=None), "device"),
+    "no model": (lambda: pn.predict(IMAGE, None), "model"),
+    "no model to load": (lambda: pn.load_model(None), "model"),
+    "no model to save": (lambda: pn.save_model(None, "x"), "model"),
+    "no name to save as": (lambda: pn.save_model(NETWORK, ""), "path"),
+    "no annotations": (lambda: pn.finetune(IMAGE, None), "annotations"),
+    "half a region": (lambda: pn.features(IMAGE, TOKENS, region=(0, 8)), "region"),
+    "a region between pixels": (lambda: pn.features(IMAGE, TOKENS, region=(0.5, 8, 0, 8)), "region"),
+    "planes that are numbers": (lambda: pn.features(STACK, TOKENS, axes="ZYX", planes=[0]), "planes"),
+}
+
+
+@pytest.mark.parametrize("misuse", MISUSES)
+def test_what_cannot_be_used_is_named(misuse: str) -> None:
+    call, field = MISUSES[misuse]
+    with pytest.raises(InputError) as error:
+        call()
+    assert error.value.field == field
+
+
+def test_a_model_is_not_saved_beside_the_folder_that_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    with pytest.raises(InputError, match="not of a folder"):
+        pn.save_model(NETWORK, folder)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_models_are_written_to_a_folder_that_is_given_as_text(tmp_path: Path) -> None:

@@ -119,6 +119,21 @@ class Settings:
                 raise InputError(name, values[name], f"known settings are {', '.join(known)}")
         return cls(**values)
 
+    @classmethod
+    def of(cls, given: Any) -> Self:
+        """The settings that were given; the defaults for None.
+
+        Raises
+        ------
+        InputError
+            If it is something else, a mapping or the settings of another verb, say.
+        """
+        if given is None:
+            return cls()
+        if not isinstance(given, cls):
+            raise InputError("settings", repr(given), f"give {cls.__name__}(…)")
+        return given
+
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}={v!r}" for k, v in self.changed().items())
         return f"{type(self).__name__}({inside})"

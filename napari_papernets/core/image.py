@@ -199,14 +199,22 @@ def check_array(data: Any, field: str) -> None:
         raise InputError(field, f"{len(data.shape)} axes, shape {tuple(data.shape)}", mend)
     if 0 in data.shape:
         raise InputError(field, f"shape {tuple(data.shape)}", "give an image with pixels in it")
-    if np.dtype(data.dtype).kind not in "buif":
-        mend = "give a boolean, integer or real-valued image"
+    if kind_of(data.dtype) not in "buif":
+        mend = "give a boolean, integer or real-valued image, as a numpy, dask or zarr array"
         raise InputError(field, f"values of type {data.dtype}", mend)
+
+
+def kind_of(dtype: Any) -> str:
+    """numpy's letter for what a type holds; that of objects for types that numpy does not know."""
+    try:
+        return np.dtype(dtype).kind
+    except TypeError:
+        return "O"
 
 
 def check_axes(axes: str, shape: Sequence[int], field: str) -> None:
     """Refuse axes that are unknown, repeated, lack Y or X, or do not fit `shape`."""
-    unknown = set(axes) - set(AXES)
+    unknown = set(axes) - set(AXES) if isinstance(axes, str) else {axes}
     if unknown or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes):
         mend = f"use letters of {AXES}, each once, Y and X among them, as in 'YX', 'CYX' or 'YXC'"
         raise InputError("axes", repr(axes), mend)

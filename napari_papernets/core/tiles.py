@@ -18,6 +18,7 @@ fig. 2, with its 388-pixel stride, is seamless but not equal to one pass).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -180,7 +181,7 @@ def plan_tiles(
     """
     if min(shape) < 1:
         raise InputError("image", f"{shape[0]}×{shape[1]} pixels", "give an image with pixels in it")
-    region = _check_region(region, shape)
+    region = check_region(region, shape)
     frames = _frame(region[:2], shape[0], rule), _frame(region[2:], shape[1], rule)
     lengths = frames[0][1] - frames[0][0], frames[1][1] - frames[1][0]
     if tile is not None:
@@ -205,13 +206,24 @@ def halve_tiles(plan: TilePlan) -> TilePlan | None:
     return smaller if smaller.window != plan.window else None
 
 
-def _check_region(region: Region | None, shape: tuple[int, int]) -> Region:
+def check_region(region: Region | None, shape: tuple[int, int]) -> Region:
+    """The region; all of a plane of `shape` for None.
+
+    Raises
+    ------
+    InputError
+        If it is not four whole numbers, or leaves the plane.
+    """
     if region is None:
         return 0, shape[0], 0, shape[1]
-    y0, y1, x0, x1 = region
+    mend = f"give y0, y1, x0, x1 within {shape[0]}×{shape[1]} pixels"
+    try:
+        y0, y1, x0, x1 = map(operator.index, region)
+    except (TypeError, ValueError) as error:
+        raise InputError("region", repr(region), mend) from error
     if not (0 <= y0 < y1 <= shape[0] and 0 <= x0 < x1 <= shape[1]):
-        raise InputError("region", region, f"give y0, y1, x0, x1 within {shape[0]}×{shape[1]} pixels")
-    return int(y0), int(y1), int(x0), int(x1)
+        raise InputError("region", region, mend)
+    return y0, y1, x0, x1
 
 
 def _frame(wanted: Range, length: int, rule: SizeRule) -> Range:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ..core.crf_settings import CRFSettings
 from ..core.errors import InputError
-from ..core.image import ImageBlock
+from ..core.image import ImageBlock, kind_of
 from ..core.model import Normalisation
-from ..core.tiles import Region
+from ..core.tiles import Region, check_region
 from .normalise import percentile_range, read_sample
-from .prediction_job import check_planes, check_region
+from .prediction_job import check_planes
 
 TOLERANCE = 1e-3  # of the sum of probabilities
 STRETCH = Normalisation(low=0.1, high=99.9)
@@ -122,7 +122,7 @@ def open_problem(
     InputError
         Naming what does not.
     """
-    check_region(region, image)
+    check_region(region, image.plane_shape)
     chosen = check_planes(image, planes)
     check_shape(probabilities, image, region)
     channels = pick_channels(image, settings.channels)
@@ -175,7 +175,7 @@ def check_shape(probabilities: Any, image: ImageBlock, region: Region | None) ->
     if not 1 <= shape[0] <= MOST_CLASSES:
         mend = f"give 1 to {MOST_CLASSES} classes along the first axis"
         raise InputError("probabilities", f"shape {shape}", mend)
-    if np.dtype(probabilities.dtype).kind not in "fiub":
+    if kind_of(probabilities.dtype) not in "fiub":
         raise InputError("probabilities", f"type {probabilities.dtype}", "give real numbers from 0 to 1")
 
 
@@ -190,7 +190,7 @@ def check_probabilities(found: NDArray[np.float32]) -> None:
     total = found.sum(0)
     if abs(total.min() - 1) > TOLERANCE or abs(total.max() - 1) > TOLERANCE:
         mend = "let the classes of every pixel (axis 0) sum to 1; the softmax of scores does"
-        raise InputError("probabilities", f"sums from {total.min():.3g} to {total.max():.3g}", mend)
+        raise InputError("probabilities", f"sums from {total.min():.6g} to {total.max():.6g}", mend)
 
 
 def pick_channels(image: ImageBlock, wanted: tuple[int, ...] | None) -> tuple[int, ...]:

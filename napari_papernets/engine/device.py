@@ -31,7 +31,7 @@ def pick_device(device: str = "auto") -> torch.device:
         return torch.device(next(name for name, there in available.items() if there))
     try:
         wanted = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise InputError("device", repr(device), "choose auto, cpu, cuda or mps") from error
     if not available.get(wanted.type, False):
         there = ", ".join(name for name, here in available.items() if here)

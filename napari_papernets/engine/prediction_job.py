@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice
 from ..core.image import ImageBlock
 from ..core.predict_settings import PredictSettings
-from ..core.tiles import Region, TilePlan
+from ..core.tiles import Region, TilePlan, check_region
 from . import zoom as zooming
 from .device import pick_device, release_memory
 from .instances import to_instances
@@ -76,7 +77,7 @@ class PredictionJob:
 
     def plan(self) -> TilePlan:
         """The tiles of every plane."""
-        check_region(self.region, self.image)
+        check_region(self.region, self.image.plane_shape)
         return self.loop.plan(self.zoomed_shape, self.zoomed_region)
 
     def facts(self, plan: TilePlan, device: str, seconds: float) -> dict[str, Any]:
@@ -157,25 +158,19 @@ def check_planes(
         If a chosen plane does not exist, or none is chosen.
     """
     known = tuple(image.planes())
-    chosen = known if planes is None else tuple(tuple(int(i) for i in p) for p in planes)
+    mend = f"give indices along {image.stack_axes or 'no axes'} within {image.stack_shape}"
+    try:
+        chosen = known if planes is None else tuple(tuple(map(operator.index, p)) for p in planes)
+    except TypeError as error:
+        raise InputError("planes", repr(planes), f"{mend}, as in [(0,), (2,)]") from error
     for plane in chosen:
         if plane not in known:
-            mend = f"give indices along {image.stack_axes or 'no axes'} within {image.stack_shape}"
             raise InputError("planes", plane, mend)
     if not chosen:
         raise InputError("planes", "none", "give at least one plane")
     if len(set(chosen)) < len(chosen):
         raise InputError("planes", chosen, "give each plane once")
     return chosen
-
-
-def check_region(region: Region | None, image: ImageBlock) -> None:
-    if region is None:
-        return
-    y0, y1, x0, x1 = region
-    height, width = image.plane_shape
-    if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
-        raise InputError("region", region, f"give y0, y1, x0, x1 within {height}×{width} pixels")
 
 
 def settle_zoom(job: PredictionJob) -> Generator[Event, None, None]:

@@ -66,7 +66,7 @@ def test_damaged_specs_are_refused(change, text):
 
 
 def test_a_description_that_is_no_mapping_is_refused():
-    with pytest.raises(ModelError, match="list.*damaged"):
+    with pytest.raises(ModelError, match=r"list.*damaged"):
         ModelSpec.from_dict([1])
 
 

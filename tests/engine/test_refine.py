@@ -178,6 +178,7 @@ def test_one_class_and_a_constant_image_have_a_meaning() -> None:
 
 BAD = {
     "sums": (lambda p: p * 2, "sum to 1"),
+    "sums close to 1": (lambda p: p * 1.002, r"sums from 1\.002"),
     "negative": (lambda p: np.stack([p[0] - 1, p[1] + 1]), "from 0 to 1"),
     "nan": (lambda p: np.where(p > 0.9, np.nan, p), "not finite"),
     "shape": (lambda p: p[:, :-1], r"shape \(K, 90, 110\)"),

@@ -124,7 +124,7 @@ def test_weights_that_are_not_finite_are_refused(network, tmp_path):
     with torch.no_grad():
         network.head.weight[0] = float("nan")
     ref = save_model(network, tmp_path / "m")
-    with pytest.raises(ModelError, match="head.weight holds numbers that are not finite"):
+    with pytest.raises(ModelError, match=r"head\.weight holds numbers that are not finite"):
         load_weights(ref)
 
 
