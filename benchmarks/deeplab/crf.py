@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from napari_papernets.api import predict
 from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.model import ModelRef
+from napari_papernets.engine.answer import classes_of
 from napari_papernets.engine.crf_problem import open_problem
 from napari_papernets.engine.crf_solvers import LatticeStore, solve
 from napari_papernets.engine.device import keep_heap
-from napari_papernets.engine.predict import classes_of
 from napari_papernets.engine.tune_crf import fine_grid
 from napari_papernets.model_files import read_spec
 

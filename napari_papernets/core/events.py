@@ -330,8 +330,3 @@ Event = (
     | StrokeProbe
     | Idle
 )
-
-
-def smallest_label_type(highest: int) -> np.dtype[Any]:
-    """The smallest unsigned type (8, 16 or 32 bits) that holds `highest`."""
-    return np.min_scalar_type(max(int(highest), 0))

@@ -16,7 +16,7 @@ from ..core.image import ImageBlock, Range, reflect_indices, take_window
 from ..core.model import ModelSpec
 from .augment import keyed_generator
 from .normalise import Ranges, normalisation_range, normalise, shared_range
-from .targets import classes_of, closeness, encode_instances, number_objects
+from .targets import classes_from_zero, closeness, encode_instances, number_objects
 
 MAX_CLASSES = 64
 CENTRES = 2048  # remembered for each class of a plane
@@ -234,7 +234,7 @@ def make_plane(
     distinct = sorted(set(channels))
     order = tuple(distinct.index(c) for c in channels)
     low, high = normalisation_range(image, index, distinct, spec.normalisation)
-    meant = number_objects(values) if kind == "instances" else classes_of(values, kind)
+    meant = number_objects(values) if kind == "instances" else classes_from_zero(values, kind)
     pixels = np.array(image.read(index, channels=distinct))
     unheld = np.zeros(image.plane_shape, bool)
     plane = Plane(number, index, pixels, order, low, high, meant, kind, unheld)

@@ -1,4 +1,4 @@
-"""The arrays of an answer, plane by plane."""
+"""The arrays of an answer: the class of each pixel; planes that become a stack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.events import smallest_label_type
 from ..core.image import ImageBlock
 
 
@@ -32,7 +31,7 @@ class Answer:
         """Keep a plane; objects (not classes) are renumbered to be unique in the stack."""
         if labels.dtype != np.uint8:
             highest = self._highest + int(labels.max(initial=0))
-            labels = labels.astype(smallest_label_type(highest), copy=False)
+            labels = labels.astype(np.min_scalar_type(highest), copy=False)
             labels[labels > 0] += labels.dtype.type(self._highest)
             self._highest = highest
         self._labels[self._order[plane]] = labels
@@ -55,3 +54,23 @@ class Answer:
         parts = [self._blocks[i] for i in range(len(self._blocks))]
         shape = (parts[0].shape[0], *self._stack, *parts[0].shape[1:])
         return parts[0].reshape(shape) if len(parts) == 1 else np.stack(parts, 1).reshape(shape)
+
+
+def classes_of(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Most probable class of each pixel, 1…K, the first of equals; argmax made cheap for few classes.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float32, shape (K, Y, X)
+        K is at most 255.
+
+    Returns
+    -------
+    ndarray of uint8, shape (Y, X)
+    """
+    labels = np.ones(probabilities.shape[1:], np.uint8)
+    highest = probabilities[0]
+    for number, values in enumerate(probabilities[1:], start=2):
+        labels[values > highest] = number
+        highest = np.maximum(highest, values)
+    return labels

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.events import TileDone
-from .predict import classes_of
+from .answer import classes_of
 
 HALO = 2.0  # of the largest σ: beyond, a Gaussian has 5 % of its mass
 SEAM = 2  # pixels on the other side of a seam where neighbours are compared

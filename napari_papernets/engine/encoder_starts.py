@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..core.errors import InputError, ModelError
 from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef, ModelSpec, Normalisation
 from ..model_files import find_model
-from ..networks import DeepLab, MoCo, UNet, build
-from ..networks.build import deeplab_spec, unet_spec
+from ..networks import DeepLab, MoCo, UNet
+from ..networks.build import deeplab_spec, draw, unet_spec
 from ..networks.encoder_network import EncoderNetwork
 from ..networks.public_moco import public_encoder
 from ..networks.vgg_encoder import FULL_WIDTH, folded
@@ -24,6 +23,7 @@ from .weights import load_weights
 
 SCRATCH = "scratch"
 UNETS = ("unet", "contracting")
+NO_CLASSES = ("background", "object")  # of an encoder's last layer, which a later training replaces
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +96,11 @@ def read_public(path: Path) -> Mapping[str, Tensor]:
     return state
 
 
+def draw_head(spec: ModelSpec) -> dict[str, Tensor]:
+    """A last layer for the network of `spec`, to be replaced by a training."""
+    return {k: v for k, v in draw(spec, seed=0).state_dict().items() if k.startswith("head.")}
+
+
 def take_over(model: MoCo, weights: Mapping[str, Tensor]) -> None:
     """Put weights into both encoders; their last layers stay as drawn."""
     missing, unknown = model.encoder_q.load_state_dict(weights, strict=False)
@@ -141,7 +146,7 @@ def network_of_encoder(
     about = base.name, base.spec.in_channels, base.spec.classes
     if encoder == "vgg16":
         spec = deeplab_spec(*about, kept, width=width / FULL_WIDTH)
-        made = _draw(spec, seed)
+        made: Any = draw(spec, seed)
         made.features.load_state_dict(folded(network.encoder))
         return spec, made, False
     if encoder not in UNETS:
@@ -155,16 +160,9 @@ def network_of_encoder(
         raise InputError("architecture", "'deeplab'", mend)
     depth = int(network.options["depth"])
     spec = unet_spec(*about, width, depth, "same", "batch", 0.0, **kept)
-    made = _draw(spec, seed)
+    made = draw(spec, seed)
     made.load_state_dict(network.encoder.unet.state_dict(), strict=False)
     return spec, made, encoder == "unet"
-
-
-def _draw(spec: ModelSpec, seed: int) -> Any:
-    """The network of `spec` with weights drawn by `seed`."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return build(spec)
 
 
 def _body(network: nn.Module, *without: str) -> dict[str, Tensor]:

@@ -12,8 +12,7 @@ from ..core.model import ModelRef, Normalisation, class_infos
 from ..model_files import SUFFIX
 from ..networks.build import encoder_spec
 from ..networks.public_moco import public_encoder
-from .encoder_starts import read_public
-from .pretrain import NO_CLASSES, draw_head
+from .encoder_starts import NO_CLASSES, draw_head, read_public
 from .weights import save_weights
 
 if TYPE_CHECKING:

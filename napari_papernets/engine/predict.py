@@ -15,7 +15,7 @@ from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
 from ..core.tiles import Region, Tile
 from . import zoom as zooming
-from .answer import Answer
+from .answer import Answer, classes_of
 from .instances import to_instances
 from .models import ModelLike, load_model
 from .prediction_job import PredictionJob, check_planes, open_job, settle_zoom
@@ -153,23 +153,3 @@ def _label(job: PredictionJob, block: NDArray[np.float32]) -> NDArray[Any]:
     if not encoding:  # a model of classes: objects are what is not its first class
         encoding, block = "ridge", np.stack([block[0], 1 - block[0]])
     return to_instances(block, encoding, job.threshold, job.settings.min_size, spec.object_solidity)
-
-
-def classes_of(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Most probable class of each pixel, 1…K, the first of equals; argmax made cheap for few classes.
-
-    Parameters
-    ----------
-    probabilities : ndarray of float32, shape (K, Y, X)
-        K is at most 255.
-
-    Returns
-    -------
-    ndarray of uint8, shape (Y, X)
-    """
-    labels = np.ones(probabilities.shape[1:], np.uint8)
-    highest = probabilities[0]
-    for number, values in enumerate(probabilities[1:], start=2):
-        labels[values > highest] = number
-        highest = np.maximum(highest, values)
-    return labels

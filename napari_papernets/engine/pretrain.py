@@ -23,7 +23,7 @@ from ..networks.encoders import encoder_factory
 from ..networks.moco import world_and_rank
 from .checkpoints import check_resumable, checkpoint_path, read_state
 from .device import fast_bf16
-from .encoder_starts import SCRATCH, spec_of_start, take_over
+from .encoder_starts import NO_CLASSES, SCRATCH, draw_head, spec_of_start, take_over
 from .finetune import check_name
 from .pretrain_account import Request, base_of, describe, fingerprint_of
 from .pretraining import Pretraining, with_rate
@@ -32,8 +32,6 @@ from .stroke_probe import ProbedStrokes, Prober
 from .views import window_side
 from .weights import save_weights
 from .windows import WindowSource, channels_of
-
-NO_CLASSES = ("background", "object")  # of the last layer that a later training replaces
 
 
 def pretrain(
@@ -250,15 +248,4 @@ def run(
 def weights_of(model: MoCo, spec: ModelSpec) -> dict[str, torch.Tensor]:
     """The query encoder's weights as those of the network that `spec` describes."""
     body = {f"encoder.{k}": v for k, v in model.encoder_q.state_dict().items()}
-    head = draw_head(spec)
-    return {k: v for k, v in body.items() if not k.startswith("encoder.fc.")} | head
-
-
-def draw_head(spec: ModelSpec) -> dict[str, torch.Tensor]:
-    """A last layer, to be replaced by a training."""
-    from ..networks import build
-
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        network = build(spec)
-    return {k: v for k, v in network.state_dict().items() if k.startswith("head.")}
+    return {k: v for k, v in body.items() if not k.startswith("encoder.fc.")} | draw_head(spec)

@@ -17,12 +17,12 @@ from ..core.events import Event, Notice, Refined, Started, TileDone
 from ..core.image import ImageBlock
 from ..core.results import Refinement
 from ..core.tiles import Region
+from .answer import classes_of
 from .crf_problem import CRFProblem, Unit, check_memory, open_problem
 from .crf_solvers import crf_device, import_pydensecrf, kept_lattices, solve
 from .crf_tiles import solve_tiled, tile_count
 from .device import release_memory
 from .failures import is_out_of_memory
-from .predict import classes_of
 from .provenance import refinement_provenance
 
 Show = Literal["nothing", "labels", "belief"]

@@ -15,7 +15,7 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.model import ModelSpec
 from .annotated import Plane, check_annotation, make_plane
-from .targets import classes_of
+from .targets import classes_from_zero
 
 Place = tuple[int, tuple[int, ...]]  # number of the image, index along its stack axes
 
@@ -94,7 +94,7 @@ class Scene:
             annotation = plane.annotation.copy()
             height, width = patch.labels.shape
             rows, columns = slice(patch.y, patch.y + height), slice(patch.x, patch.x + width)
-            annotation[rows, columns] = classes_of(patch.labels, "strokes")
+            annotation[rows, columns] = classes_from_zero(patch.labels, "strokes")
             self._put(place, replace(plane, annotation=annotation))
         if patches:
             self._divide()

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..core.errors import InputError, ModelError
@@ -17,7 +16,7 @@ from ..core.model import ClassInfo, ModelRef, ModelSpec, class_infos
 from ..core.tune_settings import TuneSettings
 from ..model_files import find_model, holds_vgg16
 from ..networks import DeepLab, HypercolumnUNet, UNet, VisionTransformer, ViTSegmenter, build
-from ..networks.build import deeplab_spec, unet_spec, with_hypercolumns
+from ..networks.build import deeplab_spec, draw, unet_spec, with_hypercolumns
 from ..networks.encoder_network import EncoderNetwork
 from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork
@@ -72,7 +71,7 @@ def prepare(
     names = name_classes(planes, settings, class_names, base)
     if base is None:
         spec = replace(feed, classes=class_infos(names or object_classes(settings.encoding)))
-        network = _draw(spec, settings.seed)
+        network = draw(spec, settings.seed)
         fits = isinstance(network, ReadableNetwork)
         start = Start(spec, network, fresh=True, fits_head=fits)
     else:
@@ -103,7 +102,7 @@ def live_start(
     if base is None:
         plain = settings.replace(kind="strokes", padding="same")
         spec = replace(scratch_spec(images, plain, name, ()), classes=tuple(classes))
-        return Start(spec, _draw(spec, settings.seed), fresh=True, fits_head=True)
+        return Start(spec, draw(spec, settings.seed), fresh=True, fits_head=True)
     for image in images:
         base.spec.pick_channels(image)
     network = load_weights(base)
@@ -178,7 +177,7 @@ def _with_new_head(
         spec = with_linear_head(spec, settings.density, settings.convolutions)
     elif isinstance(network, HypercolumnUNet) or (task == "semantic" and padded):
         spec = with_hypercolumns(spec)
-    fresh = _draw(spec, settings.seed)
+    fresh = draw(spec, settings.seed)
     encoder = network.vit if isinstance(network, ViTSegmenter) else network
     body = {k: v for k, v in encoder.state_dict().items() if not k.startswith("head.")}
     (fresh.vit if isinstance(fresh, ViTSegmenter) else fresh).load_state_dict(body, strict=False)
@@ -216,17 +215,10 @@ def start_from_encoder(
         return replace(start, fresh=not whole)
     task, encoding = _task(settings)
     spec = replace(base.spec, name=name, classes=class_infos(names), task=task, encoding=encoding)
-    fresh = _draw(spec, settings.seed)
+    fresh = draw(spec, settings.seed)
     body = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
     fresh.load_state_dict(body, strict=False)
     return Start(spec, fresh, False)
-
-
-def _draw(spec: ModelSpec, seed: int) -> nn.Module:
-    """The network of `spec` with weights drawn by `seed`; torch's own generator stays as it was."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return build(spec)
 
 
 def _encoding_notices(base: ModelRef, settings: TuneSettings) -> tuple[Notice, ...]:

@@ -114,15 +114,6 @@ def closeness(ids: NDArray[Any], sigma: float) -> NDArray[np.float32]:
     return np.exp(-((nearest + second) ** 2) / (2 * sigma**2))
 
 
-def closeness_exact(ids: NDArray[Any], sigma: float) -> NDArray[np.float64]:
-    """`closeness` by its definition: every object's distance at every pixel (slow: for tests)."""
-    numbers = [n for n in np.unique(ids) if n]
-    if len(numbers) < 2:
-        return np.zeros(ids.shape)
-    distances = np.sort([ndimage.distance_transform_edt(ids != n) for n in numbers], axis=0)
-    return np.exp(-((distances[0] + distances[1]) ** 2) / (2 * sigma**2))
-
-
 def weight_map(
     classes: NDArray[Any],
     close: NDArray[Any] | None,
@@ -172,7 +163,7 @@ def number_objects(annotation: NDArray[Any]) -> NDArray[np.int32]:
     return numbered + 1 if (annotation != 0).all() else numbered
 
 
-def classes_of(annotation: NDArray[Any], kind: str) -> NDArray[np.int64]:
+def classes_from_zero(annotation: NDArray[Any], kind: str) -> NDArray[np.int64]:
     """Classes 0…K−1 of "strokes" (0 is not annotated: `IGNORE`) or "classes" (0 is a class)."""
     classes = annotation.astype(np.int64)
     return classes - 1 if kind == "strokes" else classes

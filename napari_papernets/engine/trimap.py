@@ -6,7 +6,6 @@ Consistency.* IJCV 2009: far from boundaries everything is right anyway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from ..core.errors import InputError
 from .metrics import mean_iou
 
 
@@ -65,35 +63,18 @@ def band(labels: NDArray[Any], width: float) -> NDArray[np.bool_]:
     return distance_transform_edt(~edge) < width
 
 
-def trimap_score(
-    truth: NDArray[Any], labels: NDArray[Any], width: float = 5.0, near: NDArray[Any] | None = None
-) -> TrimapScore:
-    """Score labels in the band around boundaries.
+def score_on(where: NDArray[np.bool_], truth: NDArray[Any], labels: NDArray[Any]) -> TrimapScore:
+    """Score labels on the known pixels of a mask, such as a `band`.
 
     Parameters
     ----------
+    where : ndarray of bool, shape (Y, X)
+        The mask.
     truth : ndarray of integers, shape (Y, X)
         0 is not known, 1…K are classes.
     labels : ndarray of integers, shape (Y, X)
         To be judged, 1…K.
-    width : float
-        Of the band on each side, in pixels.
-    near : ndarray of integers, shape (Y, X), optional
-        Labels whose boundaries the band follows: those of the truth by default, which strokes do not
-        show.
-
-    Raises
-    ------
-    InputError
-        If the shapes differ.
     """
-    if truth.shape != labels.shape:
-        raise InputError("labels", f"shape {labels.shape}", f"the truth has shape {truth.shape}")
-    return score_on(band(truth if near is None else near, width), truth, labels)
-
-
-def score_on(where: NDArray[np.bool_], truth: NDArray[Any], labels: NDArray[Any]) -> TrimapScore:
-    """Score labels on the known pixels of a mask."""
     judged = where & (truth > 0)
     true, found = truth[judged].astype(np.int64), labels[judged].astype(np.int64)
     if not true.size:
@@ -102,14 +83,3 @@ def score_on(where: NDArray[np.bool_], truth: NDArray[Any], labels: NDArray[Any]
     confusion = np.bincount(true * classes + found, minlength=classes**2).reshape(classes, classes)
     right = float(np.trace(confusion) / true.size)
     return TrimapScore(mean_iou(confusion), right, int(true.size))
-
-
-def trimap_curve(
-    truth: NDArray[Any], labels: NDArray[Any], widths: Sequence[float] = (1, 2, 3, 5, 8, 12, 20, 40)
-) -> list[tuple[float, TrimapScore]]:
-    """The score as a function of the width, as in the paper's figure."""
-    edge = boundaries(truth)
-    if not edge.any():
-        return [(width, TrimapScore(0.0, 0.0, 0)) for width in widths]
-    distance = distance_transform_edt(~edge)
-    return [(width, score_on(distance < width, truth, labels)) for width in widths]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..core.errors import ModelError
@@ -73,6 +74,13 @@ def build(spec: ModelSpec) -> nn.Module:
     except TypeError as error:
         mend = "its description is damaged; save or download the model again"
         raise ModelError("model", f"bad options ({error})", mend) from error
+
+
+def draw(spec: ModelSpec, seed: int) -> nn.Module:
+    """As `build`, with weights drawn by `seed`; torch's own generator stays as it was."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return build(spec)
 
 
 def unet_spec(

@@ -200,16 +200,6 @@ def annotated_id(layer: napari.layers.Layer) -> str:
     return str(layer.metadata.get(ANNOTATION, ""))
 
 
-def find_annotation(
-    viewer: napari.viewer.Viewer, image: napari.layers.Image
-) -> napari.layers.Labels | None:
-    """The layer that annotates an image already."""
-    for layer in viewer.layers:
-        if annotated_id(layer) == str(image.unique_id):
-            return layer
-    return None
-
-
 def forget_history(layer: napari.layers.Labels) -> None:
     """Empty the undo history, after a change that is not in it: undo would write over that change."""
     if not layer.editable:

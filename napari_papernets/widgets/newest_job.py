@@ -94,12 +94,6 @@ class NewestJob(QObject):
         elif not self._left:
             self._start()
 
-    def withdraw(self) -> None:
-        """Nothing is wanted any more; what is on its way is cancelled."""
-        self._again = False
-        if self.busy:
-            self._job.cancel()
-
     def leave(self) -> None:
         """Drop what is on its way, and start nothing any more."""
         self._left = True

@@ -36,10 +36,6 @@ class CanvasClicks(QObject):
         self._viewer = viewer
         self._on = False
 
-    @property
-    def is_on(self) -> bool:
-        return self._on
-
     def switch(self, on: bool) -> None:
         """Listen, or stop listening."""
         callbacks = self._viewer.mouse_drag_callbacks

@@ -17,7 +17,7 @@ from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import Normalisation
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.tiles import plan_tiles
-from napari_papernets.engine.predict import classes_of
+from napari_papernets.engine.answer import classes_of
 from napari_papernets.engine.predict import predict as job
 from napari_papernets.engine.runner import Runner
 from napari_papernets.engine.tiling import TileLoop, open_source
