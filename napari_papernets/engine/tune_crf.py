@@ -22,9 +22,10 @@ from ..core.errors import InputError
 from ..core.events import CRFTrial, Event, Started
 from ..core.image import ImageBlock
 from ..core.results import TunedCRF
+from ..core.tiles import Region
+from .answer import classes_of
 from .crf_problem import CRFProblem, open_problem
 from .crf_solvers import LatticeStore, crf_device, solve
-from .predict import classes_of
 from .trimap import TrimapScore, band, boundaries, score_on
 
 W1 = (5.0, 7.5, 10.0)
@@ -46,6 +47,7 @@ def tune_crf(
     settings: CRFSettings | None = None,
     *,
     plane: tuple[int, ...] = (),
+    region: Region | None = None,
     width: float = 5.0,
     device: str = "auto",
 ) -> Generator[Event, None, TunedCRF]:
@@ -63,6 +65,8 @@ def tune_crf(
         What is not searched: w2, σ_γ (paper: 3 and 3), iterations, grey values, channels.
     plane : tuple of int
         Index along the stack axes.
+    region : (y0, y1, x0, x1), optional
+        The pixels that probabilities and annotation are of; all of the plane where it is left out.
     width : float
         Of the band around boundaries that is judged, in pixels. The boundaries are those of dense truth,
         or of the labels before refinement where there are only strokes.
@@ -87,8 +91,8 @@ def tune_crf(
     """
     settings = (settings or CRFSettings()).replace(volume=False, tile=None)
     planes = [tuple(plane)] if image.stack_axes else None
-    problem = open_problem(probabilities, image, settings, None, planes)
-    truth = read_truth(annotation, image, tuple(plane), problem.classes)
+    problem = open_problem(probabilities, image, settings, region, planes)
+    truth = read_truth(annotation, image, tuple(plane), problem.classes, region)
     search = _Search(problem, truth, settings, width, crf_device(device))
     coarse = list(product(SIGMA_ALPHA, SIGMA_BETA, W1))
     yield Started(len(coarse) + len(fine_grid(coarse[0])), "trial", search.message)
@@ -99,16 +103,21 @@ def tune_crf(
 
 
 def read_truth(
-    annotation: Any, image: ImageBlock, plane: tuple[int, ...], classes: int
+    annotation: Any,
+    image: ImageBlock,
+    plane: tuple[int, ...],
+    classes: int,
+    region: Region | None = None,
 ) -> NDArray[np.int64]:
     """Classes of a plane, 0 where not annotated.
 
     Raises
     ------
     InputError
-        If the shape differs from the image's, or classes are unknown or fewer than two.
+        If the shape differs from that of the image or region, or classes are unknown or fewer than two.
     """
-    expected = (*image.stack_shape, *image.plane_shape)
+    y0, y1, x0, x1 = region or (0, image.plane_shape[0], 0, image.plane_shape[1])
+    expected = (*image.stack_shape, y1 - y0, x1 - x0)
     if tuple(annotation.shape) != expected:
         mend = f"give labels of the shape of {image.name} without channels, {expected}"
         raise InputError("annotation", f"shape {tuple(annotation.shape)}", mend)

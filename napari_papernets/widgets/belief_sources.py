@@ -73,6 +73,13 @@ class BeliefSource:
             return values_of(self.names)
         return (0, 1) if self.numbers == OBJECTS else self.numbers or ()
 
+    @property
+    def window(self) -> Region | None:
+        """The part of each plane that it covers, as a preview does; None where it covers all."""
+        height, width = self.target.block.plane_shape
+        fit = fit_layer(self.layers[0], self.target, 1 if self.kind == "image" else 0)
+        return None if fit is None or fit.window == (0, height, 0, width) else fit.window
+
     def sure(self, confidence: float, numbers: Numbers | None) -> BeliefSource:
         """The same with labels so sure, of these numbers."""
         return replace(self, confidence=confidence, numbers=numbers)

@@ -13,6 +13,7 @@ from ..core.tiles import Region
 from .belief_sources import BeliefSource
 from .beliefs import Beliefs
 from .image_layers import current_plane, layer_axes, visible_region
+from .layer_parts import NothingToRefine, overlap
 from .outputs import output_key
 from .placement import Placement, lay_out, placement_of
 from .run_plan import Kind
@@ -126,9 +127,9 @@ def plan_refinement(
         If a preview was asked of an image out of view, or the source has nothing for what is asked.
     """
     plane = None if kind == "stack" else current_plane(viewer, layer, image.axes)
-    region = None
+    region = source.window if kind != "stack" else None
     if kind == "view":
-        region = _middle(visible_region(viewer, layer, image.axes), image)
+        region = _middle(_in_sight(visible_region(viewer, layer, image.axes), region), image)
         settings = settings.replace(volume=False, tile=None)
     elif kind == "plane":
         settings = settings.replace(volume=False)
@@ -157,6 +158,17 @@ def _plane_of(image: ImageBlock, plane: tuple[int, ...]) -> ImageBlock:
     data = image.data[tuple(at.get(a, slice(None)) for a in image.axes)]
     scale = tuple(s for s, a in zip(image.scale, image.axes, strict=True) if a not in at)
     return ImageBlock(data, axes, scale, image.name, image.unit, image.source)
+
+
+def _in_sight(view: Region | None, window: Region | None) -> Region | None:
+    """What is in view of the part of a plane that a source covers, which may be all of it."""
+    if window is None or view is None:
+        return window or view
+    shared = overlap(view, window)
+    if shared is None:
+        mend = "move to it, or predict the whole image"
+        raise NothingToRefine("probabilities", "a preview of another part of the image", mend)
+    return shared
 
 
 def _middle(region: Region | None, image: ImageBlock) -> Region:

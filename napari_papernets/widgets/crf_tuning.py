@@ -107,6 +107,7 @@ class CRFTuning(QWidget):
             job.start(
                 self._engine(), "tune_crf", probabilities=plan.beliefs.probabilities,
                 image=plan.image, annotation=annotation, settings=plan.settings, device=plan.device,
+                region=plan.region,
             )  # fmt: skip
         except PapernetsError as error:
             self._on_failed(error)
@@ -128,7 +129,7 @@ class CRFTuning(QWidget):
         if offer is None:
             mend = "add a Labels layer over the image and paint strokes of at least two classes"
             raise InputError("annotation", "no labels layer that fits image and classes", mend)
-        part = part_of(offer.layer, offer.target, plan.plane or ())
+        part = part_of(offer.layer, offer.target, plan.plane or (), plan.region)
         values = paintable(plan.beliefs.values)
 
         def read(index: Index) -> NDArray[Any]:

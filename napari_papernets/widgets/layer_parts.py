@@ -52,18 +52,21 @@ class Fit:
         Plane of the image at which it begins, along each stack axis.
     count : tuple of int
         How many planes it has along each.
+    window : (y0, y1, x0, x1)
+        The pixels of each plane that it covers.
     """
 
     axes: str
     first: tuple[int, ...]
     count: tuple[int, ...]
+    window: Region
 
 
 def fit_layer(layer: napari.layers.Layer, target: Target, lead: int = 0) -> Fit | None:
     """How a layer lies over an image; None where it does not fit.
 
     It has the shape (*stack, Y, X) of the image, or that of one of our results: channels repeated, and
-    perhaps but some planes, which its place tells.
+    perhaps but some planes, or a window of them, which its place tells.
 
     Parameters
     ----------
@@ -76,8 +79,9 @@ def fit_layer(layer: napari.layers.Layer, target: Target, lead: int = 0) -> Fit 
     """
     block, data = target.block, full_data(layer)
     shape, stack = tuple(data.shape)[lead:], block.stack_axes
-    if shape == (*block.stack_shape, *block.plane_shape):
-        return Fit(f"{stack}YX", (0,) * len(stack), block.stack_shape)
+    height, width = block.plane_shape
+    if shape == (*block.stack_shape, height, width):
+        return Fit(f"{stack}YX", (0,) * len(stack), block.stack_shape, (0, height, 0, width))
     axes = target.like[max(0, len(target.like) - len(shape)) :]
     if lead or len(shape) != len(axes) or not set(f"{stack}YX") <= set(axes):
         return None
@@ -85,15 +89,24 @@ def fit_layer(layer: napari.layers.Layer, target: Target, lead: int = 0) -> Fit 
     if "C" in axes and not (ours or _is_repeated(data, axes.index("C"))):
         return None
     lacking = {axis for axis, size in zip(axes, shape, strict=True) if size != block.size(axis)}
-    count = tuple(shape[axes.index(axis)] for axis in stack)
-    if not lacking:
-        return Fit(axes, (0,) * len(stack), count)
-    start = first_pixel(layer, target, axes) if ours and lacking <= set(stack) else None
-    if start is None:
+    count = {axis: shape[axes.index(axis)] for axis in f"{stack}YX"}
+    first = dict.fromkeys(count, 0)
+    if lacking:
+        start = first_pixel(layer, target, axes) if ours and lacking <= set(count) else None
+        if start is None:
+            return None
+        first = {axis: start[axes.index(axis)] for axis in count}
+    if not all(0 <= first[axis] <= block.size(axis) - count[axis] for axis in count):
         return None
-    first = tuple(start[axes.index(axis)] for axis in stack)
-    inside = all(0 <= f <= size - n for f, n, size in zip(first, count, block.stack_shape, strict=True))
-    return Fit(axes, first, count) if inside else None
+    window = first["Y"], first["Y"] + count["Y"], first["X"], first["X"] + count["X"]
+    return Fit(axes, tuple(first[a] for a in stack), tuple(count[a] for a in stack), window)
+
+
+def overlap(one: Region, other: Region) -> Region | None:
+    """The pixels that two regions share."""
+    y0, x0 = max(one[0], other[0]), max(one[2], other[2])
+    y1, x1 = min(one[1], other[1]), min(one[3], other[3])
+    return (y0, y1, x0, x1) if y0 < y1 and x0 < x1 else None
 
 
 def first_pixel(layer: napari.layers.Layer, target: Target, axes: str) -> tuple[int, ...] | None:
@@ -164,7 +177,7 @@ def part_of(
     NothingToRefine
         If the layer does not have that plane.
     InputError
-        If all planes are wanted and it has but some, or it fits no more.
+        If all planes, or the whole of one, are wanted and it has but some, or it fits no more.
     """
     fit = fit_layer(layer, target, lead)
     if fit is None:
@@ -176,8 +189,12 @@ def part_of(
         index[at["C"]] = 0
     for axis, number in zip(stack, _planes(layer, target, fit, plane), strict=False):
         index[at[axis]] = number
-    if region is not None:
-        index[at["Y"]], index[at["X"]] = slice(region[0], region[1]), slice(region[2], region[3])
+    y0, y1, x0, x1 = region or (0, target.block.plane_shape[0], 0, target.block.plane_shape[1])
+    if overlap((y0, y1, x0, x1), fit.window) != (y0, y1, x0, x1):
+        mend = "predict the whole image, or the whole stack"
+        raise InputError("layer", f"{layer.name}, of a part of the image alone", mend)
+    top, left = fit.window[0], fit.window[2]
+    index[at["Y"]], index[at["X"]] = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
     kept = (*range(lead), *(at[axis] for axis in f"{stack if plane is None else ''}YX"))
     return LayerPart(data, tuple(index), kept)
 

@@ -113,6 +113,19 @@ def test_annotation_that_does_not_do_is_refused(annotation: np.ndarray, words: s
         run(coarse_scores(), edges(), annotation)
 
 
+def test_a_region_of_a_plane() -> None:
+    y, x = slice(8, 120), slice(20, 170)
+    image, region = edges(), (8, 120, 20, 170)
+    shares, truth = coarse_scores()[:, y, x], TRUTH[y, x]
+    cut = ImageBlock(np.asarray(image.data)[y, x], "YX")
+    one = CRFSettings(iterations=1)
+    _, tuned = run(shares, image, truth, one, region=region)
+    _, alone = run(shares, cut, truth, one)
+    assert tuned.after == pytest.approx(alone.after, abs=1e-2)
+    with pytest.raises(InputError, match=r"\(112, 150\)"):
+        run(shares, image, TRUTH, one, region=region)
+
+
 def test_a_plane_of_a_stack() -> None:
     stack = ImageBlock(np.stack([edges().data] * 2), "ZYX")
     shares, truths = np.stack([coarse_scores()] * 2, 1), np.stack([TRUTH * 0, TRUTH])

@@ -9,10 +9,12 @@ import pytest
 from fakes import prediction, ref
 from napari.components import ViewerModel
 
+from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Refined
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.results import Refinement
+from napari_papernets.widgets import crf_plan
 from napari_papernets.widgets.belief_sources import find_sources
 from napari_papernets.widgets.belief_view import HELP
 from napari_papernets.widgets.crf_panel import CRFPanel
@@ -275,8 +277,6 @@ def test_another_source_brings_its_own_colours(viewer, make, engine, qtbot):
 
 
 def test_coarse_scores_of_a_deeplab_lie_on_their_pixels(viewer, make, engine, qtbot, monkeypatch):
-    from napari_papernets.widgets import crf_plan
-
     region = (5, 37, 10, 42)
     monkeypatch.setattr(crf_plan, "visible_region", lambda *_: region)
     add_result(viewer, "cells", "plane", maps(), "YX", architecture="deeplab")
@@ -369,6 +369,51 @@ def test_a_stack_is_not_fed_with_a_part_of_it(qapp):
     assert source.beliefs((viewer.dims.current_step[0],)).probabilities.shape == (2, *SHAPE)
     with pytest.raises(InputError, match="predict the whole stack"):
         source.beliefs(None)
+
+
+def test_a_preview_feeds_the_crf_with_what_it_covers(qapp):
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="stack", scale=(2, 0.5, 0.5))
+    viewer.dims.set_current_step(0, 1)
+    image.corner_pixels = np.array([[1, 10, 4], [1, 29, 43]])
+    chances = maps(shape=(1, 20, 40))
+    add_result(viewer, "stack", "view", chances, "ZYX")
+    target = target_of(viewer, "stack", "ZYX")
+    source = find_sources(viewer, target)[0]
+    assert source.window == (10, 30, 4, 44)
+    found = source.beliefs((1,), (12, 20, 5, 9)).probabilities
+    np.testing.assert_array_equal(found, chances[:, 0, 2:10, 1:5])
+
+    def plan(kind):
+        return crf_plan.plan_refinement(viewer, image, target.block, source, CRFSettings(), kind)
+
+    assert plan("plane").region == plan("view").region == (10, 30, 4, 44)
+    image.corner_pixels = np.array([[1, 20, 0], [1, 39, 19]])
+    assert plan("view").region == (20, 30, 4, 20)
+    assert plan("view").beliefs.probabilities.shape == (2, 10, 16)
+    image.corner_pixels = np.array([[1, 32, 0], [1, 39, 47]])
+    with pytest.raises(NothingToRefine, match="another part of the image"):
+        plan("view")
+    with pytest.raises(InputError, match="predict the whole stack"):
+        plan("stack")
+    with pytest.raises(InputError, match="predict the whole image"):
+        source.beliefs((1,))
+
+
+def test_what_came_of_a_preview_lies_where_the_preview_does(viewer, make, qtbot, engine):
+    viewer.layers["cells"].corner_pixels = np.array([[10, 4], [29, 43]])
+    add_result(viewer, "cells", "view", maps(shape=(20, 40)), "YX")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    panel.bar.buttons["plane"].click()
+    job = engine.jobs[-1]
+    assert job.arguments["region"] == (10, 30, 4, 44)
+    give(job)
+    qtbot.waitUntil(lambda: "cells CRF" in viewer.layers)
+    refined = viewer.layers["cells CRF"]
+    assert refined.data.shape == (20, 40)
+    image = viewer.layers["cells"]
+    np.testing.assert_allclose(refined.data_to_world((0, 0)), image.data_to_world((10, 4)))
 
 
 def rgb(colour):
