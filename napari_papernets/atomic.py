@@ -9,6 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .core.errors import InputError
+
+
+def check_folder(folder: Path, field: str = "folder") -> None:
+    """Refuse a folder that cannot be written to, before the work for it is done; nothing is made yet.
+
+    Raises
+    ------
+    InputError
+        If it, or the nearest folder above it that is there, is a file or read-only.
+    """
+    there = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
+    if there.exists() and not there.is_dir():
+        raise InputError(field, repr(str(folder)), f"{there} is a file: name another folder")
+    if there.exists() and not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(field, repr(str(folder)), f"nothing may be written to {there}: name another")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

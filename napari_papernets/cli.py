@@ -57,6 +57,7 @@ def predict(
 ) -> None:
     """Segment IMAGES (files, or folders of files) and write NAME_labels.tif for each."""
     with friendly_errors():
+        from .atomic import check_folder
         from .engine.device import keep_heap
         from .engine.predict import predict as run
         from .file_names import result_names
@@ -64,6 +65,7 @@ def predict(
         from .model_files import find_model
 
         settings, ref = PredictSettings.from_dict(given(options)), find_model(model)
+        check_folder(out, "out")
         keep_heap()
         for path, called in result_names(expand(images)).items():
             image = read_image(path, axes)

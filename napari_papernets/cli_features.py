@@ -50,12 +50,14 @@ def features(
 ) -> None:
     """Read the patch tokens of IMAGES and write NAME_tokens and a picture of them for each."""
     with friendly_errors():
+        from .atomic import check_folder
         from .engine.device import keep_heap
         from .engine.features import features as run
         from .file_names import result_names
         from .files import read_image
 
         settings = FeatureSettings.from_dict(given(options))
+        check_folder(out, "out")
         keep_heap()
         for path, called in result_names(expand(images)).items():
             job = run(

@@ -43,12 +43,14 @@ def refine(
 ) -> None:
     """Refine PROBABILITIES (classes along C, as predict writes them) to the edges of IMAGE."""
     with friendly_errors():
+        from .atomic import check_folder
         from .engine.device import keep_heap
         from .engine.refine import refine as run
         from .file_names import base_name
         from .files import read_image
 
         settings = CRFSettings.from_dict(given(options))
+        check_folder(out, "out")
         keep_heap()
         block = read_image(image, axes)
         job = run(

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+# What a system says of a wrong name or folder.
+MENDABLE = (
+    FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError,
+)  # fmt: skip
+
 device_option = click.option(
     "--device",
     type=click.Choice(get_args(Device)),
@@ -34,10 +39,10 @@ def friendly_errors() -> Iterator[None]:
     """Turn what a person can mend into one line and exit code 2; other failures into exit code 1."""
     try:
         yield
-    except (InputError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except (InputError, *MENDABLE) as error:
         click.echo(f"papernets: {_one_line(error)}", err=True)
         sys.exit(2)
-    except PapernetsError as error:
+    except (PapernetsError, OSError) as error:  # OSError: a full disk, say
         click.echo(f"papernets: {_one_line(error)}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -83,13 +88,15 @@ def _show(event: Event, bar: Progress, task: TaskID) -> None:
 
 
 def expand(paths: tuple[Path, ...]) -> list[Path]:
-    """Files, and the images in folders (an OME-Zarr folder is one image)."""
-    from .files import list_images
+    """Files, and the images in folders (an OME-Zarr folder is one image); all of them are there."""
+    from .files import check_readable, list_images
 
     found: list[Path] = []
     for path in paths:
         folder = path.is_dir() and path.suffix != ".zarr"
         found += list_images(path) if folder else [path]
+    for path in found:
+        check_readable(path)
     return found
 
 

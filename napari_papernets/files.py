@@ -206,6 +206,17 @@ def list_images(folder: str | Path) -> list[Path]:
     return sorted(found, key=_natural_key)
 
 
+def check_readable(path: str | Path) -> None:
+    """Refuse what is not there, or is no file or folder of images by its name; it is not opened.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
+    _pick_reader(Path(path))
+
+
 def is_zarr(path: Path) -> bool:
     """Whether `path` is a folder that holds a zarr array or group, of format 2 or 3."""
     return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))

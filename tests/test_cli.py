@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shlex
 
@@ -159,6 +160,9 @@ def make_garbage(folder) -> None:
         ("cells.tif -m net.safetensors --tile 0", "tile"),
         ("cells.tif -m net.safetensors --threshold 2", "threshold"),
         ("cells.tif -m net.safetensors --region 0,999,0,5", "region"),
+        ("cells.tif -m net.safetensors --region 0,9", "region"),
+        ("cells.tif missing.tif -m net.safetensors", "missing.tif; there is no such file"),
+        ("cells.tif net.safetensors -m net.safetensors", "give .tif"),
         ("cells.tif -m net.safetensors --channels 4", "channels"),
     ],
 )
@@ -170,6 +174,43 @@ def test_bad_input_ends_with_2_and_one_line_and_writes_nothing(folder, arguments
     assert line.startswith("papernets: ")
     assert words in line
     assert not (folder / "out").exists()
+
+
+LINES = {
+    "predict": "predict cells.tif -m net.safetensors -o {}",
+    "features": "features cells.tif -m nowhere -o {}",
+    "refine": "refine nowhere.tif cells.tif -o {}",
+}
+
+
+@pytest.mark.parametrize("verb", LINES)
+@pytest.mark.parametrize("out", ["cells.tif", "cells.tif/below"])
+def test_a_file_in_place_of_the_folder_is_refused_before_the_work(folder, verb, out):
+    before = (folder / "cells.tif").read_bytes()
+    result = run(LINES[verb].format(out))
+    assert result.exit_code == 2, result.output
+    assert "out: got" in result.stderr
+    assert "cells.tif is a file: name another folder" in result.stderr
+    assert (folder / "cells.tif").read_bytes() == before
+
+
+def test_a_read_only_folder_is_refused_before_the_work(folder, monkeypatch):
+    monkeypatch.setattr("napari_papernets.atomic.os.access", lambda _, mode: not mode & os.W_OK)
+    result = run(LINES["predict"].format("out"))
+    assert result.exit_code == 2, result.output
+    assert "nothing may be written" in result.stderr
+    assert not (folder / "out").exists()
+
+
+def test_a_full_disk_is_told_in_one_line(folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_papernets.atomic.os.replace", full)
+    result = run(LINES["predict"].format("out"))
+    assert result.exit_code == 1
+    assert result.stderr.strip().splitlines()[-1] == "papernets: [Errno 28] No space left on device"
+    assert not list((folder / "out").iterdir())
 
 
 @pytest.mark.parametrize("verb", ["predict", "finetune", "models", "demo", "bench predict"])
