@@ -74,6 +74,7 @@ class AnnotateFlow(QObject):
     def _on_images(self) -> None:
         parts = self._parts
         numbers = parts.painting.images.numbers()
+        parts.message.forgive()
         self.describe()
         self._names = self._class_names()  # the first layer may have brought its own
         parts.apply.form.set_classes(parts.painting.classes())
@@ -140,8 +141,7 @@ class AnnotateFlow(QObject):
             parts.bar.set_place_known(True)
         elif isinstance(event, Started):
             parts.layers.begin(parts.painting.classes())
-            if parts.message.is_error:
-                parts.message.tell("")
+            parts.message.forgive()
         elif isinstance(event, Notice):
             parts.message.tell(event.message)
         elif isinstance(event, Version) and parts.control.plan is not None:
@@ -270,7 +270,7 @@ class AnnotateFlow(QObject):
             part.problem.connect(parts.message.complain)
         for part in (parts.image, parts.apply, parts.control, parts.comparison):
             part.failed.connect(parts.message.complain)
-        for part in (parts.store, parts.keeper, parts.apply, parts.augmentation):
+        for part in (parts.store, parts.keeper, parts.versions, parts.apply, parts.augmentation):
             part.told.connect(parts.message.tell)
 
     def _connect_training(self) -> None:

@@ -186,6 +186,7 @@ class CRFPanel(DockedPanel):
             self.beliefs.when_counted(self.previews.request)
 
     def _on_image(self) -> None:
+        self.message.forgive()
         grown = self.image.combo.count() > self._images
         self._images = self.image.combo.count()
         if grown:
@@ -204,6 +205,7 @@ class CRFPanel(DockedPanel):
             return
         self.view.show_result(plan, result)
         notices = [*(result.provenance.get("notices") or []), *self.view.remarks()]
+        self.message.forgive()
         if notices or self._waits:  # what a search has told stays
             self.message.tell(" · ".join(notices))
         self._waits = bool(notices)

@@ -41,6 +41,11 @@ class MessageLine(QLabel):
         self._show(text, _error_colour(self._viewer))
         show_error(text)
 
+    def forgive(self) -> None:
+        """Take an error away, since what it was about has changed; anything else stays."""
+        if self.is_error:
+            self.tell("")
+
     @property
     def is_error(self) -> bool:
         return bool(self.styleSheet())

@@ -181,6 +181,7 @@ class UNetPanel(DockedPanel):
         when_destroyed(self, self.control.drop, self.image.close_events, self._hold.release)
 
     def _on_image(self) -> None:
+        self.message.forgive()
         self.bar.set_stack(self.image.is_stack())
 
     def _on_model(self) -> None:

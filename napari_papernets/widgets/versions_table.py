@@ -47,12 +47,15 @@ class VersionsTable(QWidget):
         Save the model of this version at this path.
     noteChanged : Signal(int, str)
         The note of a version was edited.
+    told : Signal(str)
+        What was done, one line.
     """
 
     goBack = Signal(int)
     compare = Signal(int, int)
     exported = Signal(int, str)
     noteChanged = Signal(int, str)
+    told = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -137,7 +140,9 @@ class VersionsTable(QWidget):
             self.exported.emit(version.number, path if path.endswith(SUFFIX) else path + SUFFIX)
 
     def _on_command(self) -> None:
-        QApplication.clipboard().setText(self.selected()[0].command)
+        command = self.selected()[0].command
+        QApplication.clipboard().setText(command)
+        self.told.emit(f"Copied: {command}")
 
     def _make_buttons(self) -> None:
         self.back = self._button("Go back", "back", self._on_back)

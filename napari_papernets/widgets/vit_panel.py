@@ -148,6 +148,7 @@ class ViTPanel(DockedPanel):
     def _on_image(self) -> None:
         """What was read says nothing of another image, or of other axes or channels."""
         chosen = None
+        self.message.forgive()
         with contextlib.suppress(PapernetsError):  # no image, or axes that do not fit it yet
             chosen = self.image.layer().unique_id, self.image.block().axes
         self.source.start_over()

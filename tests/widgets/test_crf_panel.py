@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_papernets.core.crf_settings import CRFSettings
-from napari_papernets.core.errors import InputError
+from napari_papernets.core.errors import EngineError, InputError
 from napari_papernets.core.events import CRFTrial, Notice, Refined, Started
 from napari_papernets.core.results import Refinement, TunedCRF
 from napari_papernets.widgets.belief_sources import find_sources
@@ -91,6 +91,16 @@ def test_what_is_in_view_is_refined_at_once(panel, viewer, engine, qtbot):
     told = tuple(e / 2000 for e in (5.0, 4.0, 4.5))
     qtbot.waitUntil(lambda: panel.view.plot.energies == told)
     assert (panel.view.iteration.value(), panel.view.iteration.maximum()) == (2, 2)
+
+
+def test_an_error_goes_with_the_next_preview_that_succeeds(panel, engine, qtbot):
+    engine.jobs[0].fail(EngineError("it stopped"))
+    qtbot.waitUntil(lambda: panel.message.is_error)
+    panel.preview()
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[1], labels())
+    assert not panel.message.text()
 
 
 def test_added_probabilities_are_what_to_start_from(qtbot, engine):

@@ -73,6 +73,18 @@ def test_a_run_asks_for_what_is_shown_and_shows_what_comes(
     assert panel.message.text().startswith("2 objects · 1 s · cpu")
 
 
+def test_an_error_goes_when_the_image_that_lacked_is_there(make_panel, qapp):
+    viewer = ViewerModel()
+    panel = make_panel(viewer)
+    panel.bar.buttons["plane"].click()
+    assert panel.message.is_error
+    viewer.add_image(np.zeros((40, 50)))
+    assert not panel.message.text()
+    panel.message.tell("a result")
+    viewer.add_image(np.zeros((40, 50)))
+    assert panel.message.text() == "a result"
+
+
 def test_axes_and_shape_follow_an_array_that_is_replaced(panel, viewer):
     layer = viewer.layers["image"]
     panel.image.axes.setText("XY")

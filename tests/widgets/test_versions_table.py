@@ -143,8 +143,11 @@ def test_no_name_saves_nothing(table, qtbot, monkeypatch):
 
 def test_the_command_is_copied(table):
     choose(table, 3)
+    told = []
+    table.told.connect(told.append)
     table.command.click()
     assert QApplication.clipboard().text() == "papernets finetune --steps 3"
+    assert told == ["Copied: papernets finetune --steps 3"]
 
 
 def test_a_note_is_kept_and_told_once(table, qtbot):
