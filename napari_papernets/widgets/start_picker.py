@@ -114,7 +114,7 @@ class StartPicker(QWidget):
     def refresh(self) -> None:
         """Read the list of models again, keeping the choice."""
         before = self._choices[self._index].key if self._choices else ""
-        refs = sorted([*list_models(), *self._opened], key=lambda ref: ref.spec.task != "features")
+        refs = sorted([*list_models(), *self._opened], key=rank)
         self._choices = [choice_of(ref) for ref in refs]
         self._choices += [StartChoice(f"{p.name} (DeepLab)", VGG_HELP, str(p)) for p in self._vgg]
         self._choices.append(StartChoice("From scratch", SCRATCH_HELP, SCRATCH))
@@ -126,7 +126,7 @@ class StartPicker(QWidget):
         self.combo.addItem("Open…")
         tip = f"<p>Open a model file ({SUFFIX}) from anywhere, or VGG-16's weights (.pth too).</p>"
         self.combo.setItemData(len(self._choices), tip, Qt.ItemDataRole.ToolTipRole)
-        first = 0 if refs and refs[0].spec.task == "features" else len(self._choices) - 1
+        first = 0 if refs and rank(refs[0]) == 0 else len(self._choices) - 1
         self._show(keys.index(before) if before in keys else first)
 
     def _show(self, index: int) -> None:
@@ -153,10 +153,19 @@ class StartPicker(QWidget):
                 self.changed.emit()
 
 
+def rank(ref: ModelRef) -> int:
+    """Place in the list: features that were taught for strokes, encoders, models of a task."""
+    if ref.spec.task != "features":
+        return 2
+    return 1 if ref.spec.architecture == "encoder" else 0
+
+
 def choice_of(ref: ModelRef) -> StartChoice:
     """The entry of a model."""
     spec = ref.spec
-    if spec.task == "features":
+    if spec.architecture == "encoder":
+        name, gives = f"{ref.name} (encoder)", "Made from images alone; what it helps differs."
+    elif spec.task == "features":
         name, gives = f"{ref.name} (general features)", "Made to learn any task from few strokes."
     else:
         classes = ", ".join(c.name for c in spec.classes)

@@ -68,7 +68,11 @@ class FakeEngine:
 
 
 def spec(task: str = "instances", name: str = "toy", **changes: Any) -> ModelSpec:
-    names = {"instances": ("background", "inside", "border"), "semantic": ("background", "cell")}[task]
+    names = {
+        "instances": ("background", "inside", "border"),
+        "semantic": ("background", "cell"),
+        "features": (),
+    }[task]
     values: dict[str, Any] = dict(
         name=name,
         architecture="unet",

@@ -7,8 +7,10 @@ import struct
 from pathlib import Path
 
 import pytest
+from fakes import ref
 
 from napari_papernets.core.errors import ModelError
+from napari_papernets.widgets import start_picker
 from napari_papernets.widgets.start_picker import SCRATCH, StartPicker
 
 
@@ -42,6 +44,21 @@ def test_a_file_of_vgg_weights_can_be_chosen_and_is_remembered(picker, tmp_path,
     qtbot.addWidget(another)
     another.choose(picker.key())
     assert another.model() == str(path)
+
+
+def test_features_for_strokes_come_first_then_encoders(picker, home, monkeypatch) -> None:
+    made = [
+        ref("semantic", name="cells"),
+        ref("features", name="cloud", architecture="encoder"),
+        ref("features", name="general"),
+    ]
+    monkeypatch.setattr(start_picker, "list_models", lambda: made)
+    picker.refresh()
+    assert names(picker)[:3] == ["general (general features)", "cloud (encoder)", "cells"]
+    assert picker.model() is made[2]
+    monkeypatch.setattr(start_picker, "list_models", lambda: made[:2])
+    picker.refresh()
+    assert picker.model() == SCRATCH  # an encoder is no better start than none, as far as is known
 
 
 def test_torch_s_own_files_are_left_to_the_engine(picker, tmp_path) -> None:
