@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ..core.events import Event, Progress, Started
+from .run_bar import PATIENCE, WAITING
 from .vit_plan import Extent
 
 READ: dict[Extent, tuple[str, str]] = {
@@ -39,6 +40,10 @@ class ReadBar(QWidget):
         self.bar.setAccessibleName("Progress")
         self.cancel.setToolTip("<p>Stop what runs. What was loaded of a download is kept.</p>")
         self.cancel.clicked.connect(self.cancelRequested)
+        self.status = QLabel(WAITING)
+        self.status.setWordWrap(True)
+        self._patience = QTimer(self, singleShot=True, interval=PATIENCE)
+        self._patience.timeout.connect(self.status.show)
         reads, watch = QHBoxLayout(), QHBoxLayout()
         for button in self.buttons.values():
             reads.addWidget(button, 1)
@@ -48,17 +53,26 @@ class ReadBar(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(reads)
         layout.addLayout(watch)
+        layout.addWidget(self.status)
+        self._busy = False
         self.set_busy(False)
 
     def set_busy(self, busy: bool) -> None:
-        """Show the bar while something runs."""
+        """Show the bar while something runs, and what is waited for until its first event."""
+        if busy and not self._busy:
+            self._patience.start()
+        self._busy = busy
         self.bar.setVisible(busy)
         self.cancel.setVisible(busy)
         if not busy:
+            self._patience.stop()
+            self.status.hide()
             self.bar.setRange(0, 0)
 
     def show_event(self, event: Event) -> None:
         """Follow the events of whatever runs."""
+        self._patience.stop()
+        self.status.hide()
         if isinstance(event, Started):
             self.bar.setRange(0, _count(event.total, event.total))
         elif isinstance(event, Progress):

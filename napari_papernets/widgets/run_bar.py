@@ -20,6 +20,7 @@ BUTTONS = {
     "stack": ("Whole stack", "Segment every plane along T and Z (Alt+3)."),
 }
 PATIENCE = 700  # ms without an event, after which it is said what is waited for
+WAITING = "Waiting for the engine: it starts, or another run is before this one."
 KEYS = {"view": "Alt+1", "plane": "Alt+2", "stack": "Alt+3", "cancel": "Alt+0"}
 
 
@@ -117,7 +118,7 @@ class RunBar(QWidget):
         return f" · {duration(seconds)} left"
 
     def _tell_why(self) -> None:
-        self.status.setText("Waiting for the engine: it starts, or another run is before this one.")
+        self.status.setText(WAITING)
 
     def _ask_to_cancel(self) -> None:
         self._patience.stop()

@@ -112,7 +112,14 @@ class ViTPanel(DockedPanel):
 
     def read(self, extent: Extent) -> None:
         """Read what is in view ("view") or its whole plane ("plane")."""
-        self._extent, self._was_read = extent, True
+        self._extent = extent
+        self.message.forgive()
+        try:
+            self.plan()
+        except PapernetsError as error:
+            self.complain(error)
+            return
+        self._was_read = True
         self.source.request(self.controls.control.isChecked())
 
     def shut_down(self) -> None:

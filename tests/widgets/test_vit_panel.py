@@ -200,6 +200,31 @@ def test_another_image_is_read_and_the_pictures_of_the_first_come_back_with_it(
     assert not shown(viewer, "tokens as colour", "other").visible
 
 
+def test_controls_do_not_complain_after_a_reading_without_an_image(refs, engine, qtbot, qapp):
+    viewer = ViewerModel()
+    panel = ViTPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    panel.bar.buttons["plane"].click()
+    assert "image" in panel.message.text()
+    complaints = []
+    panel.failed.connect(complaints.append)
+    panel.controls.attention.click()
+    viewer.add_image(np.zeros((40, 48)))  # nobody asked to read this one
+    qtbot.waitUntil(lambda: not panel.message.text())
+    qtbot.wait(20)
+    assert not complaints
+    assert not engine.jobs
+    panel.shut_down()
+
+
+def test_what_a_reading_waits_for_is_said_until_it_begins(panel, engine, qtbot):
+    panel.bar.buttons["plane"].click()
+    qtbot.waitUntil(lambda: "Waiting for the engine" in panel.bar.status.text())
+    qtbot.waitUntil(lambda: not panel.bar.status.isHidden())
+    engine.jobs[-1].tell(Started(3, "block"))
+    qtbot.waitUntil(panel.bar.status.isHidden)
+
+
 def test_wrong_axes_put_the_pictures_away_and_read_nothing(panel, viewer, engine, qtbot):
     read(panel, engine, qtbot, maps())
     qtbot.keyClicks(panel.image.axes, "Q")
