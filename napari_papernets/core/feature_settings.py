@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from .fields import Settings, described
+from .fields import Channels, Settings, described
 
 FeaturePrecision = Literal["float32", "bfloat16"]
 
@@ -69,11 +69,4 @@ class FeatureSettings(Settings):
             "bfloat16 is faster where the processor supports it, and changes tokens by a few percent.",
         ),
     ] = "float32"
-    channels: Annotated[
-        tuple[int, ...] | None,
-        described(
-            "Channels",
-            "Channels of the image to use, counted from 0, in the order the model takes them. "
-            "Automatic: all of them (without an alpha channel).",
-        ),
-    ] = None
+    channels: Channels = None

@@ -34,6 +34,26 @@ def described(
     return {"label": label, "tooltip": tooltip} | bounds | more
 
 
+# Settings that several verbs have.
+Channels = Annotated[
+    tuple[int, ...] | None,
+    described(
+        "Channels",
+        "Channels of the image to use, counted from 0, in the order the model takes them. "
+        "Automatic: all of them (without an alpha channel).",
+    ),
+]
+CheckpointEvery = Annotated[
+    int, described("Checkpoint every", "Steps between checkpoints.", min=1, max=10**6, step=50)
+]
+TrainingPrecision = Annotated[
+    Precision, described("Precision", "bfloat16 is faster where the processor supports it.")
+]
+Seed = Annotated[
+    int, described("Seed", "The same seed gives the same weights.", min=0, max=2**31 - 1, step=1)
+]
+
+
 @dataclass(frozen=True)
 class FieldInfo:
     """What a form or a command line needs to know of one setting.

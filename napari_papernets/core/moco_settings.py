@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from .fields import Precision, Settings, described
+from .fields import CheckpointEvery, Seed, Settings, TrainingPrecision, described
 
 Encoder = Literal["unet", "contracting", "vgg16", "resnet18", "resnet50"]
 Contrast = Literal["dense", "image"]
@@ -203,13 +203,6 @@ class MoCoSettings(Settings):
         Literal["same", "cpu"],
         described("Queue on", "same: beside the network; cpu: in main memory, where there is more."),
     ] = "same"
-    checkpoint_every: Annotated[
-        int, described("Checkpoint every", "Steps between checkpoints.", min=1, max=10**6, step=50)
-    ] = 200
-    precision: Annotated[
-        Precision, described("Precision", "bfloat16 is faster where the processor supports it.")
-    ] = "auto"
-    seed: Annotated[
-        int,
-        described("Seed", "The same seed gives the same weights.", min=0, max=2**31 - 1, step=1),
-    ] = 0
+    checkpoint_every: CheckpointEvery = 200
+    precision: TrainingPrecision = "auto"
+    seed: Seed = 0

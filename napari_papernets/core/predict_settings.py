@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from .fields import Precision, Settings, described
+from .fields import Channels, Precision, Settings, described
 
 Output = Literal["auto", "instances", "semantic"]
 
@@ -98,11 +98,4 @@ class PredictSettings(Settings):
             step=0.1,
         ),
     ] = None
-    channels: Annotated[
-        tuple[int, ...] | None,
-        described(
-            "Channels",
-            "Channels of the image to use, counted from 0, in the order the model takes them. "
-            "Automatic: all of them (without an alpha channel).",
-        ),
-    ] = None
+    channels: Channels = None
