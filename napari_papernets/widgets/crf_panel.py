@@ -232,6 +232,7 @@ class CRFPanel(DockedPanel):
 
     def _run(self, kind: Kind) -> None:
         """Start what a button asked for: where it cannot be done, that is an error now."""
+        self.message.forgive()
         try:
             self.plan(kind)
         except PapernetsError as error:

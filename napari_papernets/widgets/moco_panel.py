@@ -164,6 +164,7 @@ class MoCoPanel(DockedPanel):
         self.bar.startRequested.connect(self.control.start)
         self.bar.goOnRequested.connect(lambda: self.control.start(go_on=True))
         self.form.changed.connect(self._offer)
+        self.sources.changed.connect(self.message.forgive)
         self.bar.stopRequested.connect(self._stop)
         self.bar.cancelRequested.connect(self.control.cancel)
         self.control.started.connect(self._on_started)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock
 from .editors import CalmComboBox
 from .image_layers import block_of, guess_layer_axes
+from .layer_events import LayerEvents
 from .moco_strokes import image_of_strokes
 from .outputs import is_output
 from .settings_form import add_row, aligned_rows
@@ -101,6 +103,7 @@ class SourcePicker(QWidget):
         self.folder.textChanged.connect(lambda _: self.changed.emit())
         for happening in ("inserted", "removed", "reordered"):
             getattr(viewer.layers.events, happening).connect(self.refill)
+        self._named = LayerEvents(("name",), self.refill)
         self.refill()
 
     def value(self) -> Sources:
@@ -128,6 +131,7 @@ class SourcePicker(QWidget):
         """Let go of the viewer."""
         for happening in ("inserted", "removed", "reordered"):
             getattr(self._viewer.layers.events, happening).disconnect(self.refill)
+        self._named.follow(())
 
     def refill(self, event: object = None) -> None:
         """Offer the layers that there are; what was ticked stays so, new ones are."""
@@ -138,10 +142,12 @@ class SourcePicker(QWidget):
         own = [layer for layer in self._viewer.layers if not is_output(layer)]
         self._layers = [layer for layer in own if isinstance(layer, Image)]
         self._labels = [layer for layer in own if isinstance(layer, Labels)]
+        self._named.follow((*self._layers, *self._labels))
         self.list.blockSignals(True)
         self.list.clear()
         for layer in self._layers:
             item = QListWidgetItem(str(layer.name))
+            item.setToolTip(f"<p>{html.escape(str(layer.name))}</p><p>{LIST_HELP}</p>")
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(known.get(layer.unique_id, Qt.CheckState.Checked))
             self.list.addItem(item)
@@ -178,6 +184,8 @@ class SourcePicker(QWidget):
         self.list.setFixedHeight(ROWS * height)
         self.list.setToolTip(f"<p>{LIST_HELP}</p>")
         self.list.setAccessibleName("Image layers to learn from")
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         rows, beside = aligned_rows(), QWidget()
         line = QHBoxLayout(beside)
         line.setContentsMargins(0, 0, 0, 0)

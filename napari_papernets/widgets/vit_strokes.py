@@ -13,6 +13,7 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.results import ProbeScore
 from .editors import CalmComboBox
+from .layer_events import LayerEvents
 from .outputs import is_output
 from .settings_form import add_row, aligned_rows
 
@@ -71,6 +72,7 @@ class VitStrokes(QWidget):
         layout.addWidget(self.table)
         for happening in ("inserted", "removed"):
             getattr(viewer.layers.events, happening).connect(self._refill)
+        self._named = LayerEvents(("name",), self._refill)
         self._refill()
 
     def strokes(self, image: ImageBlock) -> NDArray[Any]:
@@ -111,12 +113,14 @@ class VitStrokes(QWidget):
         """Let go of the viewer."""
         for happening in ("inserted", "removed"):
             getattr(self._viewer.layers.events, happening).disconnect(self._refill)
+        self._named.follow(())
 
     def _refill(self, event: object = None) -> None:
         from napari.layers import Labels
 
         before = self._current()
         self._layers = [la for la in self._viewer.layers if isinstance(la, Labels) and not is_output(la)]
+        self._named.follow(self._layers)
         self.combo.clear()
         self.combo.addItems([str(layer.name) for layer in self._layers])
         ids = [layer.unique_id for layer in self._layers]

@@ -96,11 +96,14 @@ def test_what_is_in_view_is_refined_at_once(panel, viewer, engine, qtbot):
 def test_an_error_goes_with_the_next_preview_that_succeeds(panel, engine, qtbot):
     engine.jobs[0].fail(EngineError("it stopped"))
     qtbot.waitUntil(lambda: panel.message.is_error)
-    panel.preview()
+    panel.previews.request()
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
     with qtbot.waitSignal(panel.previewed):
         answer(engine.jobs[1], labels())
     assert not panel.message.text()
+    panel.message.complain("something else")
+    panel.bar.buttons["view"].click()
+    qtbot.waitUntil(lambda: not panel.message.text())
 
 
 def test_added_probabilities_are_what_to_start_from(qtbot, engine):

@@ -132,6 +132,23 @@ def test_nothing_chosen_is_said_in_red(panel, engine):
     assert start(panel, engine).arguments["folder_of_images"] == "/data/frames"
 
 
+def test_names_are_followed_long_ones_are_cut_and_an_error_goes(panel, viewer):
+    sources = panel.sources
+    sources.tick()
+    panel.bar.start.click()
+    assert panel.message.is_error
+    labels = viewer.add_labels(np.zeros((40, 40), int), name="strokes")
+    sources.strokes.setCurrentIndex(1)
+    labels.name = "mine"
+    viewer.layers["frame"].name = long = "a frame <of> that day " * 5
+    assert sources.strokes.currentText() == "mine"
+    assert sources.list.item(0).text() == long
+    assert "a frame &lt;of&gt;" in sources.list.item(0).toolTip()
+    assert sources.list.horizontalScrollBarPolicy() == Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+    sources.tick(long)
+    assert not panel.message.text()
+
+
 def test_strokes_go_with_the_image_that_they_fit(panel, engine, viewer):
     strokes = np.zeros((40, 40), np.uint8)
     strokes[3, 3] = 1

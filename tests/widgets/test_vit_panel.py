@@ -441,6 +441,12 @@ def test_a_score_stands_beside_that_of_random_weights(panel, viewer, engine, qtb
     assert "0.900" in panel.strokes.table.text()
 
 
+def test_the_name_of_the_strokes_is_followed(panel, viewer):
+    labels = viewer.add_labels(np.zeros((40, 48), int), name="strokes")
+    labels.name = "mine"
+    assert panel.strokes.combo.currentText() == "mine"
+
+
 def test_strokes_become_labels_through_training_and_prediction(panel, viewer, refs, engine, qtbot):
     viewer.add_labels(np.ones((40, 48), np.uint8), name="strokes")
     panel.strokes.learn.click()
