@@ -141,8 +141,7 @@ def finetune(
         If anything given cannot be used; the message names the field and the mend.
     """
     keep_heap()
-    single = isinstance(images, ImageBlock) or hasattr(images, "dtype")
-    blocks = [as_block(i, axes) for i in ([images] if single else images)]
+    blocks, single = as_blocks(images, axes), is_single(images)
     if not isinstance(annotations, Iterable):
         mend = "give an array of whole numbers, or one for each of several images"
         raise InputError("annotations", type(annotations).__name__, mend)
@@ -310,6 +309,16 @@ def as_block(image: Any, axes: str) -> ImageBlock:
         return image
     check_array(image, "image")
     return ImageBlock(image, axes)
+
+
+def as_blocks(images: Any, axes: str) -> list[ImageBlock]:
+    """ImageBlocks of an array, a block, or a sequence of either."""
+    return [as_block(image, axes) for image in ([images] if is_single(images) else images)]
+
+
+def is_single(images: Any) -> bool:
+    """Whether it is one image rather than a sequence of images."""
+    return isinstance(images, ImageBlock) or hasattr(images, "dtype")
 
 
 def drain(job: Generator[Event, Any, Result], on_event: OnEvent | None = None) -> Result:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .api import OnEvent, as_block, drain
-from .core.image import ImageBlock
+from .api import OnEvent, as_blocks, drain
 from .core.moco_settings import MoCoSettings
 from .core.model import ModelRef
 from .core.results import Tuned
@@ -68,10 +67,8 @@ def pretrain(
         If anything given cannot be used; the message names the field and the mend.
     """
     keep_heap()
-    single = isinstance(images, ImageBlock) or hasattr(images, "dtype")
-    blocks = [as_block(i, axes) for i in ([images] if single else images)]
     job = run_pretrain(
-        blocks,
+        as_blocks(images, axes),
         model,
         MoCoSettings.of(settings),
         device=device,
