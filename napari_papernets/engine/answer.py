@@ -12,7 +12,17 @@ from ..core.image import ImageBlock
 
 
 class Answer:
-    """Arrays that grow plane by plane; object numbers go on from plane to plane."""
+    """Arrays that grow plane by plane; object numbers go on from plane to plane.
+
+    Parameters
+    ----------
+    image : ImageBlock
+        What is answered for.
+    planes : sequence of tuple of int, optional
+        The planes that will come, which become one stack axis; all of the image by default.
+    probabilities : bool
+        Whether they are kept beside the labels.
+    """
 
     def __init__(
         self,
@@ -43,12 +53,14 @@ class Answer:
 
     @property
     def labels(self) -> NDArray[Any]:
+        """Of all planes, shape (*stack, Y, X), unsigned."""
         parts = [self._labels[i] for i in range(len(self._labels))]
         kind = np.result_type(*(p.dtype for p in parts))
         return np.stack(parts).astype(kind, copy=False).reshape(*self._stack, *parts[0].shape)
 
     @property
     def probabilities(self) -> NDArray[np.float32] | None:
+        """Of all planes, shape (K, *stack, Y, X); None where they are not kept."""
         if self._blocks is None:
             return None
         parts = [self._blocks[i] for i in range(len(self._blocks))]

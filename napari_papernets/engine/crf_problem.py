@@ -194,7 +194,13 @@ def check_probabilities(found: NDArray[np.float32]) -> None:
 
 
 def pick_channels(image: ImageBlock, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Channels whose edges count: the wanted ones, or all but an alpha channel."""
+    """Channels whose edges count: the wanted ones, or all but an alpha channel.
+
+    Raises
+    ------
+    InputError
+        If the image lacks one of them.
+    """
     available = image.channels
     for channel in wanted or ():
         if not 0 <= channel < available:

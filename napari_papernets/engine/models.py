@@ -48,7 +48,13 @@ def load_model(model: ModelLike) -> LoadedModel:
 
 
 def describe_network(network: nn.Module) -> ModelSpec:
-    """A description for a network that was built in code."""
+    """A description for a network that was built in code.
+
+    Raises
+    ------
+    ModelError
+        If it is neither a U-Net nor a DeepLab.
+    """
     if not isinstance(network, UNet | DeepLabLargeFOV):
         mend = "give a UNet, a DeepLabLargeFOV, or the name or file of a saved model"
         raise ModelError("model", type(network).__name__, mend)

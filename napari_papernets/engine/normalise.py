@@ -133,10 +133,16 @@ def read_sample(image: ImageBlock, plane: Sequence[int] = ()) -> NDArray[Any]:
 def percentile_range(
     values: NDArray[Any], normalisation: Normalisation, name: str = "image"
 ) -> tuple[float, float]:
-    """Low and high percentile of the finite `values`; their extremes where those coincide."""
+    """Low and high percentile of the finite `values`; their extremes where those coincide.
+
+    Raises
+    ------
+    InputError
+        If no value is finite; `name` is what it names.
+    """
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
     if not finite.size:
-        mend = "give an image with finite values; NaN and infinity are taken for 0"
+        mend = "give an image with finite values"
         raise InputError(name, "a plane without any finite value", mend)
     finite = finite.astype(np.float64)
     low, high = np.percentile(finite, [normalisation.low, normalisation.high])

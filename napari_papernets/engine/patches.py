@@ -113,7 +113,13 @@ def patches(
 
 
 def grid(images: Sequence[ImageBlock], side: int, most: int) -> list[Place]:
-    """Centres of patches, evenly over images and planes."""
+    """Centres of at most about `most` patches of `side` pixels, evenly over images and planes.
+
+    Raises
+    ------
+    InputError
+        If there is no image.
+    """
     if not images:
         raise InputError("images", "none", "give at least one image")
     share = max(1, most // len(images))

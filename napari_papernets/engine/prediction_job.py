@@ -66,11 +66,13 @@ class PredictionJob:
 
     @property
     def zoomed_shape(self) -> tuple[int, int]:
+        """(Y, X) of a plane as the network sees it."""
         y, x = (max(1, round(n * self.zoom)) for n in self.image.plane_shape)
         return y, x
 
     @property
     def zoomed_region(self) -> Region | None:
+        """The region in pixels of the zoomed plane; None for all of it."""
         if self.region is None or self.zoom == 1.0:
             return self.region
         return zooming.zoom_region(self.region, self.image.plane_shape, self.zoomed_shape)

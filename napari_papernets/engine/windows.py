@@ -143,6 +143,11 @@ def channels_of(images: Sequence[ImageBlock]) -> tuple[int, Normalisation]:
     """Channels of a network that takes all of these images, and how they are normalised.
 
     3 where one is RGB, otherwise as many as the image with most.
+
+    Raises
+    ------
+    InputError
+        If there is no image.
     """
     if not images:
         raise InputError("images", "none", "give at least one image")

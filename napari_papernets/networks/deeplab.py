@@ -126,7 +126,13 @@ class DeepLabLargeFOV(ReadableNetwork):
         return self.head.score(self.read(x))
 
     def read(self, x: Tensor) -> list[Tensor]:
-        """What the last layer reads: fc7's map (B, filters, ceil(H / 8), ceil(W / 8)), alone."""
+        """What the last layer reads: fc7's map (B, filters, ceil(H / 8), ceil(W / 8)), alone.
+
+        Raises
+        ------
+        InputError
+            If the number of channels does not fit.
+        """
         if x.shape[1] != self.in_channels:
             mend = f"this network takes {self.in_channels}"
             raise InputError("image", f"{x.shape[1]} channels", mend)

@@ -55,7 +55,13 @@ class EncoderNetwork(nn.Module):
         )
 
     def forward(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
-        """Logits (B, K, H, W) of images (B, in_channels, H, W); `maps` is filled with the encoder's."""
+        """Logits (B, K, H, W) of images (B, in_channels, H, W); `maps` is filled with the encoder's.
+
+        Raises
+        ------
+        InputError
+            If the number of channels does not fit.
+        """
         if x.shape[1] != self.in_channels:
             raise InputError("image", f"{x.shape[1]} channels", f"this network takes {self.in_channels}")
         found = self.encoder.maps(x)

@@ -33,7 +33,13 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Normalise (B, C, H, W), group by group of B/G images."""
+        """Normalise (B, C, H, W), group by group of B/G images.
+
+        Raises
+        ------
+        InputError
+            If B is no multiple of G.
+        """
         if not self.training or self.groups == 1:
             return super().forward(x)
         if x.shape[0] % self.groups:
