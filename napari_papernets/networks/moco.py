@@ -88,7 +88,7 @@ class MoCo(nn.Module):
     ) -> None:
         super().__init__()
         _check(dim=dim, K=K, bn_groups=bn_groups)
-        if not 0 <= m <= 1 or T <= 0:
+        if not (0 <= m <= 1 and T > 0):
             raise InputError("m, T", (m, T), "give 0 ≤ m ≤ 1 and T > 0")
         self.dim, self.K, self.m, self.T = dim, K, m, T
         self.near, self.queue_device = near, queue_device
@@ -130,6 +130,8 @@ class MoCo(nn.Module):
         labels : Tensor, shape (N,), int64
             Zeros.
         """
+        if len(im_q) != len(im_k):
+            raise InputError("im_k", f"{len(im_k)} views", f"give one for each of {len(im_q)} queries")
         # compute query features
         q = self._encode(self.encoder_q, im_q, places_q)  # queries: (N, C)
 

@@ -58,7 +58,7 @@ def public_encoder(state: Mapping[str, Tensor]) -> ResNetEncoder:
     Raises
     ------
     ModelError
-        If it holds no such encoder.
+        If it holds no such encoder; the first tensor that does not fit is named.
     """
     from .residual import ResNetEncoder
 
@@ -77,6 +77,13 @@ def public_encoder(state: Mapping[str, Tensor]) -> ResNetEncoder:
         network.fc, network.dense = nn.Linear(inputs, outputs), True
     if head != "fc.weight":
         network.fc = two_layers(network.fc)
+    for name, tensor in network.state_dict().items():
+        if name in weights and weights[name].shape != tensor.shape:
+            received = f"a checkpoint whose {QUERY}{name} has shape {tuple(weights[name].shape)}"
+            raise ModelError("model", received, f"a ResNet-{layers} needs {tuple(tensor.shape)}")
+        if name in weights and not weights[name].isfinite().all():
+            received = f"a checkpoint whose {QUERY}{name} holds numbers that are not finite"
+            raise ModelError("model", received, "copy or download it again")
     missing, unknown = network.load_state_dict(weights, strict=False)
     wrong = [name for name in [*missing, *unknown] if not name.endswith(COUNTED)]
     if wrong:

@@ -101,7 +101,10 @@ class VisionTransformer(nn.Module):
         std: Collection[float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
-        if image_size % patch_size:
+        for name, value in dict(patch_size=patch_size, dim=dim, depth=depth).items():
+            if value < 1:
+                raise InputError(name, value, "give at least 1")
+        if image_size < 1 or image_size % patch_size:
             mend = f"give a multiple of the patch size {patch_size}"
             raise InputError("image_size", image_size, mend)
         if heads < 1 or dim % heads:
@@ -226,6 +229,9 @@ class VisionTransformer(nn.Module):
 
     def _embed(self, x: Tensor) -> Tensor:
         """z_0 (B, prefix + N, D), equation 1."""
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            mend = f"give (B, {self.in_channels}, H, W)"
+            raise InputError("image", f"shape {tuple(x.shape)}", mend)
         x = pad_to_patches(x, self.patch_size).to(self.pos_embed.dtype)
         patches = self.patch_embed(x)  # (B, D, gy, gx)
         grid = patches.shape[-2], patches.shape[-1]

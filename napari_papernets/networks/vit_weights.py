@@ -136,6 +136,9 @@ def _check(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]
         positions = name == "pos_embed" and received[1] == shape[1] + registers
         if received != shape and not positions:
             raise ModelError("weights", f"{name} of shape {received}", f"the others ask for {shape}")
+        if not tensors[name].isfinite().all():
+            mend = "copy or download the file again"
+            raise ModelError("weights", f"{name} with numbers that are not finite", mend)
     for name in tensors:
         if name not in expected:
             mend = "a plain Vision Transformer has no such tensor; it belongs to another architecture"

@@ -59,6 +59,11 @@ def test_other_files_are_refused_by_name() -> None:
         public_encoder({"backbone.weight": torch.zeros(1)})
     with pytest.raises(ModelError, match=r"layer3\.0\.bn1\.bias"):
         public_encoder({k: v for k, v in state.items() if k != "module.encoder_q.layer3.0.bn1.bias"})
+    name = "module.encoder_q.layer3.0.conv1.weight"
+    with pytest.raises(ModelError, match=r"layer3\.0\.conv1\.weight has shape \(3, 3\)"):
+        public_encoder({**state, name: torch.zeros(3, 3)})
+    with pytest.raises(ModelError, match=r"layer3\.0\.conv1\.weight holds numbers that are not finite"):
+        public_encoder({**state, name: state[name] * torch.nan})
     with pytest.raises(ModelError, match=r"module\.queue: \(4, 6\)"):
         load_public(MoCo(encoder_factory("resnet18", 3), dim=4, K=7), state)
 

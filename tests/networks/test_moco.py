@@ -154,11 +154,18 @@ def test_version_2_has_two_layers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("dim", 0), ("K", 0), ("bn_groups", 0), ("T", 0.0), ("m", 1.5)]
+    ("field", "value"),
+    [("dim", 0), ("K", 0), ("bn_groups", 0), ("T", 0.0), ("T", float("nan")), ("m", 1.5)],
 )
 def test_impossible_numbers_are_refused(field: str, value: float) -> None:
     with pytest.raises(InputError, match=field):
         MoCo(Flat, **{field: value})
+
+
+def test_queries_and_keys_come_in_pairs() -> None:
+    model = MoCo(encoder_factory("contracting", 1, width=2, depth=1), dim=4, K=8)
+    with pytest.raises(InputError, match="one for each of 4"):
+        model(torch.rand(4, 1, 32, 32), torch.rand(2, 1, 32, 32))
 
 
 def test_each_place_is_a_query_of_its_own() -> None:

@@ -244,11 +244,29 @@ def test_registers_with_positions_take_them_in() -> None:
         (dict(patch_embed__proj__weight=None), "patch_embed.proj.weight"),
         (dict(pos_embed=torch.zeros(1, 24, 48)), "pos_embed"),
         (dict(norm__weight=None), "norm.weight"),
+        (
+            dict(norm__weight=torch.full((48,), torch.nan)),
+            "norm.weight with numbers that are not finite",
+        ),
     ],
 )
 def test_the_first_tensor_that_does_not_fit_is_named(change: dict[str, Any], named: str) -> None:
     with pytest.raises(ModelError, match=named.replace(".", r"\.")):
         VisionTransformer.from_state_dict(changed(small().state_dict(), **change), heads=3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("patch_size", 0), ("dim", -48), ("depth", 0), ("image_size", 0), ("heads", 5)]
+)
+def test_impossible_sizes_are_refused(field: str, value: int) -> None:
+    with pytest.raises(InputError, match=field):
+        small(**{field: value})
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 32, 32), (3, 32, 32)])
+def test_images_of_other_axes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"give \(B, 3, H, W\)"):
+        small().tokens(torch.zeros(shape))
 
 
 def test_weights_of_another_network_are_refused() -> None:
