@@ -215,6 +215,9 @@ def _planes_of(
         if values.dtype.kind == "i" and values.min() < 0:
             mend = "annotations start at 0"
             raise InputError(f"annotation of {image.name}", int(values.min()), mend)
+        if kind != "instances" and values.dtype.kind == "u" and values.max() > np.iinfo(np.int64).max:
+            mend = f"number at most {MAX_CLASSES} classes, or choose kind=instances for objects"
+            raise InputError("annotations", f"class {values.max()}", mend)
         if not values.any() and (kind == "strokes" or (kind == "instances" and index)):
             continue
         found.append(make_plane(number, image, index, values, kind, spec))

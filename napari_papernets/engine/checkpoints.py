@@ -60,13 +60,13 @@ def write_state(state: State, path: Path) -> None:
     write_atomically(path, save(tensors, metadata))
 
 
-def read_state(path: Path) -> State:
-    """Read what `write_state` wrote.
+def read_state(path: Path, verb: str = "finetune") -> State:
+    """Read what `write_state` wrote for a verb.
 
     Raises
     ------
     InputError
-        If there is no such file, or it is damaged or of a newer format.
+        If there is no such file, or it is damaged, of a newer format or of the other verb.
     """
     mend = "start anew with resume=False"
     if not path.is_file():
@@ -79,6 +79,10 @@ def read_state(path: Path) -> State:
         raise InputError("resume", f"{path.name}, which is damaged ({error})", mend) from error
     if facts.get("version", 0) > STATE_VERSION:
         raise InputError("resume", f"checkpoint format {facts['version']}", "update napari-papernets")
+    wrote = "finetune" if "fresh" in facts else "pretrain"
+    if wrote != verb:
+        received = f"{path.name}, a checkpoint of {wrote}"
+        raise InputError("resume", received, f"choose the name or folder of a {verb}, or start anew")
     return State(facts, tensors)
 
 

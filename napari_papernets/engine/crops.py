@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..core.errors import InputError
 from ..core.model import ModelSpec
 from ..core.tiles import SizeRule
 from ..core.tune_settings import TuneSettings
@@ -84,14 +85,26 @@ class Crop:
     taught: Tensor | None = None
 
 
-def pose_problem(planes: Sequence[Plane], spec: ModelSpec, settings: TuneSettings) -> Problem:
-    """Class weights and crop sizes for these planes and this network."""
+def pose_problem(
+    planes: Sequence[Plane], spec: ModelSpec, settings: TuneSettings, fresh: bool = False
+) -> Problem:
+    """Class weights and crop sizes for these planes and this network, `fresh` if it has learnt nothing.
+
+    Raises
+    ------
+    InputError
+        If batch normalisation would have a single pixel to go by.
+    """
     encoding = spec.encoding if settings.kind == "instances" else ""
     weights = np.ones(len(spec.classes), np.float32)
     if settings.balance:
         weights = balanced_weights(count_pixels(planes, encoding, len(weights)))
     crop = settings.crop or recipe_of(spec.architecture).crop
     side, target = crop_sides(spec.size_rule, crop)
+    alone = settings.batch == 1 and side == spec.size_rule.step and spec.size_rule.padding == "same"
+    if alone and fresh and settings.train == "all" and spec.options.get("norm") == "batch":
+        mend = f"give more than {side}, or a batch of 2, or less depth"
+        raise InputError("crop", f"{crop}, a single pixel at the lowest level", mend)
     return Problem(settings.kind, encoding, weights, settings, side, target)
 
 

@@ -62,7 +62,7 @@ def spec_of_start(model: str | Path | ModelRef) -> EncoderStart:
     """
     if model == SCRATCH:
         return EncoderStart()
-    if not isinstance(model, ModelRef) and Path(model).suffix in PICKLED:
+    if isinstance(model, str | Path) and Path(model).suffix in PICKLED:
         encoder = public_encoder(read_public(Path(model)))
         layers = 50 if len(encoder.layer3) == 6 else 18
         return EncoderStart(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..atomic import check_folder
 from ..core.command import command_line
 from ..core.errors import InputError
 from ..core.events import Event, Notice, Started
@@ -41,6 +42,8 @@ from .teacher import Teacher
 from .threshold import fit_threshold
 from .training import Training
 from .weights import save_weights
+
+LONGEST_NAME = 200  # bytes: file systems take 255, and more is put around it
 
 
 def finetune(
@@ -110,6 +113,7 @@ def finetune(
         If images and annotations do not fit each other, the model or the settings.
     """
     check_name(name)
+    check_folder(folder or user_folder())
     request = Request(
         images,
         annotations,
@@ -179,7 +183,7 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         start.network,
         planes,
         chances,
-        pose_problem(planes, start.spec, settings),
+        pose_problem(planes, start.spec, settings, start.fresh),
         device,
         bf16,
         start.fresh,
@@ -300,7 +304,9 @@ def check_name(name: str) -> None:
     Raises
     ------
     InputError
-        If it is empty or holds anything but letters, digits, spaces and ``. _ -``.
+        If it is empty, too long or holds anything but letters, digits, spaces and ``. _ -``.
     """
-    if not re.fullmatch(r"\w[\w. -]*", name):
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w. -]*", name):
         raise InputError("name", repr(name), "use letters, digits, spaces, and . _ - between them")
+    if len(name.encode()) > LONGEST_NAME:
+        raise InputError("name", f"{len(name)} letters", f"use at most {LONGEST_NAME}")

@@ -297,7 +297,7 @@ class Learner:
     def _lessons(self) -> tuple[list[Plane], NDArray[np.float64], Problem]:
         planes = self.scene.planes
         chances = np.full(len(planes), 1 / len(planes))
-        return planes, chances, pose_problem(planes, self.start.spec, self.settings)
+        return planes, chances, pose_problem(planes, self.start.spec, self.settings, self.start.fresh)
 
     def _free_path(self) -> Path:
         number = 1

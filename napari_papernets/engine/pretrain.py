@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..atomic import check_folder
 from ..core.errors import InputError
 from ..core.events import Event, Notice, Started, Step
 from ..core.image import ImageBlock
@@ -100,10 +101,13 @@ def pretrain(
         If the images, the model and the settings do not fit each other, or the checkpoint.
     """
     check_name(name)
+    check_folder(folder or user_folder())
     if folder_of_images is not None:
         further = [read_image(path) for path in list_images(folder_of_images)]
         strokes = None if strokes is None else [*strokes, *([None] * len(further))]
         images = [*images, *further]
+    if strokes is not None and len(strokes) != len(images):
+        raise InputError("strokes", len(strokes), f"give one, or None, for each of {len(images)} images")
     request = Request(
         images,
         model,
@@ -133,7 +137,7 @@ def open_pretraining(
 ) -> tuple[ModelSpec, Pretraining, Prober | None]:
     """Check everything, and make ready for the first step."""
     path = checkpoint_path(request.folder, request.name)
-    state = read_state(path) if resume else None
+    state = read_state(path, "pretrain") if resume else None
     channels, normalisation = channels_of(request.images)
     start = spec_of_start(request.model)
     settings = with_rate(start.adopt(request.settings))

@@ -128,7 +128,7 @@ def live_start(
 def _base(model: str | Path | ModelRef, settings: TuneSettings, kind: str) -> ModelRef | None:
     """The model to start from; None is from scratch. "auto" is what was taught for strokes, a U-Net, or
     else from scratch; a file of VGG-16's weights is made a model first."""
-    if model == AUTO:
+    if isinstance(model, str) and model == AUTO:
         taught = kind == "strokes" and settings.architecture == "unet"
         model = TAUGHT if taught else SCRATCH
     if isinstance(model, str | Path) and holds_vgg16(path := Path(model).expanduser()):

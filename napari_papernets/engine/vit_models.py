@@ -113,7 +113,7 @@ def _load(model: str | Path | ModelRef | nn.Module) -> LoadedViT:
         return _of_module(model, _hash(model))
     if isinstance(model, str) and model in RANDOM:
         return _random(RANDOM[model])
-    if not isinstance(model, ModelRef):
+    if isinstance(model, str | Path):
         path = Path(model).expanduser()
         if path.is_file() and not _is_model_file(path):
             stat = path.stat()

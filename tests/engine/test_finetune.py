@@ -486,6 +486,18 @@ REFUSED = [
     ([IMAGE], [(IDS > 0).astype(int)], dict(kind="strokes"), "only class 1"),
     ([IMAGE], [IDS * 0], dict(kind="classes"), "only class 0"),
     ([IMAGE], [IDS * 10], dict(kind="classes"), "at most 64"),
+    (
+        [IMAGE],
+        [np.where(IDS > 0, np.uint64(2**63 + 5), np.uint64(1))],
+        dict(kind="strokes"),
+        "at most 64",
+    ),
+    (
+        [IMAGE],
+        [strokes(IDS)],
+        dict(kind="strokes", crop=16, depth=4, batch=1),
+        "crop: got 16.*more than",
+    ),
 ]
 
 
@@ -506,10 +518,17 @@ def test_names_and_shares_must_fit(tmp_path: Path) -> None:
         train([IMAGE], [IDS], tmp_path, class_names=["a", "b"])
     with pytest.raises(InputError, match="shares"):
         train([IMAGE], [IDS], tmp_path, shares=[1.0, 2.0])
-    with pytest.raises(InputError, match="name"):
-        train([IMAGE], [IDS], tmp_path, name="../outside")
+    for name in ("../outside", None, "x" * 300):
+        with pytest.raises(InputError, match="name"):
+            train([IMAGE], [IDS], tmp_path, name=name)
     with pytest.raises(ModelError, match="no-such-model"):
         train([IMAGE], [IDS], tmp_path, model="no-such-model")
+
+
+def test_a_file_in_place_of_the_folder_is_refused_before_the_training(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(InputError, match="is a file: name another folder"):
+        next(finetune([IMAGE], [IDS], "scratch", TINY, device="cpu", folder=tmp_path / "notes"))
 
 
 def planes_of(ids: np.ndarray, kind: str, spec: Any, images: int = 1) -> list:

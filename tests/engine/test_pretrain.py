@@ -181,6 +181,29 @@ def test_impossible_settings_are_refused(tmp_path: Path, changes: dict[str, int]
         next(pretrain(images(), settings=SETTINGS.replace(**changes), folder=tmp_path))
 
 
+def test_what_does_not_fit_is_refused_before_the_training(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(InputError, match="is a file: name another folder"):
+        next(pretrain(images(), settings=SETTINGS, folder=tmp_path / "notes"))
+    with pytest.raises(InputError, match="strokes: got 0"):
+        next(pretrain(images(), settings=SETTINGS, folder=tmp_path, strokes=[]))
+    with pytest.raises(ModelError, match="model: got None"):
+        next(pretrain(images(), None, SETTINGS, folder=tmp_path))
+
+
+def test_the_checkpoint_of_the_other_verb_is_refused(tmp_path: Path) -> None:
+    drain(pretrain(images(), settings=SETTINGS.replace(steps=1), folder=tmp_path, name="mine"))
+    image, painted = images()[0], strokes()[0]
+    job = finetune([image], [painted], "scratch", folder=tmp_path, name="mine", resume=True)
+    with pytest.raises(InputError, match="a checkpoint of pretrain"):
+        next(job)
+    settings = TuneSettings(steps=1, width=2, depth=1, crop=32, held_out=0.0)
+    again = dict(folder=tmp_path, name="other")
+    drain(finetune([image], [painted], "scratch", settings, **again))
+    with pytest.raises(InputError, match="a checkpoint of finetune"):
+        next(pretrain(images(), settings=SETTINGS, resume=True, **again))
+
+
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("moco")
