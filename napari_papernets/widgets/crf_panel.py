@@ -36,7 +36,7 @@ from .refine_run import RefineRun
 from .remembered import recall, remember
 from .run_bar import RunBar
 from .run_plan import Kind
-from .settings_form import add_row, align_labels
+from .settings_form import add_above, add_row, align_labels
 from .view_follower import ViewFollower
 from .warm_up import import_ahead
 
@@ -299,7 +299,7 @@ class CRFPanel(DockedPanel):
     def _lay_out(self) -> None:
         self.live.setToolTip(f"<p>{LIVE_HELP}</p>")
         add_row(self.form.others.advanced_rows, "Device", self.device, DEVICE_HELP)
-        self.form.rows.addRow("", self.live)
+        add_above(self.form.others.advanced, self.form.rows, self.live)
         groups = (
             group("Image", self.image),
             group("Probabilities", self.beliefs),

@@ -130,6 +130,15 @@ def add_row(rows: QFormLayout, text: str, field: QWidget, tooltip: str) -> QLabe
     return label
 
 
+def add_above(fold: QCollapsible, rows: QFormLayout, field: QWidget) -> None:
+    """Add a field that has its own text to the rows above a folded part, for the Tab key too."""
+    rows.addRow("", field)
+    before = fold.toggleButton().previousInFocusChain()
+    while before.focusPolicy() == Qt.FocusPolicy.NoFocus:  # Qt takes no such widget
+        before = before.previousInFocusChain()
+    QWidget.setTabOrder(before, field)
+
+
 def align_labels(panel: QWidget) -> None:
     """Give the labels of all forms in `panel` the width of the longest, so that their fields line up."""
     labels = panel.findChildren(QLabel, FIELD_LABEL)

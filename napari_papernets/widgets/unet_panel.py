@@ -27,7 +27,7 @@ from .result_actions import ResultActions
 from .run_bar import RunBar
 from .run_control import RunControl
 from .run_plan import Kind, RunPlan, plan_run
-from .settings_form import SettingsForm, add_row, align_labels
+from .settings_form import SettingsForm, add_above, add_row, align_labels
 from .warm_up import import_ahead
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class UNetPanel(DockedPanel):
     def _lay_out(self) -> None:
         self.probabilities.setToolTip(PROBABILITY_HELP)
         add_row(self.form.advanced_rows, "Device", self.device, DEVICE_HELP)
-        self.form.basic_rows.addRow("", self.probabilities)
+        add_above(self.form.advanced, self.form.basic_rows, self.probabilities)
         groups = (
             group("Image", self.image),
             group("Model", self.model),

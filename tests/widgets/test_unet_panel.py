@@ -73,6 +73,19 @@ def test_a_run_asks_for_what_is_shown_and_shows_what_comes(
     assert panel.message.text().startswith("2 objects · 1 s · cpu")
 
 
+def test_the_tab_key_follows_the_rows(panel):
+    def place(widget):
+        order, here = [], panel.nextInFocusChain()
+        while here is not panel:
+            order.append(here)
+            here = here.nextInFocusChain()
+        return order.index(widget)
+
+    form = panel.form
+    above, below = form.editor("min_size").focusProxy(), form.advanced.toggleButton()
+    assert place(above) < place(panel.probabilities) < place(below) < place(panel.device)
+
+
 def test_an_error_goes_when_the_image_that_lacked_is_there(make_panel, qapp):
     viewer = ViewerModel()
     panel = make_panel(viewer)
