@@ -162,7 +162,8 @@ def label_classes(layer: napari.layers.Labels, numbers: Numbers) -> tuple[ClassI
     if {"index", "class"} <= set(layer.features):
         pairs = zip(layer.features["index"], layer.features["class"], strict=True)
         named = {int(number): str(name) for number, name in pairs}
-    names = [named.get(n) or ("background" if n == 0 else f"label {n}") for n in numbers]
+    zero = "unlabelled" if "background" in named.values() else "background"
+    names = [named.get(n) or (zero if n == 0 else f"label {n}") for n in numbers]
     colours = [_hex(layer.get_color(number)) for number in numbers]
     return tuple(ClassInfo(name, colour) for name, colour in zip(names, colours, strict=True))
 

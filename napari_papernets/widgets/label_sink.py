@@ -214,13 +214,14 @@ class LabelSink(QObject):
 
 def class_colours(classes: Sequence[ClassInfo], numbers: Sequence[int] | None = None) -> dict[str, Any]:
     """Options of a labels layer that shows 1…K, or those numbers: colours and names of the classes; 0
-    and a first class named background let the image through."""
+    and a first class named background, beside 0 too, let the image through."""
     from napari.utils.colormaps import DirectLabelColormap
 
     numbers = list(range(1, len(classes) + 1) if numbers is None else numbers)
     colours: dict[int | None, str] = {None: "#00000000", 0: "#00000000"}
+    first = min((number for number in numbers if number), default=0)
     for number, about in zip(numbers, classes, strict=True):
-        clear = number == 0 or (number == numbers[0] and about.name.lower() == "background")
+        clear = number == 0 or (number == first and about.name.lower() == "background")
         colours[number] = "#00000000" if clear else about.colour
     return dict(
         colormap=DirectLabelColormap(color_dict=colours),

@@ -12,14 +12,16 @@ from napari.components import ViewerModel
 from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Refined
+from napari_papernets.core.model import class_infos
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.results import Refinement
 from napari_papernets.widgets import crf_plan
-from napari_papernets.widgets.belief_sources import find_sources
+from napari_papernets.widgets.belief_sources import find_sources, label_classes
 from napari_papernets.widgets.belief_view import HELP
 from napari_papernets.widgets.crf_panel import CRFPanel
 from napari_papernets.widgets.image_layers import block_of
 from napari_papernets.widgets.label_numbers import OBJECTS, count_numbers
+from napari_papernets.widgets.label_sink import class_colours
 from napari_papernets.widgets.layer_parts import LayerPart, NothingToRefine, Target, fit_layer
 from napari_papernets.widgets.outputs import PROVENANCE
 from napari_papernets.widgets.probability_layers import show_probabilities
@@ -255,6 +257,17 @@ def test_results_have_the_colours_and_names_of_their_classes(viewer, make, engin
         np.testing.assert_allclose(layer.get_color(1)[:3], rgb(cell.colour), atol=0.01)
     shown = viewer.layers["cells after CRF, score of cell"].colormap.colors[-1]
     np.testing.assert_allclose(shown[:3], rgb(cell.colour), atol=0.01)
+
+
+def test_zero_beside_a_class_named_background_is_another_and_both_are_clear(viewer):
+    """As in the live prediction of Annotate, where 0 was not in view yet."""
+    given = class_infos(("background", "object"))
+    layer = viewer.add_labels(np.zeros((4, 4), int), **class_colours(given))
+    classes = label_classes(layer, (0, 1, 2))
+    assert [one.name for one in classes] == ["unlabelled", "background", "object"]
+    colours = class_colours(classes, (0, 1, 2))["colormap"].color_dict
+    assert [float(colours[n][3]) for n in (0, 1, 2)] == [0, 0, 1]
+    assert [one.name for one in label_classes(layer, (1, 2))] == ["background", "object"]
 
 
 def test_another_source_brings_its_own_colours(viewer, make, engine, qtbot):
