@@ -14,7 +14,15 @@ from .cli_features import features, weights
 from .cli_options import IntegerList, settings_options
 from .cli_pretrain import bench_pretrain, pretrain
 from .cli_refine import refine
-from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given
+from .cli_tools import (
+    COUNT,
+    device_option,
+    drain_with_bar,
+    expand,
+    friendly_errors,
+    given,
+    is_folder,
+)
 from .core.errors import InputError
 from .core.predict_settings import PredictSettings
 from .core.tune_settings import TuneSettings
@@ -152,7 +160,7 @@ def models(name: str | None) -> None:
         for ref in list_models():
             spec = ref.spec
             classes = ", ".join(c.name for c in spec.classes)
-            click.echo(f"{spec.name:<16}{spec.task:<12}{classes:<40}{spec.description}")
+            click.echo(f"{spec.name:<15} {spec.task:<11} {classes:<39} {spec.description}")
 
 
 @main.command()
@@ -174,8 +182,8 @@ def bench() -> None:
 
 
 @bench.command("predict")
-@click.option("--size", default=2048, show_default=True, help="Side of the image in pixels.")
-@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds.")
+@click.option("--size", type=COUNT, default=2048, show_default=True, help="Side of the image in pixels.")
+@click.option("--rounds", type=COUNT, default=3, show_default=True, help="Interleaved rounds.")
 @device_option
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
 def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> None:
@@ -187,7 +195,7 @@ def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> No
 
 
 @bench.command("refine")
-@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds.")
+@click.option("--rounds", type=COUNT, default=3, show_default=True, help="Interleaved rounds.")
 @click.option("--large/--no-large", default=True, show_default=True, help="2048×2048 pixels too.")
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
 def bench_refine(rounds: int, large: bool, write: Path | None) -> None:
@@ -201,7 +209,7 @@ def bench_refine(rounds: int, large: bool, write: Path | None) -> None:
 @bench.command("features")
 @click.option("--model", default="small", show_default=True, type=click.Choice(["tiny", "small"]),
               help="Size of the network, patch 16, random weights.")  # fmt: skip
-@click.option("--rounds", default=5, show_default=True, help="Interleaved rounds.")
+@click.option("--rounds", type=COUNT, default=5, show_default=True, help="Interleaved rounds.")
 @device_option
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
 def bench_features(model: str, rounds: int, device: str, write: Path | None) -> None:
@@ -245,11 +253,15 @@ def _write_prediction(
 def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
     """Images with their annotations: two files, or two folders matched by file name."""
     from .file_names import pair_by_name
+    from .files import check_readable
 
-    if not images.is_dir():
+    if is_folder(images) != is_folder(annotations):
+        wanted = "folder" if is_folder(images) else "file"
+        check_readable(annotations, "annotations")
+        raise InputError("annotations", str(annotations), f"give a {wanted}, as for the images")
+    if not is_folder(images):
+        check_readable(annotations, "annotations")
         return [(images, annotations)]
-    if not annotations.is_dir():
-        raise InputError("annotations", str(annotations), "give a folder, as for the images")
     pairs = pair_by_name(expand((images,)), expand((annotations,)))
     if not pairs:
         mend = f"name annotations as their images; {annotations} has none of the same name"

@@ -88,7 +88,7 @@ def weights(name: str | None, file: Path | None, heads: int | None, antialias: b
             click.echo(drain_with_bar(download(name), name).path)
         else:
             for c in ALL_CHECKPOINTS:
-                click.echo(f"{c.name:<24}{c.megabytes:>4} MB  {c.licence:<14}{c.about}")
+                click.echo(f"{c.name:<23} {c.megabytes:>4} MB  {c.licence:<26} {c.about}")
 
 
 def _write(maps: FeatureMaps, out: Path, stem: str, kind: str, clusters: int | None) -> Iterator[Path]:

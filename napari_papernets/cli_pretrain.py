@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from .cli_options import settings_options
-from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given
+from .cli_tools import COUNT, device_option, drain_with_bar, expand, friendly_errors, given
 from .core.moco_settings import Encoder, MoCoSettings
 
 
@@ -58,9 +58,11 @@ def pretrain(
 @click.command("pretrain")
 @click.option("--encoder", type=click.Choice(get_args(Encoder)), default="contracting",
               show_default=True, help="What is trained.")  # fmt: skip
-@click.option("--batch", default=16, show_default=True, help="Crops in each step.")
-@click.option("--crop", default=64, show_default=True, help="Side of a crop in pixels.")
-@click.option("--rounds", default=4, show_default=True, help="Interleaved rounds of 10 steps.")
+@click.option("--batch", type=COUNT, default=16, show_default=True, help="Crops in each step.")
+@click.option("--crop", type=COUNT, default=64, show_default=True, help="Side of a crop in pixels.")
+@click.option(
+    "--rounds", type=COUNT, default=4, show_default=True, help="Interleaved rounds of 10 steps."
+)
 @device_option
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
 def bench_pretrain(

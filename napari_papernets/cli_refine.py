@@ -11,6 +11,7 @@ import click
 from .cli_options import IntegerList, settings_options
 from .cli_tools import device_option, drain_with_bar, friendly_errors, given
 from .core.crf_settings import Backend, CRFSettings
+from .core.errors import InputError
 
 if TYPE_CHECKING:
     from .core.image import ImageBlock
@@ -71,9 +72,16 @@ def refine(
 
 def _axes_of(path: Path, image: ImageBlock) -> str | None:
     """Axes of a file of probabilities: its own where C is among them, else C before the image's."""
-    from .files import read_image
+    from .files import check_readable, read_image
 
-    return None if "C" in read_image(path).axes else f"C{image.stack_axes}YX"
+    check_readable(path, "probabilities")
+    found, wanted = read_image(path), f"C{image.stack_axes}YX"
+    if "C" in found.axes:
+        return None
+    if len(found.axes) != len(wanted):
+        mend = f"give one map for each class, as in a file with the axes {wanted}"
+        raise InputError("probabilities", f"{path.name} of shape {found.shape}", mend)
+    return wanted
 
 
 def _classes_first(block: ImageBlock) -> Any:

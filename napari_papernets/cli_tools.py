@@ -25,6 +25,8 @@ MENDABLE = (
     FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError,
 )  # fmt: skip
 
+COUNT = click.IntRange(1)
+
 device_option = click.option(
     "--device",
     type=click.Choice(get_args(Device)),
@@ -87,14 +89,18 @@ def _show(event: Event, bar: Progress, task: TaskID) -> None:
         bar.console.print(event.message)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder of files, which an image in zarr's format is not."""
+    return path.is_dir() and path.suffix != ".zarr"
+
+
 def expand(paths: tuple[Path, ...]) -> list[Path]:
     """Files, and the images in folders (an OME-Zarr folder is one image); all of them are there."""
     from .files import check_readable, list_images
 
     found: list[Path] = []
     for path in paths:
-        folder = path.is_dir() and path.suffix != ".zarr"
-        found += list_images(path) if folder else [path]
+        found += list_images(path) if is_folder(path) else [path]
     for path in found:
         check_readable(path)
     return found

@@ -206,15 +206,15 @@ def list_images(folder: str | Path) -> list[Path]:
     return sorted(found, key=_natural_key)
 
 
-def check_readable(path: str | Path) -> None:
+def check_readable(path: str | Path, field: str = "image") -> None:
     """Refuse what is not there, or is no file or folder of images by its name; it is not opened.
 
     Raises
     ------
     InputError
-        Naming the file.
+        Naming the file, as `field`.
     """
-    _pick_reader(Path(path))
+    _pick_reader(Path(path), field)
 
 
 def is_zarr(path: Path) -> bool:
@@ -244,12 +244,12 @@ def as_labels(array: NDArray[Any], field: str) -> NDArray[Any]:
     return array
 
 
-def _pick_reader(path: Path) -> Reader:
-    _check_exists(path)
+def _pick_reader(path: Path, field: str = "image") -> Reader:
+    _check_exists(path, field)
     reader = _READERS.get("folder" if path.is_dir() else path.suffix.lower())
     if reader is None:
         mend = f"give {_names(READABLE)}, or save the image as TIFF first"
-        raise InputError("image", path.name, mend)
+        raise InputError(field, path.name, mend)
     return reader
 
 
@@ -282,9 +282,9 @@ _WRITERS: Mapping[str, Writer] = {
 }
 
 
-def _check_exists(path: Path) -> None:
+def _check_exists(path: Path, field: str = "image") -> None:
     if not path.exists():
-        raise InputError("image", str(path), "there is no such file; check its name and folder")
+        raise InputError(field, str(path), "there is no such file; check its name and folder")
 
 
 def _guarded(read: Callable[[], ImageBlock], path: Path) -> ImageBlock:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from napari_papernets.api import predict, save_model
 from napari_papernets.cli import main
 from napari_papernets.core.predict_settings import PredictSettings
+from napari_papernets.files import write_image
 from napari_papernets.networks import UNet
 
 
@@ -176,10 +177,51 @@ def test_bad_input_ends_with_2_and_one_line_and_writes_nothing(folder, arguments
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("finetune cells.tif nowhere.tif", "annotations: got nowhere.tif; there is no such file"),
+        ("finetune cells.tif many", "annotations: got many; give a file"),
+        ("finetune many cells.tif", "annotations: got cells.tif; give a folder"),
+        ("refine nowhere.tif cells.tif", "probabilities: got nowhere.tif; there is no such file"),
+        ("refine cells.tif cells.tif", "probabilities: got cells.tif of shape (90, 70); give one map"),
+    ],
+)
+def test_the_file_that_is_wrong_is_named_by_what_it_is(folder, line, words):
+    (folder / "many").mkdir()
+    (folder / "many" / "cells.tif").write_bytes((folder / "cells.tif").read_bytes())
+    result = run(f"{line} -o out")
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr
+    assert not (folder / "out").exists()
+
+
+def test_an_image_in_zarrs_format_is_no_folder_of_images(folder):
+    pixels = tifffile.imread("cells.tif")
+    write_image("cells.zarr", pixels, "YX")
+    strokes = np.zeros_like(pixels)
+    strokes[5:9, 5:30], strokes[50:54, 5:30] = 1, 2
+    tifffile.imwrite("strokes.tif", strokes)
+    small = "--steps 1 --width 2 --depth 1 --crop 32 -m scratch"
+    result = run(f"finetune cells.zarr strokes.tif -o out {small}")
+    assert result.exit_code == 0, result.output
+    assert (folder / "out/tuned.safetensors").exists()
+
+
+def test_names_and_licences_in_lists_are_kept_apart(folder):
+    assert "see the record on Zenodo MoCo" in " ".join(run("weights").output.split())
+
+
+def test_a_benchmark_of_nothing_is_refused(folder):
+    assert run("bench predict --size 0").exit_code == 2
+    assert run("bench pretrain --rounds 0").exit_code == 2
+
+
 LINES = {
     "predict": "predict cells.tif -m net.safetensors -o {}",
     "features": "features cells.tif -m nowhere -o {}",
     "refine": "refine nowhere.tif cells.tif -o {}",
+    "finetune": "finetune cells.tif cells.tif -o {}",
 }
 
 
@@ -189,7 +231,7 @@ def test_a_file_in_place_of_the_folder_is_refused_before_the_work(folder, verb, 
     before = (folder / "cells.tif").read_bytes()
     result = run(LINES[verb].format(out))
     assert result.exit_code == 2, result.output
-    assert "out: got" in result.stderr
+    assert ("folder: got" if verb == "finetune" else "out: got") in result.stderr
     assert "cells.tif is a file: name another folder" in result.stderr
     assert (folder / "cells.tif").read_bytes() == before
 
