@@ -7,6 +7,7 @@ models without torch, and nothing is ever unpickled.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import platformdirs
 
-from .core.errors import ModelError
+from .core.errors import InputError, ModelError
 from .core.model import ModelRef, ModelSpec
 
 SUFFIX = ".safetensors"
@@ -22,6 +23,7 @@ TORCH_SUFFIXES = (".pth", ".pt")
 HEADER_KEY = "papernets"
 CHECKPOINT_SUFFIX, TRAINING_KEY = ".checkpoint", "papernets_training"
 MAY_CHANGE = ("seconds", "steps", "checkpoint_every")  # between interruption and resumption
+LONGEST_NAME = 200  # bytes: file systems take 255, and more is put around it
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
 
 BUNDLED = Path(__file__).parent / "models"
@@ -30,6 +32,20 @@ BUNDLED = Path(__file__).parent / "models"
 def user_folder() -> Path:
     """Where models that the user trains or imports are kept (made when first written to)."""
     return Path(platformdirs.user_data_dir("napari-papernets", appauthor=False)) / "models"
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a model and its file.
+
+    Raises
+    ------
+    InputError
+        If it is empty, too long or holds anything but letters, digits, spaces and ``. _ -``.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w. -]*", name):
+        raise InputError("name", repr(name), "use letters, digits, spaces, and . _ - between them")
+    if len(name.encode()) > LONGEST_NAME:
+        raise InputError("name", f"{len(name)} letters", f"use at most {LONGEST_NAME}")
 
 
 def list_models(folder: Path | None = None) -> tuple[ModelRef, ...]:

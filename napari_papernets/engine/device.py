@@ -11,6 +11,7 @@ from functools import cache
 import torch
 
 from ..core.errors import InputError
+from ..core.fields import Precision
 
 # Parameters of glibc's mallopt (malloc.h).
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
@@ -52,6 +53,11 @@ def fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
+
+
+def trains_in_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether a training computes in bfloat16: where that was asked for, or is left open and fast."""
+    return precision == "bfloat16" or (precision == "auto" and fast_bf16(device))
 
 
 def cpu_flags() -> set[str]:

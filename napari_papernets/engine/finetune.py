@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,29 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..atomic import check_folder
 from ..core.command import command_line
-from ..core.errors import InputError
 from ..core.events import Event, Notice, Started
 from ..core.image import ImageBlock
 from ..core.model import ModelRef, ModelSpec
 from ..core.results import Tuned
 from ..core.tune_settings import TuneSettings
-from ..model_files import SUFFIX, user_folder
+from ..model_files import SUFFIX, check_name, user_folder
 from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork
 from .annotated import Plane, hold_out
 from .checkpoints import check_resumable, checkpoint_path, fingerprint_of, read_state
 from .convexity import object_solidities
 from .crops import pose_problem
-from .device import fast_bf16, pick_device
+from .device import pick_device, trains_in_bf16
 from .grow import ForestGrower
 from .listener import Listener, Request, chances_of
 from .metrics import estimate_diameter
 from .optimisation import with_rates
-from .provenance import repeats_exactly, versions
+from .provenance import repeats_exactly, where_trained
 from .quick import HeadFitter
 from .recipes import recipe_of
 from .shared_scale import with_shared_scale
@@ -42,8 +39,6 @@ from .teacher import Teacher
 from .threshold import fit_threshold
 from .training import Training
 from .weights import save_weights
-
-LONGEST_NAME = 200  # bytes: file systems take 255, and more is put around it
 
 
 def finetune(
@@ -171,7 +166,7 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     if state is not None:
         check_resumable(state, settings, fingerprint)
     planes = hold_out(planes, settings.held_out, settings.seed)
-    bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device))
+    bf16 = trains_in_bf16(settings.precision, device)
     fits = start.fits_head and state is None and settings.kind != "instances"
     if fits and isinstance(start.network, ReadableNetwork):
         HeadFitter(start.network.to(device), device, bf16).fit(planes)
@@ -179,6 +174,8 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     if settings.kind == "strokes" and isinstance(start.network, Forested):
         ForestGrower(start.network.to(device), device, settings.seed).grow(planes)
         teacher = Teacher(start.network, device, bf16)
+    decided = dict(fresh=start.fresh, fits_head=start.fits_head)
+    identity = dict(spec=start.spec.to_dict(), fingerprint=fingerprint, **decided)
     training = Training(
         start.network,
         planes,
@@ -188,12 +185,7 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         bf16,
         start.fresh,
         path,
-        dict(
-            spec=start.spec.to_dict(),
-            fresh=start.fresh,
-            fits_head=start.fits_head,
-            fingerprint=fingerprint,
-        ),
+        identity,
         teacher,
     )
     if state is not None:
@@ -259,7 +251,7 @@ def account(request: Request, planes: Sequence[Plane], training: Training) -> di
         verb="finetune",
         base=str(getattr(request.model, "name", request.model)),
         settings=settings.to_dict(),
-        images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in request.images],
+        **where_trained(request.images, training.device, training.bf16),
         annotated_planes=len(planes),
         held_out_planes=sum(bool(p.held.any()) for p in planes),
         score=training.best_score if training.best else None,
@@ -267,10 +259,6 @@ def account(request: Request, planes: Sequence[Plane], training: Training) -> di
         seconds=round(training.seconds, 1),
         stopped=training.stopped,
         plans=training.plans,
-        device=str(training.device),
-        precision="bfloat16" if training.bf16 else "float32",
-        threads=torch.get_num_threads(),
-        versions=versions(),
         command=repeating_command(request, training.step),
         repeats_exactly=repeats_exactly(
             settings.schedule,
@@ -296,17 +284,3 @@ def repeating_command(request: Request, steps: int) -> str:
     )
     settings = request.settings.replace(steps=steps, seconds=None)
     return command_line("finetune", inputs, options, settings)
-
-
-def check_name(name: str) -> None:
-    """Refuse what cannot be a file's name.
-
-    Raises
-    ------
-    InputError
-        If it is empty, too long or holds anything but letters, digits, spaces and ``. _ -``.
-    """
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w. -]*", name):
-        raise InputError("name", repr(name), "use letters, digits, spaces, and . _ - between them")
-    if len(name.encode()) > LONGEST_NAME:
-        raise InputError("name", f"{len(name)} letters", f"use at most {LONGEST_NAME}")

@@ -21,17 +21,16 @@ from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef, ModelSpec
 from ..core.results import Tuned
 from ..core.tune_settings import TuneSettings
-from ..model_files import SUFFIX
+from ..model_files import SUFFIX, check_name
 from ..networks.forested import Forested
 from .annotated import Plane
 from .checkpoints import checkpoint_path, read_state
 from .crops import Problem, pose_problem
-from .device import fast_bf16, pick_device
-from .finetune import check_name
+from .device import pick_device, trains_in_bf16
 from .grow import ForestGrower, warm_up
 from .live_round import LiveRound
 from .optimisation import with_rates
-from .provenance import versions
+from .provenance import where_trained
 from .quick import HeadFitter
 from .recipes import recipe_of
 from .scene import Scene
@@ -85,8 +84,7 @@ class Learner:
         self.settings = settings = with_rates(settings, recipe, start.fresh)
         self.base_name = getattr(model, "name", str(model))
         self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
-        wanted = settings.precision
-        self.bf16 = wanted == "bfloat16" or (wanted == "auto" and fast_bf16(self.device))
+        self.bf16 = trains_in_bf16(settings.precision, self.device)
         self.network = self.start.network.to(self.device, memory_format=torch.channels_last)
         self._maps = ViewMaps(images, self.start.spec, self.network, self.device, self.bf16)
         self._fitter = HeadFitter(
@@ -309,9 +307,7 @@ class Learner:
         facts = dict(
             verb="live", base=self.base_name, settings=self.settings.to_dict(), patch=self.patch,
             steps_done=self.step, score=score, stopped=reason, source=self.source,
-            device=str(self.device), precision="bfloat16" if self.bf16 else "float32",
-            threads=torch.get_num_threads(), versions=versions(),
-            images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in self.scene.images],
+            **where_trained(self.scene.images, self.device, self.bf16),
         )  # fmt: skip
         spec = replace(self.start.spec, options=self.network.options)
         return replace(spec, name=name, provenance=json.loads(json.dumps(facts)))

@@ -17,15 +17,14 @@ from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef, ModelSpec, class_infos
 from ..core.results import Tuned
 from ..files import list_images, read_image
-from ..model_files import SUFFIX, user_folder
+from ..model_files import SUFFIX, check_name, user_folder
 from ..networks import MoCo
 from ..networks.build import encoder_spec
 from ..networks.encoders import encoder_factory
 from ..networks.moco import world_and_rank
 from .checkpoints import check_resumable, checkpoint_path, read_state
-from .device import fast_bf16
+from .device import trains_in_bf16
 from .encoder_starts import NO_CLASSES, SCRATCH, draw_head, spec_of_start, take_over
-from .finetune import check_name
 from .pretrain_account import Request, base_of, describe, fingerprint_of
 from .pretraining import Pretraining, with_rate
 from .processes import joined
@@ -161,7 +160,7 @@ def open_pretraining(
     model = draw_moco(settings, spec.in_channels)
     if start.weights is not None:
         take_over(model, start.weights)
-    bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and fast_bf16(device))
+    bf16 = trains_in_bf16(settings.precision, device)
     identity = dict(fingerprint=fingerprint, spec=spec.to_dict(), base=base_of(request))
     training = Pretraining(model, source, settings, device, bf16, path, identity)
     prober = make_prober(request, spec, training)

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..core.command import command_line
 from ..core.image import ImageBlock
 from ..core.moco_settings import MoCoSettings
@@ -18,7 +16,7 @@ from ..core.model import ModelRef, ModelSpec
 from ..networks.moco import world_and_rank
 from .encoder_starts import SCRATCH
 from .pretraining import Pretraining
-from .provenance import repeats_exactly, versions
+from .provenance import repeats_exactly, where_trained
 
 MOST_TOLD = 20  # images in the command
 
@@ -48,17 +46,13 @@ def describe(
         verb="pretrain",
         base=base_of(request),
         settings=settings.to_dict(),
-        images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in request.images],
+        **where_trained(request.images, training.device, training.bf16),
         steps_done=training.step,
         seconds=round(training.seconds, 1),
         stopped=training.stopped,
         loss=sum(r["loss"] for r in last) / len(last) if last else None,
         accuracy=sum(r["accuracy"] for r in last) / len(last) if last else None,
-        device=str(training.device),
         processes=world_and_rank()[0],
-        precision="bfloat16" if training.bf16 else "float32",
-        threads=torch.get_num_threads(),
-        versions=versions(),
         command=repeating_command(request, training.step),
         repeats_exactly=repeats_exactly(
             settings.schedule,

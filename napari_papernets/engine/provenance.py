@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -43,6 +43,17 @@ def repeats_exactly(
     """
     steps = (as_planned and not stopped) or (schedule == "constant" and "finite" not in stopped)
     return steps and told and device.type == "cpu"
+
+
+def where_trained(images: Sequence[ImageBlock], device: torch.device, bf16: bool) -> dict[str, Any]:
+    """What the account of every training tells: from which images, where, and with what."""
+    return dict(
+        images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in images],
+        device=str(device),
+        precision="bfloat16" if bf16 else "float32",
+        threads=torch.get_num_threads(),
+        versions=versions(),
+    )
 
 
 def versions() -> dict[str, str]:
