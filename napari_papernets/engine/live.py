@@ -80,7 +80,7 @@ def live(
         `Preview` of the view after new strokes (source "quick") and about every second of training
         ("trained"); `Step`, `EpochDone`; `Version` at the end of a round; `Resting` when it waits;
         `Notice`. Send a `Patch` or a `View` whenever there is one, or "train",
-        "follow", "rest", "keep", "stop".
+        "follow", "rest", "keep", "stop"; strokes that were sent before "stop" are learnt and kept.
 
     Returns
     -------
