@@ -42,7 +42,7 @@ def measure(labels: NDArray[Any], image: ImageBlock | None = None) -> Columns:
     Raises
     ------
     InputError
-        If the shapes do not fit.
+        If the shapes do not fit, or a number is negative.
     """
     stack = _check_fit(labels, image)
     scale = image.plane_scale if image is not None else (1.0, 1.0)
@@ -65,15 +65,24 @@ def _measure_plane(
     # The shape in space, not on the grid: pixels need not be square.
     spacing = (scale[0] / scale[1], 1.0)
     names = (*_SHAPES, *_RATIOS, *(_GREYS if greys is not None else ()))
-    found = regionprops_table(
-        labels.astype(np.int64), greys, properties=names, spacing=spacing, separator="_"
-    )
+    dense, numbers = _numbered_densely(labels)
+    found = regionprops_table(dense, greys, properties=names, spacing=spacing, separator="_")
     rows = len(found["label"])
-    table = {"label": found["label"]}
+    table = {"label": found["label"] if numbers is None else numbers[found["label"]]}
     table |= {axis.lower(): np.full(rows, at) for axis, at in index.items()}
     table |= _in_pixels(found, spacing)
     table |= {name: found[name] for name in _RATIOS}
     return table | {name: v for name, v in found.items() if name.startswith("intensity")}
+
+
+def _numbered_densely(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any] | None]:
+    """Labels for what keeps a place for every number up to the highest, and the numbers that they
+    stand for; None where these are small enough to be kept."""
+    if labels.dtype != np.uint64 and labels.max(initial=0) <= labels.size:
+        return labels.astype(np.int64), None
+    kind = np.uint64 if labels.dtype == np.uint64 else np.int64
+    numbers, places = np.unique(np.append(labels.ravel(), labels.dtype.type(0)), return_inverse=True)
+    return places[:-1].reshape(labels.shape), numbers.astype(kind)
 
 
 def _in_pixels(found: Columns, spacing: tuple[float, float]) -> Columns:
@@ -109,6 +118,10 @@ def _check_fit(labels: NDArray[Any], image: ImageBlock | None) -> str:
     if labels.ndim < 2 or labels.dtype.kind not in "ui":
         mend = "give whole numbers with the axes (*stack, Y, X)"
         raise InputError("labels", f"{labels.dtype} of shape {labels.shape}", mend)
+    if labels.size and labels.min() < 0:
+        raise InputError(
+            "labels", f"the number {labels.min()}", "number objects from 1; 0 is background"
+        )
     if image is None and labels.ndim > 4:
         raise InputError("labels", f"{labels.ndim} axes", "give at most T and Z before Y and X")
     if image is None:

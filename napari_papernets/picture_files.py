@@ -87,6 +87,7 @@ def write_png(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, ..
     import imagecodecs
 
     array = array.astype(np.uint8) if array.dtype == bool else array
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in (np.uint8, np.uint16):
         raise InputError("path", f"PNG for {array.dtype}", "choose .tif, which holds such numbers")
     if axes != "YX" and not (axes == "YXC" and array.shape[-1] in (3, 4)):

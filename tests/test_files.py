@@ -412,3 +412,9 @@ def test_importing_costs_nothing() -> None:
     code = f"import sys, napari_papernets.files, napari_papernets.samples, napari_papernets.measure; print([m for m in {heavy} if m in sys.modules])"  # noqa: E501
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_numbers_of_the_other_byte_order_go_into_a_png(tmp_path: Path) -> None:
+    pixels = np.arange(20, dtype=">u2").reshape(4, 5) * 300
+    write_image(tmp_path / "x.png", pixels, "YX")
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png").data, pixels)

@@ -101,7 +101,20 @@ def test_specks_do_not_fail() -> None:
     assert np.isfinite(np.stack(list(table.values()))).all()
 
 
+@pytest.mark.parametrize(("kind", "low", "high"), [("int64", 3, 2**40), ("uint64", 1, 2**64 - 1)])
+def test_objects_may_have_any_number(kind: str, low: int, high: int) -> None:
+    small = disc_and_box()
+    large = np.zeros(small.shape, kind)
+    large[small == 3], large[small == 8] = low, high
+    table, expected = measure(large), measure(small)
+    assert table.pop("label").tolist() == [low, high]
+    for name, values in table.items():
+        np.testing.assert_array_equal(values, expected[name])
+
+
 def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(InputError, match="the number -8"):
+        measure(-disc_and_box().astype(int))
     image = ImageBlock(np.zeros((3, 5, 6)), "ZYX")
     with pytest.raises(InputError, match=r"\(3, 5, 6\)"):
         measure(np.zeros((5, 6), np.uint8), image)
