@@ -313,6 +313,8 @@ def as_block(image: Any, axes: str) -> ImageBlock:
 
 def as_blocks(images: Any, axes: str) -> list[ImageBlock]:
     """ImageBlocks of an array, a block, or a sequence of either."""
+    if not is_single(images) and not isinstance(images, Iterable):
+        raise InputError("images", type(images).__name__, "give an array, or several in a list")
     return [as_block(image, axes) for image in ([images] if is_single(images) else images)]
 
 

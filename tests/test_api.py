@@ -39,6 +39,8 @@ MISUSES = {
     "no model to save": (lambda: pn.save_model(None, "x"), "model"),
     "no name to save as": (lambda: pn.save_model(NETWORK, ""), "path"),
     "no annotations": (lambda: pn.finetune(IMAGE, None), "annotations"),
+    "no images": (lambda: pn.finetune(None, STROKES), "images"),
+    "no images to look at": (lambda: pn.pretrain(None), "images"),
     "half a region": (lambda: pn.features(IMAGE, TOKENS, region=(0, 8)), "region"),
     "a region between pixels": (lambda: pn.features(IMAGE, TOKENS, region=(0.5, 8, 0, 8)), "region"),
     "planes that are numbers": (lambda: pn.features(STACK, TOKENS, axes="ZYX", planes=[0]), "planes"),
