@@ -98,7 +98,8 @@ class ModelSpec:
     object_diameter : float or None
         Median diameter in pixels of the objects that it was trained on, at zoom 1.
     object_solidity : float or None
-        Median solidity of these objects (area over that of the convex hull): tells clumps from objects.
+        Solidity (area over that of the convex hull) that three of four of these objects reach, where it
+        helps to take what has two lobes and does not reach it for two objects.
     threshold : float
         Foreground probability at which objects come out as they were annotated ("instances" only).
     paper, description, licence : str

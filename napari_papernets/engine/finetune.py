@@ -135,10 +135,10 @@ def finetune(
     if isinstance(start.network, Forested):
         spec = replace(spec, options=start.network.options)
     if training.settings.kind == "instances":
-        found = yield from fit_threshold(
+        threshold, solidity = yield from fit_threshold(
             start.network, training.planes, spec, training.device, training.bf16
         )
-        spec = replace(spec, threshold=found)
+        spec = replace(spec, threshold=threshold, object_solidity=solidity)
     ref = save_weights(spec, start.network.state_dict(), request.folder / f"{name}{SUFFIX}")
     return Tuned(ref, tuple(training.history), spec.provenance)
 
@@ -237,7 +237,7 @@ def describe(
     return replace(
         spec,
         object_diameter=float(np.median(diameters)) if diameters else spec.object_diameter,
-        object_solidity=float(np.median(solidities)) if solidities else spec.object_solidity,
+        object_solidity=float(np.percentile(solidities, 25)) if solidities else spec.object_solidity,
         description=about.get("description", spec.description),
         licence=about.get("licence", spec.licence),
         provenance=json.loads(json.dumps(provenance)),

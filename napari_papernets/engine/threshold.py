@@ -1,4 +1,4 @@
-"""The foreground probability at which objects come out as they were annotated.
+"""How objects come out as they were annotated: at which probability, and whether lobes are cut.
 
 A network that was trained with border weights, or on outlines that were drawn generously, puts outlines
 elsewhere than at 0.5. As StarDist does, the threshold is fitted to annotated images and kept with the
@@ -34,8 +34,9 @@ Shown: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 def fit_threshold(
     network: nn.Module, planes: Sequence[Plane], spec: ModelSpec, device: torch.device, bf16: bool
-) -> Generator[Event, Any, float]:
-    """The threshold at which objects overlap best with the annotated ones (SEG, mean over all objects).
+) -> Generator[Event, Any, tuple[float, float | None]]:
+    """The threshold at which objects overlap best with the annotated ones (SEG, mean over all objects),
+    and how solid objects have to be where cutting what is less so makes them overlap better still.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def fit_threshold(
     planes : sequence of Plane
         Of kind "instances"; at most eight are looked at, spread over all that hold an object.
     spec : ModelSpec
-        Its encoding and size rule.
+        Its encoding, size rule, and the solidity to try.
     device, bf16
         Where and how the network computes.
 
@@ -55,28 +56,39 @@ def fit_threshold(
 
     Returns
     -------
-    float
+    threshold : float
         0.15…0.75; 0.5 where there is no object.
+    solidity : float or None
+        That of `spec`, or None where it does not help.
     """
     full = [p for p in planes if (p.annotation > 0).any()]
     places = np.linspace(0, len(full) - 1, min(len(full), MOST)).round().astype(int)
     if not full:
-        return THRESHOLDS[0]
-    done, total = 0, len(places) * (1 + len(THRESHOLDS) + 2)
+        return THRESHOLDS[0], None
+    tries = len(THRESHOLDS) + 2 + (spec.object_solidity is not None)
+    done, total = 0, len(places) * (1 + tries)
     yield Started(total, "look", "finding the threshold at which objects come out as annotated")
     shown: list[Shown] = []
     for place in places:
         shown.append(_show(network, full[place], spec, device, bf16))
         yield Progress(done := done + 1, total)
-    quality: dict[float, float] = {}
-    for threshold in _candidates(quality):
+
+    def judge(threshold: float, solidity: float | None) -> Generator[Event, Any, float]:
+        nonlocal done
         scores: list[float] = []
         for truth, probabilities in shown:
-            found = to_instances(probabilities, spec.encoding, threshold, solidity=spec.object_solidity)
+            found = to_instances(probabilities, spec.encoding, threshold, solidity=solidity)
             scores += segmentation_accuracy(truth, found)
             yield Progress(done := done + 1, total)
-        quality[threshold] = float(np.mean(scores)) if scores else 0.0  # none is whole in its window
-    return _best(quality)
+        return float(np.mean(scores)) if scores else 0.0  # none is whole in its window
+
+    quality: dict[float, float] = {}
+    for threshold in _candidates(quality):
+        quality[threshold] = yield from judge(threshold, None)
+    best, solidity = _best(quality), spec.object_solidity
+    if solidity is not None and (yield from judge(best, solidity)) <= quality[best]:
+        solidity = None
+    return best, solidity
 
 
 def _candidates(quality: Mapping[float, float]) -> Iterator[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from napari_papernets.api import drain
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Checkpoint, EpochDone, Event, Notice, Started, Step
 from napari_papernets.core.image import ImageBlock
+from napari_papernets.core.model import ModelSpec
 from napari_papernets.core.results import Tuned
 from napari_papernets.core.tune_settings import TuneSettings
+from napari_papernets.engine import finetune as finetune_room
 from napari_papernets.engine import training as training_room
 from napari_papernets.engine.annotated import hold_out, read_planes
 from napari_papernets.engine.checkpoints import checkpoint_path, read_state, write_state
+from napari_papernets.engine.convexity import object_solidities
 from napari_papernets.engine.crops import count_pixels, draw_crop, judged_crops, pose_problem
 from napari_papernets.engine.finetune import chances_of, finetune
 from napari_papernets.engine.losses import weighted_cross_entropy
@@ -124,7 +127,6 @@ def test_it_learns_objects_from_one_image(tmp_path: Path) -> None:
     assert tuned.model.spec.task == "instances"
     assert [c.name for c in tuned.model.spec.classes] == ["background", "inside", "border"]
     assert tuned.model.spec.object_diameter == pytest.approx(15, abs=5)
-    assert tuned.model.spec.object_solidity == pytest.approx(0.92, abs=0.05)
     assert 0.15 <= tuned.model.spec.threshold <= 0.75
 
 
@@ -420,6 +422,25 @@ def test_after_resuming_the_last_good_weights_are_those_of_the_checkpoint(
     broken, _ = train([image], [strokes(ids)], tmp_path, more, name="parts", resume=True)
     assert "finite" in broken.provenance["stopped"]
     assert_same_weights(whole, broken)
+
+
+def test_the_solidity_of_the_objects_is_tried_and_kept_with_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, ids = scene()
+    tried: list[float | None] = []
+
+    def fit(
+        network: object, planes: object, spec: ModelSpec, *more: object
+    ) -> Generator[Event, None, Any]:
+        tried.append(spec.object_solidity)
+        yield from ()
+        return 0.4, 0.8
+
+    monkeypatch.setattr(finetune_room, "fit_threshold", fit)
+    tuned, _ = train([image], [ids], tmp_path)
+    assert tried == [pytest.approx(np.percentile(object_solidities(ids), 25))]
+    assert (tuned.model.spec.threshold, tuned.model.spec.object_solidity) == (0.4, 0.8)
 
 
 def test_a_model_for_another_task_forgets_the_threshold_of_the_first(tmp_path: Path) -> None:

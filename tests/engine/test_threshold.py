@@ -56,7 +56,8 @@ def threshold_of(network, planes, spec) -> float:
     """Whose looks are told, and counted."""
     told: list[Event] = []
     job = fit_threshold(network, planes, spec, CPU, bf16=False)
-    found = drain(job, told.append)
+    found, solidity = drain(job, told.append)
+    assert solidity is None  # that of the spec
     if told:
         started, *steps = told
         assert isinstance(started, Started)
@@ -88,6 +89,20 @@ def test_of_equally_good_thresholds_the_nearest_to_a_half_is_taken() -> None:
     huge = np.ones((520, 20), np.int32)
     cut = read_planes([ImageBlock(huge.astype(np.float32), "YX")], [huge], "instances", spec)
     assert threshold_of(Seen(0), cut, spec) == 0.5
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_lobes_are_cut_where_that_is_how_they_were_annotated(apart: bool) -> None:
+    y, x = np.ogrid[:60, :90]
+    near = [np.hypot(y - 30, x - middle) for middle in (36, 54)]
+    clump = np.minimum(*near) <= 12
+    truth = np.where(clump, 1 + (near[1] < near[0]) if apart else 1, 0).astype(np.int32)
+    spec = replace(spec_of("same"), object_solidity=0.9)
+    planes = read_planes([ImageBlock(clump.astype(np.float32), "YX")], [truth], "instances", spec)
+    told: list[Event] = []
+    found = drain(fit_threshold(Seen(0), planes, spec, CPU, bf16=False), told.append)
+    assert found == (0.5, 0.9 if apart else None)
+    assert told[-1] == Progress(told[0].total, told[0].total)
 
 
 def test_prediction_uses_the_models_threshold_unless_another_is_asked_for(tmp_path: Path) -> None:
