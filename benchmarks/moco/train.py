@@ -5,8 +5,9 @@
 --free leaves out what must not ship; further arguments are settings, as in --encoder contracting. The
 bundled encoder came about by
 
-    python -m napari_papernets.benchmarks.moco.train --name microscopy --free --minutes 600 --steps 800 \\
-        --encoder contracting --width 8 --depth 3 --K 2048 --no-near --crop 64 --learning-rate 0.002 --blur 1
+    python -m napari_papernets.benchmarks.moco.train --name microscopy --free --minutes 600 \\
+        --steps 800 --encoder contracting --width 8 --depth 3 --K 2048 --no-near --crop 64 \\
+        --learning-rate 0.002 --blur 1
 """
 
 from __future__ import annotations
