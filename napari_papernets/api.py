@@ -95,7 +95,7 @@ def finetune(
     *,
     device: str = "auto",
     on_event: OnEvent | None = None,
-    name: str = "tuned",
+    name: str | None = None,
     class_names: Sequence[str] | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
@@ -121,14 +121,15 @@ def finetune(
         "auto" is cuda, else mps, else cpu.
     on_event : callable, optional
         Called with every event of the run.
-    name : str
-        Name of the new model.
+    name : str, optional
+        Of the new model, which replaces one of that name. Without it "tuned", or "tuned-2", … so that
+        none is replaced.
     class_names : sequence of str, optional
         Names of the classes 1…K.
     folder : str or Path, optional
         Where the model and its checkpoints are written; the user's models by default.
     resume : bool
-        Go on from the checkpoint of an interrupted run with the same name and folder.
+        Go on from the checkpoint of an interrupted run of that name, without one from the last of these.
 
     Returns
     -------

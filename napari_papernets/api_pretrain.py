@@ -22,7 +22,7 @@ def pretrain(
     *,
     device: str = "auto",
     on_event: OnEvent | None = None,
-    name: str = "moco",
+    name: str | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
     shares: Sequence[float] | None = None,
@@ -44,12 +44,13 @@ def pretrain(
         "auto" is cuda, else mps, else cpu.
     on_event : callable, optional
         Called with every event of the run.
-    name : str
-        Name of the new model.
+    name : str, optional
+        Of the new model, which replaces one of that name. Without it "moco", or "moco-2", … so that
+        none is replaced.
     folder : str or Path, optional
         Where the model and its checkpoints are written; the user's models by default.
     resume : bool
-        Go on from the checkpoint of an interrupted run with the same name and folder.
+        Go on from the checkpoint of an interrupted run of that name, without one from the last of these.
     shares : sequence of float, optional
         How often each image is drawn, relative to the others.
     strokes : sequence of array or None, optional

@@ -100,7 +100,8 @@ def predict(
               help="Where to start: scratch, a model name or a file (of VGG-16's weights for a DeepLab "
                    "too); auto: the start taught for strokes, else scratch.")  # fmt: skip
 @click.option("--classes", help="Names of the classes 1 to K, separated by commas.")
-@click.option("--name", default="tuned", show_default=True, help="Name of the new model.")
+@click.option("--name", help="Name of the new model, which replaces one of that name. Default: tuned, "
+                             "or tuned-2, … so that none is replaced.")  # fmt: skip
 @click.option("--out", "-o", type=click.Path(path_type=Path),
               help="Folder for the model and its checkpoints. Default: your models.")  # fmt: skip
 @click.option("--axes", help="Axes of the images. Default: from the files.")
@@ -112,7 +113,7 @@ def finetune(
     annotations: Path,
     model: str,
     classes: str | None,
-    name: str,
+    name: str | None,
     out: Path | None,
     axes: str | None,
     device: str,
@@ -139,7 +140,7 @@ def finetune(
             folder=out,
             resume=resume,
         )
-        tuned = drain_with_bar(job, name)
+        tuned = drain_with_bar(job, name or "fine-tuning")
         click.echo(tuned.model.path)
 
 

@@ -18,7 +18,8 @@ from .core.moco_settings import Encoder, MoCoSettings
 @click.option("--model", default="scratch", show_default=True,
               help="Where to start: scratch, a model name or file, or a public MoCo checkpoint of a "
                    "ResNet (.pth, .pth.tar).")  # fmt: skip
-@click.option("--name", default="moco", show_default=True, help="Name of the new model.")
+@click.option("--name", help="Name of the new model, which replaces one of that name. Default: moco, "
+                             "or moco-2, … so that none is replaced.")  # fmt: skip
 @click.option("--out", "-o", type=click.Path(path_type=Path),
               help="Folder for the model and its checkpoints. Default: your models.")  # fmt: skip
 @click.option("--axes", help="Axes of the images. Default: from the files.")
@@ -28,7 +29,7 @@ from .core.moco_settings import Encoder, MoCoSettings
 def pretrain(
     images: tuple[Path, ...],
     model: str,
-    name: str,
+    name: str | None,
     out: Path | None,
     axes: str | None,
     device: str,
@@ -50,7 +51,7 @@ def pretrain(
         blocks = [read_image(path, axes) for path in expand(images)]
         job = run(blocks, model, settings, device=device, name=name, folder=out, resume=resume)
         first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
-        tuned = drain_with_bar(job, name) if first else drain(job)
+        tuned = drain_with_bar(job, name or "pre-training") if first else drain(job)
         if first:
             click.echo(tuned.model.path)
 

@@ -48,6 +48,37 @@ def check_name(name: str) -> None:
         raise InputError("name", f"{len(name)} letters", f"use at most {LONGEST_NAME}")
 
 
+def name_to_write(name: str | None, usual: str, folder: Path, resume: bool) -> str:
+    """The name of a new model: the one that is given, whatever is called so already, or a free one.
+
+    Parameters
+    ----------
+    name : str or None
+        What the user calls it.
+    usual : str
+        Where that is None: this, or ``usual-2``, … where a model or checkpoint is called so.
+    folder : Path
+        Where the model will be written.
+    resume : bool
+        The last of these that has a checkpoint goes on; a free one where none has.
+
+    Raises
+    ------
+    InputError
+        If the name cannot be that of a model.
+    """
+    if name is not None:
+        check_name(name)
+        return name
+    number, found = 1, ""
+    while True:
+        free = usual if number == 1 else f"{usual}-{number}"
+        unfinished = (folder / f"{free}{CHECKPOINT_SUFFIX}").exists()
+        if not unfinished and not (folder / f"{free}{SUFFIX}").exists():
+            return found if resume and found else free
+        number, found = number + 1, free if unfinished else found
+
+
 def list_models(folder: Path | None = None) -> tuple[ModelRef, ...]:
     """Bundled models, then those of `folder` (the user's own by default); damaged files are left out."""
     return tuple(_read_all(BUNDLED)) + tuple(_read_all(folder or user_folder()))

@@ -18,7 +18,7 @@ from ..core.image import ImageBlock
 from ..core.model import ModelRef, ModelSpec
 from ..core.results import Tuned
 from ..core.tune_settings import TuneSettings
-from ..model_files import SUFFIX, check_name, user_folder
+from ..model_files import SUFFIX, name_to_write, user_folder
 from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork
 from .annotated import Plane, hold_out
@@ -40,6 +40,8 @@ from .threshold import fit_threshold
 from .training import Training
 from .weights import save_weights
 
+USUAL_NAME = "tuned"
+
 
 def finetune(
     images: Sequence[ImageBlock],
@@ -48,7 +50,7 @@ def finetune(
     settings: TuneSettings | None = None,
     *,
     device: str = "auto",
-    name: str = "tuned",
+    name: str | None = None,
     class_names: Sequence[str] | None = None,
     folder: Path | None = None,
     resume: bool = False,
@@ -72,14 +74,16 @@ def finetune(
         How to train.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train.
-    name : str
-        Name of the new model.
+    name : str, optional
+        Of the new model, which replaces one of that name. Without it "tuned", or "tuned-2", … so that
+        none is replaced.
     class_names : sequence of str, optional
         Names of the classes ("strokes" and "classes" only).
     folder : Path, optional
         Where the model and its checkpoint go; the user's model folder by default.
     resume : bool
-        Go on from the checkpoint of that name: the result is that of an uninterrupted training.
+        Go on from the checkpoint of that name, without one from the last of these: the result is that of
+        an uninterrupted training.
     shares : sequence of float, optional
         How often each image is drawn, relative to the others; all alike by default.
     about : mapping, optional
@@ -107,7 +111,7 @@ def finetune(
     InputError
         If images and annotations do not fit each other, the model or the settings.
     """
-    check_name(name)
+    name = name_to_write(name, USUAL_NAME, folder or user_folder(), resume)
     check_folder(folder or user_folder())
     request = Request(
         images,

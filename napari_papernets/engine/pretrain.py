@@ -17,7 +17,7 @@ from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef, ModelSpec, class_infos
 from ..core.results import Tuned
 from ..files import list_images, read_image
-from ..model_files import SUFFIX, check_name, user_folder
+from ..model_files import SUFFIX, name_to_write, user_folder
 from ..networks import MoCo
 from ..networks.build import encoder_spec
 from ..networks.encoders import encoder_factory
@@ -33,6 +33,8 @@ from .views import window_side
 from .weights import save_weights
 from .windows import WindowSource, channels_of
 
+USUAL_NAME = "moco"
+
 
 def pretrain(
     images: Sequence[ImageBlock],
@@ -40,7 +42,7 @@ def pretrain(
     settings: MoCoSettings | None = None,
     *,
     device: str = "auto",
-    name: str = "moco",
+    name: str | None = None,
     folder: Path | None = None,
     resume: bool = False,
     shares: Sequence[float] | None = None,
@@ -64,13 +66,15 @@ def pretrain(
         How to train. Encoder, width and depth are those of `model` if there is one.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train.
-    name : str
-        Name of the new model.
+    name : str, optional
+        Of the new model, which replaces one of that name. Without it "moco", or "moco-2", … so that
+        none is replaced.
     folder : Path, optional
         Where the model and its checkpoint go; the user's model folder by default.
     resume : bool
-        Go on from the checkpoint of that name: the result is that of an uninterrupted training. Images,
-        shares, `model` and settings must be those that it began with, but for its length.
+        Go on from the checkpoint of that name, without one from the last of these: the result is that of
+        an uninterrupted training. Images, shares, `model` and settings must be those that it began with,
+        but for its length.
     shares : sequence of float, optional
         How often each image is drawn, relative to the others; all alike by default.
     about : mapping, optional
@@ -99,7 +103,7 @@ def pretrain(
     InputError
         If the images, the model and the settings do not fit each other, or the checkpoint.
     """
-    check_name(name)
+    name = name_to_write(name, USUAL_NAME, folder or user_folder(), resume)
     check_folder(folder or user_folder())
     if folder_of_images is not None:
         further = [read_image(path) for path in list_images(folder_of_images)]

@@ -443,6 +443,21 @@ def test_the_solidity_of_the_objects_is_tried_and_kept_with_the_model(
     assert (tuned.model.spec.threshold, tuned.model.spec.object_solidity) == (0.4, 0.8)
 
 
+def test_without_a_name_no_model_is_replaced(tmp_path: Path) -> None:
+    image, ids = scene()
+
+    def run(**more: Any) -> Tuned:
+        return drain(finetune([image], [ids], "scratch", TINY, folder=tmp_path, **more))
+
+    first = run()
+    kept = first.model.path.read_bytes()
+    assert [run().model.name, run().model.name] == ["tuned-2", "tuned-3"]
+    assert first.model.path.read_bytes() == kept
+    checkpoint_path(tmp_path, "tuned-3").unlink()
+    assert run(resume=True).model.name == "tuned-2"
+    assert run(name="tuned-3").model.name == "tuned-3"
+
+
 def test_a_model_for_another_task_forgets_the_threshold_of_the_first(tmp_path: Path) -> None:
     image, ids = scene()
     base, _ = train([image], [ids], tmp_path, name="base")
