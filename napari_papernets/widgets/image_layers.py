@@ -124,8 +124,11 @@ def visible_region(viewer: napari.viewer.Viewer, layer: napari.layers.Image, axe
         return None
     shown = layer_axes(layer, axes)
     data = full_data(layer)
-    ranges = [_in_view(layer, shown.index(a), data.shape[shown.index(a)]) for a in "YX"]
-    sizes = [data.shape[shown.index(a)] for a in "YX"]
+    dims = [shown.index(a) for a in "YX"]
+    sizes = [data.shape[dim] for dim in dims]
+    if not layer.corner_pixels[:, dims].any():  # not drawn yet
+        return 0, sizes[0], 0, sizes[1]
+    ranges = [_in_view(layer, dim, size) for dim, size in zip(dims, sizes, strict=True)]
     for (start, stop), size in zip(ranges, sizes, strict=True):
         if stop - start < min(SMALLEST_VIEW, size):
             mend = "move the image into view (Home) or predict the whole image"
@@ -153,6 +156,4 @@ def crop_block(block: ImageBlock, origin: Sequence[int], shape: Sequence[int]) -
 def _in_view(layer: napari.layers.Image, dim: int, size: int) -> Range:
     factor = float(layer.downsample_factors[layer.data_level][dim]) if layer.multiscale else 1.0
     low, high = (int(c) for c in layer.corner_pixels[:, dim])
-    if low == high == 0:  # not drawn yet
-        return 0, size
     return max(0, int(low * factor)), min(size, int(np.ceil((high + 1) * factor)))
