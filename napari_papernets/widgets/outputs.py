@@ -84,6 +84,13 @@ def put_output(
     return layer
 
 
+def rename_output(layer: napari.layers.Layer, name: str) -> None:
+    """Another name for an output that now shows something else; a number behind its name stays."""
+    if not str(layer.name).startswith(name):
+        layer.name = name
+        _sign(layer)
+
+
 def update_layer(layer: napari.layers.Layer, data: Any, placement: Placement) -> None:
     """New data and place for a layer of the same number of axes."""
     # Every change costs a refresh, and that of large data is dear: what stays is left, data comes last.

@@ -13,14 +13,13 @@ from ..core.model import ModelRef
 from ..core.results import EmbeddingView, Prediction, ProbeScore, Tuned
 from ..core.tune_settings import TuneSettings
 from .vit_pictures import beside, filters_picture, positions_picture
-from .vit_plan import FeaturePlan
+from .vit_plan import FeaturePlan, network_name
 from .vit_reader import SideJob
 
 if TYPE_CHECKING:
     from .vit_panel import ViTPanel
 
 NAME = "ViT on strokes"
-SIDES = "left: learnt, right: random weights"
 
 
 class VitActions(QObject):
@@ -56,12 +55,13 @@ class VitActions(QObject):
     def look(self) -> None:
         """Filters and position embeddings of the network, beside those of random weights if wanted."""
         model = self._panel.model.model()
+        show = functools.partial(self._on_embedding, network_name(model))
         if not self._panel.controls.control.isChecked():
-            self._start("embedding", self._on_embedding, model=model)
+            self._start("embedding", show, model=model)
             return
 
         def first(learnt: EmbeddingView) -> None:
-            done = functools.partial(self._on_embedding, learnt)
+            done = functools.partial(show, learnt)
             self._start("embedding", done, model=model, random_weights=True)
 
         self._start("embedding", first, model=model)
@@ -116,10 +116,13 @@ class VitActions(QObject):
         self._panel.model.choose(ref)
         self._panel.message.tell(f"{ref.name} is there: {ref.path}")
 
-    def _on_embedding(self, view: EmbeddingView, random: EmbeddingView | None = None) -> None:
+    def _on_embedding(
+        self, network: str, view: EmbeddingView, random: EmbeddingView | None = None
+    ) -> None:
+        caption = network if random is None else f"left: {network}, right: random weights"
         for name, draw in (("filters", filters_picture), ("positions", positions_picture)):
             picture = beside(draw(view), draw(random) if random is not None else None)
-            self._panel.extras.show_picture(name, picture, SIDES if random is not None else "")
+            self._panel.extras.show_picture(name, picture, caption)
         held = f"{view.explained.sum():.0%} of the filters' variance"
         right = "; random weights on the right" if random is not None else ""
         self._panel.message.tell(f"{len(view.filters)} components hold {held}{right}")
@@ -138,4 +141,5 @@ class VitActions(QObject):
         self._panel.message.tell(f"Kept as model {NAME!r}: fine-tune it in “Annotate & fine-tune”")
 
     def _on_threshold(self, value: float) -> None:
+        self._panel.message.forgive()
         self._guard(functools.partial(self._panel.board.threshold, value))

@@ -9,6 +9,7 @@ from qtpy.QtCore import QTimer
 
 from ..core.errors import InputError
 from ..core.feature_maps import Patch
+from .image_layers import current_plane, shows_plane
 from .vit_clicks import pixel_at
 from .vit_controls import VitControls
 from .vit_extras import VitExtras
@@ -36,6 +37,7 @@ class VitBoard:
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, controls: VitControls, extras: VitExtras) -> None:
+        self._viewer = viewer
         self._layers, self._controls, self._extras = VitLayers(viewer), controls, extras
         self._read: dict[bool, tuple[FeaturePlan, Looks]] = {}
         self._pixels: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
@@ -56,7 +58,7 @@ class VitBoard:
         self._read[random] = plan, looks
         self._image = plan.layer.unique_id, plan.image.axes
         self._draw(random)
-        self._extras.show_distances(looks.maps, random)
+        self._extras.show_distances(looks.maps, plan.network, random, f" · {plan.image.name}")
 
     def click(self, y: float, x: float, negative: bool) -> None:
         """Remember a pixel of the plane, and draw what depends on it.
@@ -66,7 +68,12 @@ class VitBoard:
         InputError
             If nothing was read yet, or the pixel lies outside of it.
         """
-        self._newest()[1].maps.patch_at(y, x)
+        try:
+            self._newest()[1].maps.patch_at(y, x)
+        except InputError as error:
+            if error.field != "patch":
+                raise
+            raise InputError("click", "no token there", "click on what was read") from error
         self._pixels[negative].append((y, x))
         self.redraw_places()
 
@@ -76,9 +83,16 @@ class VitBoard:
         Raises
         ------
         InputError
-            If nothing was read yet.
+            If nothing was read yet, or the canvas shows something else than the plane that was read.
         """
         plan, _ = self._newest()
+        axes = plan.image.axes
+        if not shows_plane(self._viewer, plan.layer, axes):
+            mend = "switch to 2-D display, with Y and X on the canvas"
+            raise InputError("click", "a view that is not of the plane", mend)
+        if current_plane(self._viewer, plan.layer, axes) != plan.plane:
+            mend = "press Read the plane, or check Follow the slice"
+            raise InputError("click", "a slice that was not read", mend)
         return pixel_at(plan.layer, position, plan.like)
 
     def forget(self, image: tuple[Any, str] | None) -> None:
@@ -187,7 +201,9 @@ class VitBoard:
         plan, looks = self._read[random]
         positive, negative = self._patches(random)
         maps = looks.maps
-        if positive and self._controls.similarity.isChecked():
+        if not positive:  # what was shown is like a place that nobody asks for any more
+            self._layers.put_away(plan, (SIMILAR,))
+        elif self._controls.similarity.isChecked():
             similar = similarity_picture(maps, positive, negative)
             self._layers.show_map(plan, maps, SIMILAR, similar, random)
         if maps.windows and self._controls.attention.isChecked():
@@ -196,7 +212,8 @@ class VitBoard:
             picture = attention_picture(maps, place, head)
             self._layers.show_map(plan, maps, ATTENTION, picture, random)
             if not random:
-                self._extras.show_picture("heads", heads_picture(maps, place))
+                caption = f"{plan.network} · {plan.image.name}"
+                self._extras.show_picture("heads", heads_picture(maps, place), caption)
         if not random:
             self._later.start()
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible, QElidingLabel
 
 from ..core.feature_maps import FeatureMaps
 from .curve_plots import import_pyqtgraph
@@ -114,7 +114,7 @@ class VitExtras(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.embedding)
         self.folds: dict[str, QCollapsible] = {}
-        self.captions: dict[str, QLabel] = {}
+        self.captions: dict[str, QElidingLabel] = {}
         for name, (title, help) in PICTURES.items():
             self.folds[name] = self._fold(name, title, help)
             layout.addWidget(self.folds[name])
@@ -127,8 +127,20 @@ class VitExtras(QWidget):
         self.pictures[name] = picture
         self.views[name].show_picture(picture)
 
-    def show_distances(self, maps: FeatureMaps, random: bool) -> None:
-        """Show the distances, where they were asked for."""
+    def show_distances(self, maps: FeatureMaps, network: str, random: bool, where: str = "") -> None:
+        """Show the distances, where they were asked for.
+
+        Parameters
+        ----------
+        maps : FeatureMaps
+            What was read.
+        network : str
+            Name of the network.
+        random : bool
+            Whether they are those of random weights beside it.
+        where : str
+            Of the image; goes behind the names.
+        """
         if maps.distances is None:
             return
         if self._distances is None:
@@ -140,7 +152,8 @@ class VitExtras(QWidget):
         self._distances.draw(maps.distances, random)
         if not random:
             self._distances.drop(True)
-        self.captions["distances"].setText("●  learnt    ×  random weights" if random else "")
+        names = f"●  {network}    ×  random weights" if random else network
+        self.captions["distances"].setText(f"{names}{where}")
 
     @property
     def distances(self) -> DistancePlot | None:
@@ -166,7 +179,7 @@ class VitExtras(QWidget):
         button.setToolTip("<p>Save this picture as PNG.</p>")
         button.setAccessibleName(f"Save {title}")
         button.clicked.connect(lambda: self._ask_where(name))
-        self.captions[name] = QLabel()
+        self.captions[name] = QElidingLabel()
         line = QHBoxLayout()
         line.addWidget(self.captions[name], 1)
         line.addWidget(button)

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.feature_maps import FeatureMaps, Patch
-from .outputs import PROVENANCE, find_output, put_output, refill_layer, update_layer
+from ..core.model import ModelRef
+from .outputs import (
+    PROVENANCE,
+    find_output,
+    put_output,
+    refill_layer,
+    rename_output,
+    update_layer,
+)
 from .placement import lay_out
 from .vit_pictures import Looks
 from .vit_plan import FeaturePlan
@@ -106,9 +114,9 @@ class VitLayers:
         if (layer := find_output(self._viewer, plan.key(role))) is not None:
             layer.visible = visible
 
-    def put_away(self, plan: FeaturePlan) -> None:
-        """Hide all pictures of an image; each comes back when it is drawn again."""
-        for role in (name for picture in PICTURES for name in (picture, f"random {picture}")):
+    def put_away(self, plan: FeaturePlan, pictures: Sequence[str] = PICTURES) -> None:
+        """Hide pictures of an image, all of them or some; each comes back when it is drawn again."""
+        for role in (name for picture in pictures for name in (picture, f"random {picture}")):
             layer = find_output(self._viewer, plan.key(role))
             if layer is not None and layer.visible:
                 layer.visible = False
@@ -124,10 +132,13 @@ class VitLayers:
         laid, dims = lay_out(labels.reshape(*single, *labels.shape), axes, plan.like, sizes)
         origin = dict(zip(axes, (*plan.plane, 0, 0), strict=True))
         placement = plan.placement.keep(dims).part([origin.get(plan.like[d], 0) for d in dims])
-        return put_output(
-            self._viewer, "labels", plan.key(role), f"{role} of {plan.image.name}", laid, placement,
+        name = _title(plan, role)
+        layer = put_output(
+            self._viewer, "labels", plan.key(role), name, laid, placement,
             metadata={PROVENANCE: provenance},
         )  # fmt: skip
+        rename_output(layer, name)
+        return layer
 
     def _put(
         self,
@@ -140,7 +151,7 @@ class VitLayers:
         placement: Any,
         **options: Any,
     ) -> None:
-        role = f"random {role}" if random else role
+        name, role = _title(plan, role, random), f"random {role}" if random else role
         known = find_output(self._viewer, plan.key(role))
         if known is not None and plan.key(role) in self._away:
             known.visible = True
@@ -152,12 +163,20 @@ class VitLayers:
             refill_layer(known, data, placement)
             known.contrast_limits = options["contrast_limits"]
             known.metadata[PROVENANCE] = {**maps.provenance, "picture": role}
+            rename_output(known, name)
             return
         else:
             options = {}
-        put_output(
-            self._viewer, kind, plan.key(role), f"{role} of {plan.image.name}", data, placement,
+        layer = put_output(
+            self._viewer, kind, plan.key(role), name, data, placement,
             metadata={PROVENANCE: {**maps.provenance, "picture": role}}, **options,
         )  # fmt: skip
+        rename_output(layer, name)
         if random and known is None and plan.region is None:
             self._viewer.reset_view()  # it lies beside the image, where nobody looks yet
+
+
+def _title(plan: FeaturePlan, role: str, random: bool = False) -> str:
+    """Name of a picture's layer, which says so where the weights have learnt nothing."""
+    learnt = isinstance(plan.model, ModelRef) and not random
+    return f"{'' if learnt else 'random '}{role} of {plan.image.name}"

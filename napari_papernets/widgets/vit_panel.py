@@ -73,6 +73,7 @@ class ViTPanel(DockedPanel):
         self._viewer, self._hold = napari_viewer, EngineHold(engine)
         self._extent: Extent = "plane"
         self._was_read = False
+        self._told = ""  # of the last reading
         self.image, self.model = ImagePicker(napari_viewer), VitPicker()
         self.controls, self.extras = VitControls(), VitExtras()
         self.form = SettingsForm(FeatureSettings, basic=(), leave_out=CHOSEN, starts=STARTS)
@@ -156,6 +157,8 @@ class ViTPanel(DockedPanel):
         """What was read says nothing of another image, or of other axes or channels."""
         chosen = None
         self.message.forgive()
+        if self.message.text() == self._told:
+            self.message.tell("")
         with contextlib.suppress(PapernetsError):  # no image, or axes that do not fit it yet
             chosen = self.image.layer().unique_id, self.image.block().axes
         self.source.start_over()
@@ -175,9 +178,11 @@ class ViTPanel(DockedPanel):
         basis = "shared basis" if self.controls.shared.isChecked() else "basis of this image"
         size = f"{maps.grid[0]}×{maps.grid[1]} tokens of {maps.cell:g} px, block {maps.block}"
         nothing = " · random weights: nothing learnt" if self.model.is_random else ""
-        self.message.tell(f"{size} · {basis}{nothing}")
+        self._told = f"{size} · {basis}{nothing}"
+        self.message.tell(self._told)
 
     def _on_click(self, position: Any, negative: bool) -> None:
+        self.message.forgive()
         try:
             self.board.click(*self.board.pixel_at(position), negative)
         except PapernetsError as error:
@@ -190,6 +195,11 @@ class ViTPanel(DockedPanel):
         except PapernetsError:
             return None
         return View(0, plane, (0, 0, 0, 0))
+
+    def _on_follow(self, follow: bool) -> None:
+        view = self._view() if follow else None
+        if view is not None:
+            self._on_moved(view)
 
     def _on_moved(self, view: View) -> None:
         asked = self.source.asked
@@ -241,6 +251,7 @@ class ViTPanel(DockedPanel):
         self.controls.cleared.connect(self.board.clear)
         self.clicks.clicked.connect(self._on_click)
         self.follower.moved.connect(self._on_moved)
+        self.controls.follow.toggled.connect(self._on_follow)
         self.extras.told.connect(self.message.tell)
         self.source.began.connect(self.show_busy)
         self.source.ready.connect(self._on_ready)

@@ -61,6 +61,11 @@ class FeaturePlan:
     placement: Placement
     layer: Any
 
+    @property
+    def network(self) -> str:
+        """What pictures call the network."""
+        return network_name(self.model)
+
     def arguments(self, random_weights: bool = False) -> dict[str, Any]:
         """Keyword arguments of the verb ``features``."""
         return dict(
@@ -109,6 +114,11 @@ class FeaturePlan:
         """The same for colours (gy, gx, 3)."""
         laid = [self.place(grid[..., c], maps, cell, beside) for c in range(3)]
         return np.stack([data for data, _ in laid], axis=-1), laid[0][1]
+
+
+def network_name(model: ModelRef | str) -> str:
+    """What pictures call a network: by its name, or by that it has learnt nothing."""
+    return model.name if isinstance(model, ModelRef) else "random weights"
 
 
 def plan_features(

@@ -85,14 +85,17 @@ def panel(viewer, refs, engine, qtbot):
     panel.shut_down()
 
 
-def read(panel, engine, qtbot, given, extent="plane"):
-    """Press the button and let the engine answer."""
+def read(panel, engine, qtbot, given, extent="plane", follow_up=None):
+    """Press the button and let the engine answer; `follow_up` is what it answers for random weights."""
     before = len(engine.jobs)
     panel.bar.buttons[extent].click()
     qtbot.waitUntil(lambda: len(engine.jobs) > before)
     job = engine.jobs[-1]
     with qtbot.waitSignal(panel.shown):
         job.give(given)
+        if follow_up is not None:
+            qtbot.waitUntil(lambda: len(engine.jobs) > before + 1)
+            engine.jobs[-1].give(follow_up)
     return job
 
 
@@ -282,7 +285,89 @@ def test_clicks_show_similarity_and_attention(panel, viewer, engine, qtbot):
     panel.controls.clear.click()
     qtbot.waitUntil(lambda: "clicks on image" not in viewer.layers)
     panel.clicks.clicked.emit((0.0, 0.0), False)  # beside the image
-    assert "grid of 5×6" in panel.message.text()
+    assert "click on what was read" in panel.message.text()
+    panel.clicks.clicked.emit((3.1, 4.1), False)
+    assert not panel.message.is_error
+
+
+def test_without_places_no_similarity_is_shown(panel, viewer, engine, qtbot):
+    """It would be that to a place that was dropped."""
+    panel.controls.similarity.setChecked(True)
+    panel.controls.control.setChecked(True)
+    read(panel, engine, qtbot, maps(), follow_up=maps())
+    panel.clicks.clicked.emit((3.1, 4.1), False)
+    pictures = [shown(viewer, role) for role in ("similarity", "random similarity")]
+    assert all(layer.visible for layer in pictures)
+    panel.controls.clear.click()
+    assert not any(layer.visible for layer in pictures)
+    panel.clicks.clicked.emit((3.1, 4.1), False)
+    assert all(layer.visible for layer in pictures)
+    pictures[0].visible = False  # by the person
+    panel.clicks.clicked.emit((10.1, 4.1), False)
+    assert not pictures[0].visible
+
+
+def test_pictures_say_whose_they_are(panel, viewer, refs, engine, qtbot):
+    """Those of random weights by the names of their layers, those beside the image by their captions."""
+    panel.controls.attention.setChecked(True)
+    panel.controls.rollout.setChecked(True)
+    read(panel, engine, qtbot, maps(attention=True, summaries=True))
+    assert panel.extras.captions["heads"].text() == "toy-vit · image"
+    assert panel.extras.captions["distances"].text() == "toy-vit · image"
+    panel.model.combo.setCurrentIndex(panel.model.combo.count() - 1)
+    assert panel.model.is_random
+    read(panel, engine, qtbot, maps(attention=True, summaries=True))
+    panel.clicks.clicked.emit((3.1, 4.1), False)
+    panel.threshold.button.click()
+    for role in ("tokens as colour", "attention", "attention rollout", "similar places"):
+        assert f"{role} of image" not in viewer.layers
+        assert f"random {role} of image" in viewer.layers
+    assert panel.extras.captions["heads"].text() == "random weights · image"
+    panel.model.combo.setCurrentIndex(0)
+    read(panel, engine, qtbot, maps(attention=True, summaries=True))
+    assert "tokens as colour of image" in viewer.layers
+    assert "random tokens as colour of image" not in viewer.layers
+
+
+def test_a_click_is_of_the_slice_that_was_read(refs, engine, qtbot, qapp):
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random((7, 40, 48)), name="image", scale=(2, 0.5, 0.5))
+    panel = ViTPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    viewer.dims.set_current_step(0, 3)
+    read(panel, engine, qtbot, maps(stack=(1,)))
+    panel.controls.follow.setChecked(False)
+    viewer.dims.set_current_step(0, 4)
+    panel.clicks.clicked.emit((8.0, 3.1, 4.1), False)
+    assert "a slice that was not read" in panel.message.text()
+    viewer.dims.set_current_step(0, 3)
+    viewer.dims.ndisplay = 3
+    panel.clicks.clicked.emit((6.0, 3.1, 4.1), False)
+    assert "switch to 2-D" in panel.message.text()
+    viewer.dims.ndisplay = 2
+    panel.clicks.clicked.emit((6.0, 3.1, 4.1), False)
+    qtbot.waitUntil(lambda: "clicks on image" in viewer.layers)
+    assert len(viewer.layers["clicks on image"].data) == 1
+    viewer.dims.set_current_step(0, 5)
+    before = len(engine.jobs)
+    panel.controls.follow.setChecked(True)
+    qtbot.waitUntil(lambda: len(engine.jobs) > before)
+    assert engine.jobs[-1].arguments["planes"] == ((5,),)
+    panel.shut_down()
+
+
+def test_the_message_of_a_reading_goes_with_its_image(panel, viewer, engine, qtbot):
+    read(panel, engine, qtbot, maps())
+    assert "tokens of 8 px" in panel.message.text()
+    viewer.layers.remove("image")
+    qtbot.waitUntil(lambda: not panel.message.text())
+
+
+def test_an_image_beside_the_view_is_not_read(panel, viewer, engine):
+    viewer.layers["image"].corner_pixels = np.array([[0, 0], [39, 0]])  # it lies to the right
+    panel.bar.buttons["view"].click()
+    assert "nothing of image in view" in panel.message.text()
+    assert not engine.jobs
 
 
 def test_what_is_unticked_is_hidden_and_comes_back(panel, viewer, engine, qtbot):
@@ -332,6 +417,7 @@ def test_similarity_becomes_labels_of_pixels(panel, viewer, engine, qtbot):
     panel.clicks.clicked.emit((3.1, 4.1), False)
     panel.threshold.value.setValue(0.8)
     panel.threshold.button.click()
+    assert not panel.message.is_error
     labels = shown(viewer, "similar places")
     expected = np.zeros((40, 48))
     expected[:16, :24] = 1  # two of five rows and three of six columns of 8 pixels
@@ -409,6 +495,7 @@ def test_the_embedding_is_shown_and_saved(panel, engine, qtbot, tmp_path):
     )
     qtbot.waitUntil(lambda: "positions" in panel.extras.pictures)
     assert "90%" in panel.message.text()
+    assert panel.extras.captions["filters"].text() == "toy-vit"
     assert panel.extras.pictures["positions"].shape == (4 * 5 - 1, 4 * 5 - 1, 3)
     panel.extras.save("filters", tmp_path / "filters.png")
     assert (tmp_path / "filters.png").stat().st_size > 100
@@ -422,6 +509,7 @@ def test_the_embedding_is_shown_and_saved(panel, engine, qtbot, tmp_path):
             EmbeddingView(filters, np.full(9, 0.1, np.float32), positions, dict(random_weights=random))
         )
     qtbot.waitUntil(lambda: panel.extras.pictures["positions"].shape[1] > 2 * width)
+    assert panel.extras.captions["filters"].text() == "left: toy-vit, right: random weights"
 
 
 def test_a_score_stands_beside_that_of_random_weights(panel, viewer, engine, qtbot):
@@ -551,7 +639,7 @@ def test_a_destroyed_panel_lets_go_of_the_viewer(viewer, refs, engine, qtbot):
 
 
 def test_every_control_says_what_it_is_and_what_it_is_for(panel, qtbot):
-    panel.extras.show_distances(maps(summaries=True), False)
+    panel.extras.show_distances(maps(summaries=True), "toy-vit", False)
     kinds = QAbstractButton, QComboBox, QAbstractSpinBox, QSlider, QLineEdit, QGraphicsView
     found = [w for kind in kinds for w in panel.findChildren(kind)]
     for control in found:
