@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from ..core.errors import InputError
 from ..core.patches import PatchMap
 from .image_layers import current_plane, full_data, guess_layer_axes, layer_axes
 from .moco_sources import Sources
@@ -74,13 +75,23 @@ class DictionaryPoints(QObject):
             colours[numbers == query] = QUERY
             layer.face_color = list(colours)
 
-    def select(self, numbers: NDArray[np.int64]) -> None:
-        """Select the points of these patches."""
+    def select(self, numbers: NDArray[np.int64]) -> int:
+        """Select the points of these patches, and say how many there are.
+
+        Raises
+        ------
+        InputError
+            If the layers of points were deleted.
+        """
+        count = 0
         self._quiet = True
-        for layer, own in self._shown:
-            layer.selected_data = set(np.flatnonzero(np.isin(own, numbers)).tolist())
+        for layer, own in self._there():
+            chosen = np.flatnonzero(np.isin(own, numbers)).tolist()
+            layer.selected_data = set(chosen)
             layer.refresh()
+            count += len(chosen)
         self._quiet = False
+        return count
 
     def paint(self) -> tuple[int, int]:
         """Paint the middles of the patches whose points are selected with a label of their own.
@@ -93,12 +104,11 @@ class DictionaryPoints(QObject):
         Raises
         ------
         InputError
-            If an image is too large for labels.
+            If an image is too large for labels, or the layers of points were deleted.
         """
         found = self._map
-        chosen = [
-            (layer, sorted(layer.selected_data)) for layer, _ in self._shown if layer.selected_data
-        ]
+        shown = self._there() if found is not None else []
+        chosen = [(layer, sorted(layer.selected_data)) for layer, _ in shown if layer.selected_data]
         if found is None or not chosen:
             return 0, 0
         there = [painted(self._viewer, image) for image in self._images]
@@ -116,6 +126,14 @@ class DictionaryPoints(QObject):
         for layer, _ in self._shown:
             layer.selected_data.events.items_changed.disconnect(self._on_selected)
         self._shown = []
+
+    def _there(self) -> list[tuple[napari.layers.Points, NDArray[np.int64]]]:
+        """The layers of points that nobody deleted, nor their images."""
+        there = self._viewer.layers
+        kept = [(la, own) for la, own in self._shown if la in there and self._image_of[la] in there]
+        if not kept:
+            raise InputError(NAME, "a layer that was deleted", "make the dictionary again")
+        return kept
 
     def _clear(self) -> None:
         for layer, _ in self._shown:

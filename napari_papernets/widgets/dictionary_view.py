@@ -122,7 +122,7 @@ class DictionaryView(QWidget):
                     "images", "a folder only", "tick a layer: the dictionary is shown on it"
                 )
             job = JobAdapter(self)
-            job.returned.connect(lambda found: self._on_map(found, sources))
+            job.returned.connect(lambda found: self._on_map(found, sources, model.name))
             job.failed.connect(self._on_failed)
             job.cancelled.connect(self._end)
             self._jobs.append(job)
@@ -158,21 +158,25 @@ class DictionaryView(QWidget):
         self._jobs.clear()
         self.points.leave()
 
-    def _on_map(self, found: PatchMap, sources: Sources) -> None:
+    def _on_map(self, found: PatchMap, sources: Sources, encoder: str) -> None:
         self._end()
         self._map = found
         self.scatter.set_points(found.plane_map, found.axis_names())
         self.points.show(found, sources)
         same = float(found.similarity_of_positives().mean())
         self.about.setText(
-            f"{len(found.keys)} patches of {found.side}×{found.side} pixels; "
+            f"Encoder “{encoder}”: {len(found.keys)} patches of {found.side}×{found.side} pixels; "
             f"cosine of positive pairs {same:.2f}."
         )
         self.look_up(0)
 
     def _on_surrounded(self, numbers: NDArray[np.int64]) -> None:
-        self.points.select(numbers)
-        self.told.emit(f"{len(numbers)} patches are selected in the layer “dictionary”.")
+        try:
+            count = self.points.select(numbers)
+        except InputError as error:
+            self.failed.emit(error)
+            return
+        self.told.emit(f"{count} patches are selected in the layer “dictionary”.")
 
     def _on_paint(self) -> None:
         try:

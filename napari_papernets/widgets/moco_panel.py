@@ -124,6 +124,7 @@ class MoCoPanel(DockedPanel):
     def _on_finished(self, tuned: Tuned) -> None:
         self.bar.set_idle()
         self.form.refresh_models()
+        self.form.take_learnt(tuned.model)
         self._offer()
         steps = tuned.provenance.get("steps_done", 0)
         text = (

@@ -49,6 +49,7 @@ class PretrainForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._models: list[ModelRef] = []
+        self._learnt: ModelRef | None = None
         self.settings = SettingsForm(
             MoCoSettings, basic=BASIC, leave_out=("seconds", "steps"), starts={"learning_rate": 0.002}
         )
@@ -58,6 +59,8 @@ class PretrainForm(QWidget):
         self._lay_out()
         self.refresh_models()
         self._recall()
+        for chosen in (self.start_from.activated, self.name.textEdited):
+            chosen.connect(lambda _: self.take_learnt(None))
         for signal in (
             self.settings.valueChanged,
             self.start_from.currentIndexChanged,
@@ -105,20 +108,25 @@ class PretrainForm(QWidget):
         return found, found.why_not(self._timed_settings(), base)
 
     def encoder(self) -> ModelRef:
-        """The encoder that a training would start from, or else the one of the name that is shown.
+        """The encoder that was learnt last, until another start or name is chosen; otherwise the one
+        that a training would start from, or else the one of the name that is shown.
 
         Raises
         ------
         ModelError
             If there is none yet.
         """
-        chosen = self._start()
+        chosen = self._learnt or self._start()
         if isinstance(chosen, ModelRef):
             return chosen
         named = [ref for ref in self._models if ref.name == self.name.text().strip()]
         if not named:
             raise ModelError("model", "no encoder yet", "learn one first, or choose one to start from")
         return named[-1]
+
+    def take_learnt(self, model: ModelRef | None) -> None:
+        """A training gave this encoder."""
+        self._learnt = model
 
     def crop(self) -> int:
         """Side of a crop in pixels."""

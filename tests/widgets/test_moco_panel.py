@@ -467,6 +467,41 @@ def test_chosen_patches_become_labels(panel, engine, known, viewer, qtbot):
     assert set(np.unique(labels.data)) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("deleted", ["dictionary", "frame"])
+def test_what_was_deleted_is_neither_selected_nor_painted(panel, engine, known, viewer, qtbot, deleted):
+    known_dictionary(panel, engine, known, qtbot)
+    view, points = panel.dictionary, viewer.layers["dictionary"]
+    points.selected_data = {7}
+    viewer.layers.remove(deleted)
+    for ask in (
+        lambda: view.scatter._on_lasso([(2.5, -1), (4, -1), (4, 2), (2.5, 2)]),
+        view.paint.click,
+    ):
+        panel.message.tell("")
+        ask()
+        assert "make the dictionary again" in panel.message.text()
+    assert "patches" not in viewer.layers
+
+
+def test_the_dictionary_is_that_of_what_was_learnt_last(panel, engine, known, qtbot):
+    """Not of what the training started from, unless that is chosen again; it says whose it is."""
+    known.append(encoder("begun"))
+    panel.form.refresh_models()
+    panel.form.start_from.setCurrentText("begun")
+    job = start(panel, engine)
+    known.append(encoder())
+    with qtbot.waitSignal(panel.trained):
+        job.give(Tuned(encoder(), (), {"steps_done": 7}))
+    panel.sources.tick("frame")
+    make_dictionary(panel, engine, qtbot, patch_map())
+    assert engine.jobs[-1].arguments["model"].name == "moco"
+    assert "Encoder “moco”" in panel.dictionary.about.text()
+    panel.form.start_from.activated.emit(panel.form.start_from.currentIndex())
+    make_dictionary(panel, engine, qtbot, patch_map())
+    assert engine.jobs[-1].arguments["model"].name == "begun"
+    qtbot.waitUntil(lambda: "Encoder “begun”" in panel.dictionary.about.text())
+
+
 def test_the_map_may_be_umap(panel, engine, known, viewer, qtbot):
     known.append(encoder())
     panel.form.refresh_models()
