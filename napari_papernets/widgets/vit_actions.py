@@ -119,7 +119,7 @@ class VitActions(QObject):
     def _on_embedding(
         self, network: str, view: EmbeddingView, random: EmbeddingView | None = None
     ) -> None:
-        caption = network if random is None else f"left: {network}, right: random weights"
+        caption = network if random is None else f"right: random weights, left: {network}"
         for name, draw in (("filters", filters_picture), ("positions", positions_picture)):
             picture = beside(draw(view), draw(random) if random is not None else None)
             self._panel.extras.show_picture(name, picture, caption)

@@ -152,7 +152,7 @@ class VitExtras(QWidget):
         self._distances.draw(maps.distances, random)
         if not random:
             self._distances.drop(True)
-        names = f"●  {network}    ×  random weights" if random else network
+        names = f"×  random weights    ●  {network}" if random else network
         self.captions["distances"].setText(f"{names}{where}")
 
     @property

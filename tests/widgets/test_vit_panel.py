@@ -509,7 +509,7 @@ def test_the_embedding_is_shown_and_saved(panel, engine, qtbot, tmp_path):
             EmbeddingView(filters, np.full(9, 0.1, np.float32), positions, dict(random_weights=random))
         )
     qtbot.waitUntil(lambda: panel.extras.pictures["positions"].shape[1] > 2 * width)
-    assert panel.extras.captions["filters"].text() == "left: toy-vit, right: random weights"
+    assert panel.extras.captions["filters"].text() == "right: random weights, left: toy-vit"
 
 
 def test_a_score_stands_beside_that_of_random_weights(panel, viewer, engine, qtbot):
