@@ -112,7 +112,8 @@ def section(scores: dict[str, dict[str, float]], model: ModelRef, auto_zoom: boo
     return (
         f"## The bundled model `{model.name}` on images it never saw\n\n"
         "2018 Data Science Bowl (BBBC038): the third of each kind that a hash of the file name holds "
-        "out from training and from the choice of the weights. Average precision is "
+        "out from training; which of three sets of weights ships was decided by looking at them "
+        "(`benchmarks/nuclei/README.md`). Average precision is "
         f"TP / (TP + FP + FN) over objects. Zoom: {zoom}. "
         f"{machine('napari-papernets')}.\n\n{markdown_table(header, rows)}\n\n"
         "Written by `python benchmarks/nuclei/evaluate.py nuclei "
