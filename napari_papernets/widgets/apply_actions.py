@@ -191,7 +191,7 @@ class ApplyActions(QWidget):
         name = plan.model.spec.classes[self._wish.objects - 1].name
         plan = replace(plan, key=plan.key.replace("classes", f"objects {name}", 1))
         shown, place = plan.place(objects)
-        account = dict(result.provenance)
+        account = self._wish.account(result.provenance)
         layer = put_output(
             self._viewer, "labels", plan.key, name_of(plan.image.name, name), shown, place,
             metadata={PROVENANCE: account}, visible=True,

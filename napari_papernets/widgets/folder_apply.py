@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..file_names import result_names
 from ..files import list_images, read_image, write_json, write_labels, write_table
 from .job_adapter import Engine, JobAdapter
 from .objects import to_objects
+from .outputs import OBJECTS
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,13 @@ class ApplyWish:
     def settings(self) -> PredictSettings:
         """Of ``predict``: at the size of the training."""
         return PredictSettings(output="semantic", zoom=1.0)
+
+    def account(self, provenance: Mapping[str, Any]) -> dict[str, Any]:
+        """Provenance of a prediction, and how objects were numbered from its classes where they were."""
+        if not self.objects:
+            return dict(provenance)
+        of = self.model.spec.classes[self.objects - 1].name
+        return {**provenance, OBJECTS: {"class": of, "min_size": self.min_size, "split": self.split}}
 
 
 class FolderApply(QObject):
@@ -166,4 +174,4 @@ def write_answer(
     scale = tuple(image.scale[image.axes.index(a)] for a in axes)
     write_labels(folder / f"{stem}_labels.tif", labels, axes=axes, scale=scale, unit=image.unit)
     write_table(folder / f"{stem}_objects.csv", measure(labels, image))
-    write_json(folder / f"{stem}_provenance.json", result.provenance)
+    write_json(folder / f"{stem}_provenance.json", wish.account(result.provenance))

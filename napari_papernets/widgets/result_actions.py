@@ -16,7 +16,7 @@ from ..core.errors import InputError, PapernetsError
 from ..core.image import ImageBlock
 from .image_layers import crop_block
 from .job_adapter import Engine
-from .outputs import PROVENANCE, is_output
+from .outputs import OBJECTS, PROVENANCE, is_output
 from .run_plan import RunPlan
 from .table_link import TableLink
 from .table_window import Columns, TableWindow
@@ -111,16 +111,14 @@ class ResultActions(QWidget):
         raise InputError("labels", "no result yet", "run a prediction or select a labels layer")
 
     def command_text(self) -> str:
-        """The command that repeats the selected or last result.
+        """The command that repeats the selected or last result, of objects the classes they are of.
 
         Raises
         ------
         InputError
             If there is none.
         """
-        layer = self._viewer.layers.selection.active
-        if layer is None or not layer.metadata.get(PROVENANCE):
-            layer = self.labels_layer()
+        layer = self._repeatable()
         command = layer.metadata.get(PROVENANCE, {}).get("command")
         if not command:
             mend = "select a layer that a run of this panel made"
@@ -134,7 +132,15 @@ class ResultActions(QWidget):
             self.failed.emit(error)
             return
         QApplication.clipboard().setText(text)
-        self.told.emit(f"Copied: {text}{_missing_file(text)}")
+        numbered = OBJECTS in self._repeatable().metadata[PROVENANCE]
+        rest = (
+            "\nIt gives the classes: the objects were numbered from them afterwards." if numbered else ""
+        )
+        self.told.emit(f"Copied: {text}{_missing_file(text)}{rest}")
+
+    def _repeatable(self) -> napari.layers.Layer:
+        layer = self._viewer.layers.selection.active
+        return layer if layer is not None and layer.metadata.get(PROVENANCE) else self.labels_layer()
 
     def _on_diagnostics(self) -> None:
         QApplication.clipboard().setText(self._engine().diagnostics())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from napari_papernets.files import read_labels, write_image
 from napari_papernets.widgets.apply_actions import ApplyActions
 from napari_papernets.widgets.model_comparison import Judged, ModelComparison, class_ious
 from napari_papernets.widgets.objects import to_objects
+from napari_papernets.widgets.outputs import PROVENANCE
 from napari_papernets.widgets.painting import Painting
 from napari_papernets.widgets.uncertain_place import most_uncertain
 
@@ -108,6 +110,11 @@ def test_objects_are_the_connected_parts_of_a_class(apply, engine, qtbot):
     apply.results.measure.click()
     qtbot.waitUntil(lambda: len(apply.results.windows) == 1, timeout=10_000)
     assert list(apply.results.windows[0]._columns["area_px"]) == [64, 100]
+    made = {"class": "cell", "min_size": 15, "split": True}
+    assert layer.metadata[PROVENANCE]["objects"] == made
+    layer.metadata[PROVENANCE]["command"] = "papernets predict two.tif"
+    apply.results.command.click()
+    assert "the objects were numbered from them" in apply.told_[-1]  # the command gives classes only
 
 
 def test_cancel_puts_the_layers_back(apply, engine, qtbot):
@@ -142,6 +149,8 @@ def test_a_folder_gets_labels_and_tables(apply, engine, qtbot, tmp_path):
     with (target / "a_objects.csv").open() as file:
         assert [row["area_px"] for row in csv.DictReader(file)] == ["64", "100"]
     assert "2 images" in apply.form.status.text()
+    account = json.loads((target / "a_provenance.json").read_text())
+    assert account["objects"] == {"class": "cell", "min_size": 15, "split": True}
 
 
 def test_a_folder_with_names_that_nearly_agree_keeps_all_results(apply, engine, qtbot, tmp_path):
