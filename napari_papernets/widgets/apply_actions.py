@@ -72,6 +72,7 @@ class ApplyActions(QWidget):
         self._viewer, self._painting, self._engine, self._model = viewer, painting, engine, model
         self._device = device
         self._run: Run | None = None
+        self._splitting: Any = None  # the worker that makes objects, while somebody waits for it
         self._todo: list[AnnotatedImage] = []
         self._wish: ApplyWish | None = None
         self.form = ApplyForm()
@@ -118,12 +119,12 @@ class ApplyActions(QWidget):
         self._todo = []
         if self._run is not None:
             self._run.leave()
-        self._run = None
+        self._run = self._splitting = None
         self.folder.leave()
 
     def drop(self) -> None:
         """The window is gone: drop what runs. Touches nothing of Qt or napari."""
-        self._todo = []
+        self._todo, self._splitting = [], None
         if self._run is not None:
             self._run.drop()
         self.folder.leave()
@@ -177,11 +178,17 @@ class ApplyActions(QWidget):
             self.told.emit(f"{layer.name}: done.")
             self._next()
             return
-        worker = create_worker(
+        self._splitting = worker = create_worker(
             to_objects, plan.take_back(layer.data), wish.objects, wish.min_size, wish.split
         )
-        worker.returned.connect(lambda objects: self._on_objects(layer, plan, result, objects))
-        worker.errored.connect(self._on_failed)
+
+        def on_end(then: Callable[..., None], *answer: Any) -> None:
+            if self._splitting is worker:  # not cancelled meanwhile
+                self._splitting = None
+                then(*answer)
+
+        worker.returned.connect(lambda objects: on_end(self._on_objects, layer, plan, result, objects))
+        worker.errored.connect(lambda error: on_end(self._on_failed, error))
         worker.start()
 
     def _on_objects(
@@ -212,6 +219,9 @@ class ApplyActions(QWidget):
         self._todo = []
         if self._run is not None:
             self._run.cancel()
+        elif self._splitting is not None:
+            self._splitting = None
+            self._finish("Cancelled.")
         else:
             self.folder.cancel()
 

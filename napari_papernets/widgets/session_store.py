@@ -158,7 +158,10 @@ class SessionStore(QObject):
         with self._lock:
             session, self._session, self._closed = self._session, None, True
         if session is not None:
-            self._lane.submit(session.close)
+            try:
+                self._lane.submit(session.close)
+            except RuntimeError:  # Python ends, and has ended the lane when all was written
+                session.close()
         self._lane.shutdown(wait=True)
         shutil.rmtree(self.work, ignore_errors=True)
 

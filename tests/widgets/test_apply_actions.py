@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from napari_papernets.core.errors import EngineError, ModelError
 from napari_papernets.core.events import Started, TileDone
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.files import read_labels, write_image
+from napari_papernets.widgets import apply_actions
 from napari_papernets.widgets.apply_actions import ApplyActions
 from napari_papernets.widgets.model_comparison import Judged, ModelComparison, class_ious
 from napari_papernets.widgets.objects import to_objects
@@ -244,6 +246,29 @@ def test_splitting_is_a_choice_of_the_form(apply, engine, qtbot, split, count):
     engine.jobs[0].give(prediction(touching))
     qtbot.waitUntil(lambda: "two cell objects" in apply.viewer.layers, timeout=10_000)
     assert apply.viewer.layers["two cell objects"].data.max() == count
+
+
+def test_cancel_while_objects_are_made_leaves_the_classes_alone(apply, engine, qtbot, monkeypatch):
+    may_end = threading.Event()
+    made = []
+
+    def slow(*given):
+        may_end.wait(10)
+        made.append(to_objects(*given))
+        return made[-1]
+
+    monkeypatch.setattr(apply_actions, "to_objects", slow)
+    apply.form.labels.setCurrentIndex(2)
+    apply.form.buttons["image"].click()
+    engine.jobs[0].give(prediction(classes()))
+    qtbot.waitUntil(lambda: apply._splitting is not None)
+    apply.form.cancel.click()
+    assert "Cancelled" in apply.form.status.text()
+    may_end.set()
+    qtbot.waitUntil(lambda: bool(made))
+    qtbot.wait(100)
+    assert not any("objects" in layer.name for layer in apply.viewer.layers)
+    assert "Cancelled" in apply.form.status.text()
 
 
 def test_ious_count_annotated_pixels_only():
