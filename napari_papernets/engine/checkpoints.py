@@ -106,7 +106,7 @@ def check_resumable(state: State, settings: Settings, fingerprint: str, base: st
         Naming the start or the setting that differs, or the data.
     """
     begun = str(state.facts.get("base", base))
-    if base is not None and _called(begun) != _called(base):
+    if base is not None and called(begun) != called(base):
         mend = f"the checkpoint's training started from {begun!r}; give that, or resume=False"
         raise InputError("model", repr(base), mend)
     before, now = state.facts["settings"], settings.to_dict()
@@ -119,7 +119,7 @@ def check_resumable(state: State, settings: Settings, fingerprint: str, base: st
         raise InputError("resume", "other data", mend)
 
 
-def _called(base: str) -> str:
+def called(base: str) -> str:
     """A model's name, be it given by name or by file."""
     return Path(base).name.removesuffix(MODEL_SUFFIX)
 

@@ -22,7 +22,7 @@ from ..model_files import SUFFIX, name_to_write, user_folder
 from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork
 from .annotated import Plane, hold_out
-from .checkpoints import check_resumable, checkpoint_path, fingerprint_of, read_state
+from .checkpoints import called, check_resumable, checkpoint_path, fingerprint_of, read_state
 from .convexity import object_solidities
 from .crops import pose_problem
 from .device import pick_device, trains_in_bf16
@@ -127,6 +127,11 @@ def finetune(
     )
     start, planes, training = open_training(request, resume)
     notices = list(start.notices)
+    begun = training.identity["start"]
+    if called(begun) != called(start_of(request)):
+        text = f"It goes on from the checkpoint, which began with {begun}, not with {start_of(request)}"
+        notices.append(Notice(text))
+        request = replace(request, model=begun)
     with closing(training):
         listener = Listener(request, start.spec, planes, training)
         yield from run(training, notices, len(planes), listener)
@@ -178,7 +183,8 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     if settings.kind == "strokes" and isinstance(start.network, Forested):
         ForestGrower(start.network.to(device), device, settings.seed).grow(planes)
         teacher = Teacher(start.network, device, bf16)
-    decided = dict(fresh=start.fresh, fits_head=start.fits_head)
+    begun = start_of(request) if state is None else state.facts.get("start", start_of(request))
+    decided = dict(fresh=start.fresh, fits_head=start.fits_head, start=begun)
     identity = dict(spec=start.spec.to_dict(), fingerprint=fingerprint, **decided)
     training = Training(
         start.network,
@@ -274,14 +280,18 @@ def account(request: Request, planes: Sequence[Plane], training: Training) -> di
     )
 
 
+def start_of(request: Request) -> str:
+    """The file or the name of what a training starts from."""
+    return str(request.model.path if isinstance(request.model, ModelRef) else request.model)
+
+
 def repeating_command(request: Request, steps: int) -> str:
     """The command line that trains again, by steps where this run went by the clock."""
     first, several = request.images[0], len(request.images) > 1
     image = first.source or f"{first.name}.tif"
     inputs = [str(Path(image).parent), "annotations"] if several else [image, "annotations.tif"]
-    base = request.model.path if isinstance(request.model, ModelRef) else request.model
     options = dict(
-        model=None if base == AUTO else str(base),
+        model=None if start_of(request) == AUTO else start_of(request),
         classes=",".join(request.class_names) if request.class_names else None,
         name=request.name,
         device=None if request.device == "auto" else request.device,

@@ -458,6 +458,21 @@ def test_without_a_name_no_model_is_replaced(tmp_path: Path) -> None:
     assert run(name="tuned-3").model.name == "tuned-3"
 
 
+def test_a_resumed_training_tells_what_it_began_with(tmp_path: Path) -> None:
+    image, ids = scene()
+    base, _ = train([image], [ids], tmp_path, name="base")
+    train([image], [ids], tmp_path, name="more", model=base.model)
+    longer = TINY.replace(steps=9)
+    second, events = train([image], [ids], tmp_path, longer, name="more", resume=True)
+    assert any(isinstance(e, Notice) and str(base.model.path) in e.message for e in events)
+    assert second.provenance["base"] == str(base.model.path)
+    assert f"--model {base.model.path}" in second.provenance["command"]
+    for same in (base.model, base.model.path):
+        third, events = train([image], [ids], tmp_path, longer, name="more", model=same, resume=True)
+        assert not any(isinstance(e, Notice) and "began" in e.message for e in events)
+        assert "base" in third.provenance["base"]
+
+
 def test_a_model_for_another_task_forgets_the_threshold_of_the_first(tmp_path: Path) -> None:
     image, ids = scene()
     base, _ = train([image], [ids], tmp_path, name="base")
