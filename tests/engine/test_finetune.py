@@ -569,7 +569,7 @@ def test_names_and_shares_must_fit(tmp_path: Path) -> None:
         train([IMAGE], [IDS], tmp_path, class_names=["a", "b"])
     with pytest.raises(InputError, match="shares"):
         train([IMAGE], [IDS], tmp_path, shares=[1.0, 2.0])
-    for name in ("../outside", None, "x" * 300):
+    for name in ("../outside", 7, "x" * 300):
         with pytest.raises(InputError, match="name"):
             train([IMAGE], [IDS], tmp_path, name=name)
     with pytest.raises(ModelError, match="no-such-model"):
