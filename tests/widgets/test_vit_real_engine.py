@@ -28,13 +28,13 @@ def test_a_landmark_lies_under_its_token(make_napari_viewer_proxy, monkeypatch, 
     panel.controls.block.setValue(1)
     with qtbot.waitSignal(panel.shown, timeout=240_000):
         panel.read("plane")
-    assert viewer.layers["tokens as colour of image"].data.shape == (5, 7, 3)
+    assert viewer.layers["random tokens as colour of image"].data.shape == (5, 7, 3)
     layer = viewer.layers["image"]
     panel.clicks.clicked.emit(tuple(layer.data_to_world((40, 72))), False)
-    similar = viewer.layers["similarity of image"]
+    similar = viewer.layers["random similarity of image"]
     assert np.unravel_index(similar.data.argmax(), similar.data.shape) == (2, 4)
     corner = similar.data_to_world((2 - 0.5, 4 - 0.5))
     np.testing.assert_allclose(corner, layer.data_to_world((32 - 0.5, 64 - 0.5)), atol=1e-9)
-    np.testing.assert_array_less(viewer.layers["attention of image"].data.sum(), 1)
+    np.testing.assert_array_less(viewer.layers["random attention of image"].data.sum(), 1)
     assert "nothing learnt" in panel.message.text()
     assert "torch" not in sys.modules
