@@ -176,6 +176,7 @@ class ModelSpec:
             "task": self.task in get_args(Task),
             "values_per_pixel": self.values_per_pixel > 0,
             "object_diameter": self.object_diameter is None or self.object_diameter > 0,
+            "object_solidity": self.object_solidity is None or 0 < self.object_solidity <= 1,
             "threshold": 0 < self.threshold < 1,
         }
 

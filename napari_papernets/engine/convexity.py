@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,42 +27,62 @@ class Outlines:
         self._regions = regions
         self._boxes = ndimage.find_objects(regions)
         self._areas = np.bincount(regions.ravel())
-        self._parts: dict[int, tuple[int, ...]] = {}
-        self._corners: dict[int, NDArray[np.float64]] = {}
+        # Of each region: those whose hulls its own is to be made of, or the hull that was made.
+        self._parts: dict[int, list[int | Hull]] = {}
 
     def join(self, number: int, other: int) -> None:
         """From now on `number` means both."""
-        self._parts[number] = self._parts.get(number, (number,)) + self._parts.get(other, (other,))
+        fewer, more = self._parts.pop(number, [number]), self._parts.pop(other, [other])
+        if len(fewer) > len(more):
+            fewer, more = more, fewer
+        more.extend(fewer)
+        self._parts[number] = more
         self._areas[number] += self._areas[other]
 
-    def solidity(self, *numbers: int) -> float:
-        """That of the regions taken together."""
-        area = sum(int(self._areas[n]) for n in numbers)
-        return area / float(ConvexHull(np.concatenate([self._hull(n) for n in numbers])).volume)
+    def solidity(self, number: int) -> float:
+        """That of a region."""
+        return float(self._areas[number] / self._hull(number).area)
 
-    def gain(self, one: int, other: int) -> float:
-        """How much more solid two regions are apart, their mean weighted by area, than together."""
+    def compare(self, one: int, other: int) -> tuple[float, float]:
+        """Solidity of two regions taken together, and the mean of theirs, weighted by area."""
         areas = [self._areas[one], self._areas[other]]
+        together = sum(areas) / hull_of([self._hull(one).corners, self._hull(other).corners]).area
         apart = np.average([self.solidity(one), self.solidity(other)], weights=areas)
-        return float(apart - self.solidity(one, other))
+        return float(together), float(apart)
 
-    def _hull(self, number: int) -> NDArray[np.float64]:
-        """Corners whose hull is that of a region and of all that was joined to it."""
-        return np.concatenate([self._corners_of(part) for part in self._parts.get(number, (number,))])
+    def _hull(self, number: int) -> Hull:
+        parts = self._parts.get(number, [number])
+        if len(parts) > 1 or not isinstance(parts[0], Hull):
+            hulls = [self._outline(part) if isinstance(part, int) else part.corners for part in parts]
+            parts = self._parts[number] = [hull_of(hulls)]
+        hull = parts[0]
+        assert isinstance(hull, Hull)
+        return hull
 
-    def _corners_of(self, region: int) -> NDArray[np.float64]:
-        """The corners (y, x) of the convex hull of one of the regions as they were at first."""
-        if region not in self._corners:
-            box = self._boxes[region - 1]
-            mask = self._regions[box] == region
-            rows = np.flatnonzero(mask.any(axis=1))
-            left = mask[rows].argmax(axis=1)
-            right = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
-            ends = [(rows + down, side) for down in (0, 1) for side in (left, right)]
-            points = np.concatenate([np.stack(end, axis=1) for end in ends]).astype(float)
-            points += [box[0].start, box[1].start]
-            self._corners[region] = points[ConvexHull(points).vertices]
-        return self._corners[region]
+    def _outline(self, region: int) -> NDArray[np.float64]:
+        """The corners (y, x) of the first and the last pixel of each row of a region as it was."""
+        box = self._boxes[region - 1]
+        mask = self._regions[box] == region
+        rows = np.flatnonzero(mask.any(axis=1))
+        left = mask[rows].argmax(axis=1)
+        right = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
+        ends = [(rows + down, side) for down in (0, 1) for side in (left, right)]
+        points = np.concatenate([np.stack(end, axis=1) for end in ends]).astype(float)
+        return points + np.array([box[0].start, box[1].start])
+
+
+class Hull(NamedTuple):
+    """A convex polygon: its corners (N, 2) and its area in pixels."""
+
+    corners: NDArray[np.float64]
+    area: float
+
+
+def hull_of(points: Sequence[NDArray[np.float64]]) -> Hull:
+    """The convex hull of all points (N, 2), which must not lie on one line."""
+    every = np.concatenate(points)
+    found = ConvexHull(every)
+    return Hull(every[found.vertices], float(found.volume))
 
 
 def object_solidities(labels: NDArray[Any]) -> list[float]:

@@ -143,7 +143,7 @@ def join_shallow(
     ndarray, shape (n + 1,), int32
         0 for 0.
     """
-    outlines = Outlines(basins)
+    outlines = None if solidity is None else Outlines(basins)
     number = np.arange(int(basins.max()) + 1, dtype=np.int32)
     peak = np.zeros(len(number), np.float32)
     np.maximum.at(peak, basins.ravel(), depth.ravel())
@@ -156,17 +156,19 @@ def join_shallow(
         return n
 
     def belong(a: int, b: int, neck: float) -> bool:
-        if solidity is None:
+        if outlines is None or solidity is None:
             return neck >= NECK
         if not NARROW <= neck < WIDE:
             return neck >= WIDE
-        return outlines.solidity(a, b) >= solidity or outlines.gain(a, b) < BAY
+        together, apart = outlines.compare(a, b)
+        return together >= solidity or apart - together < BAY
 
     for one, other, saddle in necks(basins, depth):
         a, b = sorted((root(one), root(other)))
         if a != b and belong(a, b, max(saddle, SHALLOW) / min(peak[a], peak[b])):
             number[b], peak[a] = a, max(peak[a], peak[b])
-            outlines.join(a, b)
+            if outlines is not None:
+                outlines.join(a, b)
     return np.array([root(n) for n in range(len(number))], np.int32)
 
 

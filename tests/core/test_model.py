@@ -56,6 +56,7 @@ def test_the_first_format_is_read_and_written_again_as_this_one():
         ({"task": "guess"}, "task 'guess'.*damaged"),
         ({"values_per_pixel": 0}, "values_per_pixel 0.*damaged"),
         ({"object_diameter": -3.0}, "object_diameter -3.0.*damaged"),
+        ({"object_solidity": 1.5}, "object_solidity 1.5.*damaged"),
         ({"threshold": float("nan")}, "threshold nan.*damaged"),
         ({"threshold": "high"}, "damaged"),
     ],
