@@ -1,4 +1,5 @@
-"""How soon does a stroke change what is seen? From the door, as a panel does it, with a warm engine.
+"""How soon does a stroke, or a slider of the CRF, change what is seen? From the door, as a panel does
+it, with a warm engine.
 
 python -m napari_papernets.benchmarks.liveness --write docs/benchmarks.md
 """
@@ -13,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from skimage import data
 
 from napari_papernets.core.annotation import Patch, View
+from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.events import Preview
+from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
+from napari_papernets.core.results import Refinement
 from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.door import Engine
 from napari_papernets.samples import load_sample
 
 NEXT = 8  # strokes after the first answer
+MOVES = 9  # of each of the CRF's sliders
 LIMIT = 60.0  # seconds to wait for an answer
 
 
@@ -55,7 +61,7 @@ class Watch:
                 return time.perf_counter()
 
 
-def measure() -> tuple[float, list[float], float]:
+def measure_strokes() -> tuple[float, list[float], float]:
     """Seconds from the first stroke of a second class to an answer, from each stroke after that, and
     from the last of them to the answer of the trained network."""
     sample = load_sample("nuclei")
@@ -89,12 +95,55 @@ def measure() -> tuple[float, list[float], float]:
         engine.close()
 
 
+def measure_sliders() -> dict[str, float]:
+    """Median seconds from a new σ_β, and from a new w₁, to the labels of a refined 512×512 RGB view."""
+    image = ImageBlock(data.immunohistochemistry(), "YXC")
+    nearness = np.clip(image.data.mean(-1, dtype=np.float32) / 255, 0.02, 0.98)
+    shares = np.stack([nearness, 1 - nearness])
+    engine = Engine()
+    try:
+        found = {}
+        for slider, start in (("sigma_beta", 10.0), ("w1", 5.0)):
+            waits = []
+            for move in range(MOVES):
+                settings = CRFSettings(**{slider: start + move / 10})
+                began = time.perf_counter()
+                _refined(engine, shares, image, settings)
+                waits.append(time.perf_counter() - began)
+            found[slider] = float(np.median(waits[1:]))  # the first compiles, or loads, its kernels
+        return found
+    finally:
+        engine.close()
+
+
+def _refined(engine: Engine, shares: Any, image: ImageBlock, settings: CRFSettings) -> None:
+    answers: queue.Queue[Any] = queue.Queue()
+    engine.submit(
+        "refine",
+        on_event=lambda event: None,
+        on_returned=answers.put,
+        on_failed=answers.put,
+        on_cancelled=lambda: answers.put(None),
+        probabilities=shares,
+        image=image,
+        settings=settings,
+        show="labels",
+        keep=True,
+    )
+    answer = answers.get(timeout=LIMIT)
+    if not isinstance(answer, Refinement):
+        raise RuntimeError(f"not refined: {answer}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path, help="put the figures into this Markdown page")
     given = parser.parse_args()
-    took, later, trained = measure()
-    from .report import machine, publish
+    took, later, trained = measure_strokes()
+    slid = measure_sliders()
+    from napari_papernets.engine.device import pick_device
+
+    from .report import key_on, machine, publish
 
     text = (
         "## From a stroke to an answer\n\n"
@@ -102,9 +151,12 @@ def main() -> None:
         "the door. Made by `benchmarks/liveness.py`.\n\n"
         f"First answer {took:.2f} s after a second class was painted; after each of {NEXT} further "
         f"strokes a median of {np.median(later):.2f} s (longest {max(later):.2f} s); first answer of "
-        f"the trained network {trained:.1f} s after the last of them.\n\n{machine()}"
+        f"the trained network {trained:.1f} s after the last of them.\n\n"
+        f"A CRF's new labels after its slider moved: {1e3 * slid['sigma_beta']:.0f} ms for σ_β, "
+        f"{1e3 * slid['w1']:.0f} ms for w₁ (medians of {MOVES - 1} moves, RGB, 10 iterations)."
+        f"\n\n{machine()}"
     )
-    publish(text, "liveness", given.write)
+    publish(text, key_on("liveness", pick_device("auto")), given.write)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from napari_papernets.benchmarks.report import machine, markdown_table, publish
+from napari_papernets.benchmarks.report import brief, key_on, machine, markdown_table, publish
 from numpy.typing import NDArray
 
 from napari_papernets.engine.device import fast_bf16, pick_device
@@ -40,7 +40,8 @@ Call = Callable[[], NDArray[np.float32]]
 def run_benchmark(size: int, rounds: int, device: str, page: Path | None) -> None:
     """Measure all variants and print the table; put it into `page` where one is given."""
     names = [n for n in VARIANTS if not n.startswith("monai") or find_spec("monai")]
-    rounded = fast_bf16(pick_device(device))
+    target = pick_device(device)
+    rounded = fast_bf16(target)
     if not rounded:
         names = [n for n in names if not n.endswith("16")]
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +51,7 @@ def run_benchmark(size: int, rounds: int, device: str, page: Path | None) -> Non
         for _ in range(rounds):
             for name, worker in workers.items():
                 timings[name].append(worker.ask("run")["seconds"])
-                print(f"{VARIANTS[name]}: {timings[name][-1]:.2f} s", file=sys.stderr)
+                print(f"{VARIANTS[name]}: {timings[name][-1]:.3f} s", file=sys.stderr)
         facts = {n: w.ask("facts") for n, w in workers.items()}
         table = make_table(Path(folder), timings, facts)
     packages = ("monai",) if find_spec("monai") else ()
@@ -61,7 +62,7 @@ def run_benchmark(size: int, rounds: int, device: str, page: Path | None) -> Non
         f"Medians of {rounds} interleaved rounds, one process each. {machine(*packages)}. "
         f"Differences are of probabilities, against one pass in float32.\n\n{table}"
     )
-    publish(text, "predict" if rounded else "predict-float32", page)
+    publish(text, key_on("predict" if rounded else "predict-float32", target), page)
 
 
 def make_case(folder: Path, size: int) -> None:
@@ -89,7 +90,7 @@ def make_table(folder: Path, timings: dict[str, list[float]], facts: dict[str, d
         rows.append(
             (
                 VARIANTS[name],
-                f"{median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})",
+                f"{brief(median(seconds))} ({brief(min(seconds))}–{brief(max(seconds))})",
                 f"{peer / median(seconds):.1f}×" if peer else "–",
                 f"{median(seconds) / whole:.2f}" if not name.startswith("monai") else "–",
                 f"{facts[name]['peak_mb']:.0f}",

@@ -24,7 +24,7 @@ from napari_papernets.engine.pretrain_account import Request
 from napari_papernets.engine.pretraining import Pretraining
 from napari_papernets.files import read_image
 
-from .report import machine, markdown_table, publish
+from .report import key_on, machine, markdown_table, publish
 
 STEPS, WARM_UP = 10, 3
 
@@ -49,7 +49,7 @@ def run_benchmark(
         f"medians of {rounds} interleaved rounds of {STEPS} steps. Made by `papernets bench pretrain`. "
         f"{machine('torchvision')}\n\n{markdown_table(header, rows)}"
     )
-    publish(text, "pretrain", page)
+    publish(text, key_on("pretrain", where), page)
 
 
 def measure(training: Pretraining, contrast: str, rounds: int) -> list[str]:
@@ -64,8 +64,8 @@ def measure(training: Pretraining, contrast: str, rounds: int) -> list[str]:
     ratios = [a / b for a, b in zip(whole, alone, strict=True)]
     return [
         contrast,
-        f"{median(whole) * 1e3:.0f}",
-        f"{median(alone) * 1e3:.0f}",
+        f"{median(whole) * 1e3:.1f}",
+        f"{median(alone) * 1e3:.1f}",
         f"{median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})",
         f"{training.settings.batch / median(whole):.0f}",
     ]

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -33,17 +34,20 @@ KERNELS = dict(w1=5.0, sigma_alpha=60.0, sigma_beta=10.0, w2=3.0, sigma_gamma=3.
 EXACT_SIDE = 64  # pixels of the crop that brute force can do
 
 
-def run_benchmark(rounds: int, large: bool, page: Path | None) -> None:
+def run_benchmark(rounds: int, large: bool, device: str, page: Path | None) -> None:
     """Measure, print the tables, and put them into `page` where one is given."""
-    from napari_papernets.benchmarks.report import machine, markdown_table, publish
+    from napari_papernets.benchmarks.report import key_on, machine, markdown_table, publish
 
+    from napari_papernets.engine.crf_solvers import crf_device
+
+    target = crf_device(device)
     programs = [p for p in PROGRAMS if p == "papernets" or find_spec("pydensecrf")]
     with tempfile.TemporaryDirectory() as folder:
         rows = [
             row
             for name, (image, side, classes) in CASES.items()
             if large or not side
-            for row in measure(name, image, side, classes, programs, rounds, Path(folder))
+            for row in measure(name, image, side, classes, programs, rounds, Path(folder), target.type)
         ]
     header = (
         "case", "program", "seconds (range)", "speed", "set-up", "iterations", "again, other w₁",
@@ -56,20 +60,27 @@ def run_benchmark(rounds: int, large: bool, page: Path | None) -> None:
         "interleaved rounds, one process each, as its user calls it (ours with its checks and account); "
         "peak is above what the process held with libraries and inputs loaded. Labels and ΔQ are "
         "against pydensecrf.\n\n"
-        f"{markdown_table(header, rows)}\n\n{exact_table(programs)}\n\n"
+        f"{markdown_table(header, rows)}\n\n{exact_table(programs, target.type)}\n\n"
         f"{machine(*packages)}. Written by `papernets bench refine`."
     )
-    publish(text, "refine", page)
+    publish(text, key_on("refine", target), page)
 
 
 def measure(
-    name: str, image: str, side: int, classes: int, programs: list[str], rounds: int, folder: Path
+    name: str,
+    image: str,
+    side: int,
+    classes: int,
+    programs: list[str],
+    rounds: int,
+    folder: Path,
+    device: str,
 ) -> Iterator[tuple[str, ...]]:
     """A row for each program."""
     pixels = make_image(image, side)
     np.save(folder / "image.npy", pixels)
     np.save(folder / "probabilities.npy", make_probabilities(pixels, classes))
-    workers = {p: Worker(p, folder) for p in programs}
+    workers = {p: Worker(p, folder, device) for p in programs}
     told: dict[str, list[dict[str, float]]] = {p: [] for p in programs}
     for _ in range(rounds):
         for program, worker in workers.items():
@@ -103,7 +114,7 @@ def measure(
         )
 
 
-def exact_table(programs: list[str]) -> str:
+def exact_table(programs: list[str], device: str) -> str:
     """How far the lattices are from brute force on crops."""
     from napari_papernets.benchmarks.report import markdown_table
 
@@ -114,7 +125,7 @@ def exact_table(programs: list[str]) -> str:
         share = make_probabilities(pixels, 2)
         exact = brute_force(pixels, share)
         for program in programs:
-            found = solver(program)(pixels, share)[0]
+            found = solver(program, device)(pixels, share)[0]
             off, equal = np.abs(found - exact), (found.argmax(0) == exact.argmax(0)).mean()
             cells = f"{off.mean():.4f}", f"{off.max():.3f}", f"{100 * equal:.2f} %"
             rows.append((f"{image}, {EXACT_SIDE}² crop", program, *cells))
@@ -176,8 +187,9 @@ def make_probabilities(pixels: NDArray[np.uint8], classes: int) -> NDArray[np.fl
 class Worker:
     """A program in a process of its own, asked through its standard input and output."""
 
-    def __init__(self, program: str, folder: Path) -> None:
-        command = [sys.executable, "-m", "napari_papernets.benchmarks.refine", program, str(folder)]
+    def __init__(self, program: str, folder: Path, device: str) -> None:
+        module = "napari_papernets.benchmarks.refine"
+        command = [sys.executable, "-m", module, program, str(folder), device]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -198,11 +210,11 @@ class Worker:
         self._process.communicate()
 
 
-def serve(program: str, folder: Path) -> None:
+def serve(program: str, folder: Path, device: str) -> None:
     """The worker: a run for each line."""
     from napari_papernets.benchmarks.predict import MemoryWatch
 
-    run = solver(program)
+    run = solver(program, device)
     pixels, share = np.load(folder / "image.npy"), np.load(folder / "probabilities.npy")
     run(pixels[:64, :64].copy(), share[:, :64, :64].copy())  # libraries, compiled code
     watch, peak = MemoryWatch(), 0.0
@@ -212,34 +224,36 @@ def serve(program: str, folder: Path) -> None:
         total = time.perf_counter() - started
         peak = peak or watch.peak_mb  # of the first run: later ones find the memory of those before
         np.save(folder / f"{program}.npy", answer)
-        again = time_again(pixels, share) if program == "papernets" else 0.0
+        again = time_again(pixels, share, device) if program == "papernets" else 0.0
         told = dict(total=total, set_up=set_up, iterations=total - set_up, again=again, peak=peak)
         print(json.dumps(told), flush=True)
 
 
-def solver(program: str) -> Any:
+def solver(program: str, device: str) -> Any:
     """A function of pixels and probabilities that returns beliefs (K, Y, X) and the time of set-up."""
-    return _pydensecrf if program == "pydensecrf" else _papernets
+    return _pydensecrf if program == "pydensecrf" else partial(_papernets, device=device)
 
 
-def _papernets(pixels: NDArray[Any], share: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-    return _refined(pixels, share, False)
+def _papernets(
+    pixels: NDArray[Any], share: NDArray[np.float32], device: str
+) -> tuple[NDArray[np.float32], float]:
+    return _refined(pixels, share, device, False)
 
 
-def time_again(pixels: NDArray[Any], share: NDArray[np.float32]) -> float:
+def time_again(pixels: NDArray[Any], share: NDArray[np.float32], device: str) -> float:
     """Seconds of a run with other weights, after one that kept its lattices."""
     from napari_papernets.engine.crf_solvers import kept_lattices
 
-    _refined(pixels, share, True)
+    _refined(pixels, share, device, True)
     started = time.perf_counter()
-    _refined(pixels, share, True, w1=6.0)
+    _refined(pixels, share, device, True, w1=6.0)
     seconds = time.perf_counter() - started
     kept_lattices().clear()
     return seconds
 
 
 def _refined(
-    pixels: NDArray[Any], share: NDArray[np.float32], keep: bool, **changes: float
+    pixels: NDArray[Any], share: NDArray[np.float32], device: str, keep: bool, **changes: float
 ) -> tuple[NDArray[np.float32], float]:
     from napari_papernets.core.crf_settings import CRFSettings
     from napari_papernets.core.events import Refined
@@ -249,7 +263,7 @@ def _refined(
     started, set_up = time.perf_counter(), 0.0
     image = ImageBlock(pixels, "YXC" if pixels.ndim == 3 else "YX")
     settings = CRFSettings(**(KERNELS | changes))  # type: ignore[arg-type]
-    job = refine(share, image, settings, device="cpu", show="nothing", keep=keep)
+    job = refine(share, image, settings, device=device, show="nothing", keep=keep)
     while True:
         try:
             event = next(job)
@@ -285,4 +299,4 @@ def _pydensecrf(pixels: NDArray[Any], share: NDArray[np.float32]) -> tuple[NDArr
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], Path(sys.argv[2]))
+    serve(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

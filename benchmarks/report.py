@@ -40,6 +40,16 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def key_on(key: str, device: torch.device) -> str:
+    """The section's own name where it was measured on a GPU, beside that of a processor."""
+    return key if device.type == "cpu" else f"{key}-{device.type}"
+
+
+def brief(seconds: float) -> str:
+    """Seconds with three digits, but at most milliseconds."""
+    return f"{seconds:.{2 if seconds >= 1 else 3}f}"
+
+
 def publish(text: str, key: str, page: Path | None) -> None:
     """Print a section, and put it into a page where one is given."""
     print(text)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from .predict import Call, Worker, serve
-from .report import machine, markdown_table, publish
+from .report import brief, key_on, machine, markdown_table, publish
 
 CASES = {"224": (8, 224, 16), "1024": (1, 1024, 16), "1036": (1, 1036, 14)}  # images, side, patch
 TITLES = {
@@ -48,6 +48,8 @@ def run_benchmark(size: str, rounds: int, device: str, page: Path | None) -> Non
     page : Path, optional
         Markdown.
     """
+    from napari_papernets.engine.device import pick_device
+
     who = [w for w in ("timm", "ours") if w != "timm" or find_spec("timm")]
     cases = [case for case, (*_, patch) in CASES.items() if patch == 16 or size == "small"]
     names = [f"{size} {case} {w}" for case in cases for w in who]
@@ -57,7 +59,7 @@ def run_benchmark(size: str, rounds: int, device: str, page: Path | None) -> Non
         for _ in range(rounds):
             for name, worker in workers.items():
                 timings[name].append(worker.ask("run")["seconds"])
-                print(f"{name}: {timings[name][-1]:.2f} s", file=sys.stderr)
+                print(f"{name}: {timings[name][-1]:.3f} s", file=sys.stderr)
         peaks = {n: w.ask("facts")["peak_mb"] for n, w in workers.items()}
         rows = [row(Path(folder), n, timings, peaks) for n in names]
     header = (
@@ -71,7 +73,7 @@ def run_benchmark(size: str, rounds: int, device: str, page: Path | None) -> Non
         f"the largest difference over the largest token.{ceiling(device)}\n\n"
         f"{markdown_table(header, rows)}"
     )
-    publish(text, "tokens", page)
+    publish(text, key_on("tokens", pick_device(device)), page)
 
 
 def row(
@@ -86,7 +88,7 @@ def row(
     if who == "ours" and peer in timings:
         theirs, ours = (np.load(folder / f"{n}.npy") for n in (peer, name))
         error = f"{np.abs(ours - theirs).max() / np.abs(theirs).max():.1e}"
-    spread = f"{median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
+    spread = f"{brief(median(seconds))} ({brief(min(seconds))}–{brief(max(seconds))})"
     rate = f"{flops(size, case) / median(seconds) / 1e9:.0f}"
     return TITLES[case], who, spread, speed, rate, f"{peaks[name]:.0f}", error
 

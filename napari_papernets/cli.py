@@ -198,13 +198,14 @@ def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> No
 @bench.command("refine")
 @click.option("--rounds", type=COUNT, default=3, show_default=True, help="Interleaved rounds.")
 @click.option("--large/--no-large", default=True, show_default=True, help="2048×2048 pixels too.")
+@device_option
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
-def bench_refine(rounds: int, large: bool, write: Path | None) -> None:
+def bench_refine(rounds: int, large: bool, device: str, write: Path | None) -> None:
     """The CRF beside pydensecrf (install the `crf` extra for the peer)."""
     with friendly_errors():
         from .benchmarks.refine import run_benchmark
 
-        run_benchmark(rounds, large, write)
+        run_benchmark(rounds, large, device, write)
 
 
 @bench.command("features")

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from . import lattice_kernels, meanfield_kernels
 from .lattice_cpu import CPULattice, build_lattice
 from .meanfield_cpu import Belief, Unaries, mean_field, pair_energy
-from .permutohedral import GridFeatures, PermutohedralLattice, key_strides
+from .permutohedral import GridFeatures, PermutohedralLattice
 
 Lattice = CPULattice | PermutohedralLattice
 
@@ -208,8 +208,7 @@ def torch_lattice(
     features: GridFeatures, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> PermutohedralLattice:
     """The lattice of an image in torch."""
-    points = torch.from_numpy(features.matrix()).to(device, dtype)
-    return PermutohedralLattice(points, key_strides(*features.bounds()))
+    return PermutohedralLattice(features.on(device).to(dtype))
 
 
 def _pixel_energy(q: Tensor, unary: Tensor) -> float:

@@ -70,9 +70,19 @@ class GridFeatures:
 
     def matrix(self) -> NDArray[np.float32]:
         """All features, shape (N, d)."""
-        grids = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in self.extents[::-1]), indexing="ij")
-        columns = [g.ravel() / np.float32(s) for g, s in zip(reversed(grids), self.sigmas, strict=True)]
-        return np.column_stack([*columns, self.channels(slice(None))]).astype(np.float32)
+        return self.on(torch.device("cpu")).numpy()
+
+    def on(self, device: torch.device) -> Tensor:
+        """All features, shape (N, d), float32, made on a device: only the image itself goes there."""
+        as_is = self.image.dtype in (np.uint8, np.float32)
+        image = torch.from_numpy(self.image if as_is else self.image.astype(np.float32)).to(device)
+        positions = []
+        for axis, sigma in enumerate(reversed(self.sigmas)):
+            along = torch.arange(image.shape[axis], dtype=torch.float32, device=device) / sigma
+            beyond = [1] * (len(self.sigmas) - 1 - axis)
+            positions.append(along.view(-1, *beyond).expand(image.shape[:-1]))
+        channels = image.float() / self.sigma_channels
+        return torch.cat([torch.stack(positions[::-1], -1), channels], -1).flatten(0, -2)
 
 
 def scale_factors(d: int) -> NDArray[np.float64]:
@@ -143,10 +153,12 @@ class PermutohedralLattice:
             strides = key_strides(*(e.double().cpu().numpy() for e in ends))
         self.dimensions = features.shape[1]
         keys, self.weights = simplices(features, torch.from_numpy(strides).to(features.device))
-        vertices, inverse = torch.unique(keys, return_inverse=True)
-        self.offsets = inverse.view_as(keys)
+        ordered, order = keys.flatten().sort(stable=True)
+        starts = _starts(ordered)
+        vertices = ordered[starts]
+        self.offsets = _numbers(starts, order).view_as(keys)
         self.neighbours = _neighbours(vertices, directions(strides))
-        self._splat_matrix, self._slice_matrix = self._matrices(len(vertices))
+        self._splat_matrix, self._slice_matrix = self._matrices(starts, order)
         ones = features.new_ones(len(features), 1)
         self.norm = (self._raw(ones)[:, 0] + 1e-20).rsqrt()
         self.mass = float(self.filter(ones).sum(dtype=torch.float64))
@@ -165,19 +177,27 @@ class PermutohedralLattice:
         """Σ_j K_ij v_j of the normalised kernel, for values (N, L); differentiable in the values."""
         return _Filter.apply(values, self)
 
-    def _matrices(self, vertices: int) -> tuple[Tensor | None, Tensor | None]:
-        """Splat (M, N) and slice (N, M) as sparse matrices, where the device has them."""
+    def _matrices(self, starts: Tensor, order: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Splat (M, N) and slice (N, M) as sparse matrices, where the device has them.
+
+        Parameters
+        ----------
+        starts : Tensor of int64, shape (M,)
+            Where each vertex begins in the sorted corners of all simplices.
+        order : Tensor of int64, shape (N (d + 1),)
+            Which corner stands at each place there.
+        """
         n, corners = self.offsets.shape
-        device = self.offsets.device
+        device, count = self.offsets.device, n * corners
         if device.type not in ("cpu", "cuda"):
             return None, None
-        rows = torch.arange(0, n * corners + 1, corners, device=device)
-        flat, weights = self.offsets.flatten(), self.weights.flatten()
-        order = torch.argsort(flat, stable=True)
-        starts = torch.nn.functional.pad(torch.bincount(flat, minlength=vertices).cumsum(0), (1, 0))
+        index = torch.int32 if count < 2**31 else torch.int64
+        rows = torch.arange(0, count + 1, corners, device=device, dtype=index)
+        ends = torch.nn.functional.pad(starts, (0, 1), value=count).to(index)
+        flat, weights = self.offsets.flatten().to(index), self.weights.flatten()
         return (
-            _sparse(starts, order // corners, weights[order], (vertices, n)),
-            _sparse(rows, flat, weights, (n, vertices)),
+            _sparse(ends, (order // corners).to(index), weights[order], (len(starts), n)),
+            _sparse(rows, flat, weights, (n, len(starts))),
         )
 
     def _raw(self, values: Tensor, reverse: bool = False) -> Tensor:
@@ -203,6 +223,20 @@ class PermutohedralLattice:
             padded = torch.nn.functional.pad(lattice, (0, 0, 0, 1))
             lattice = lattice + 0.5 * (padded[forward] + padded[backward])
         return lattice
+
+
+def _starts(ordered: Tensor) -> Tensor:
+    """Where another value begins in sorted values."""
+    fresh = torch.ones_like(ordered, dtype=torch.bool)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    return fresh.nonzero()[:, 0]
+
+
+def _numbers(starts: Tensor, order: Tensor) -> Tensor:
+    """The number of the value that each element has among the different ones, in the elements' order."""
+    ahead = torch.zeros_like(order)
+    ahead[starts[1:]] = 1
+    return torch.empty_like(order).scatter_(0, order, ahead.cumsum(0))
 
 
 def _sparse(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
