@@ -137,7 +137,7 @@ class ImageBlock:
         if "C" not in order:
             block, order = block[np.newaxis], ["C", *order]
         block = block.transpose([order.index(a) for a in "CYX"])
-        if channels is not None:
+        if channels is not None and list(channels) != list(range(len(block))):
             block = block[list(channels)]
         return take_window(block, rows - rows.min(), columns - columns.min())
 
@@ -176,9 +176,12 @@ def reflect_indices(start: int, stop: int, length: int) -> NDArray[np.intp]:
 
 
 def take_window(block: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[Any]:
-    """Gather rows and columns of the last two axes, without a copy where they are just all of them."""
+    """Gather rows and columns of the last two axes, without a copy where they lie in a row."""
     for axis, wanted in ((-2, rows), (-1, columns)):
-        if not np.array_equal(wanted, np.arange(block.shape[axis])):
+        first, end = int(wanted[0]), int(wanted[-1]) + 1
+        if np.array_equal(wanted, np.arange(first, end)):  # nothing is mirrored
+            block = block[..., first:end] if axis == -1 else block[..., first:end, :]
+        else:
             block = np.take(block, wanted, axis=axis)
     return block
 

@@ -83,6 +83,7 @@ def classes_of(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     labels = np.ones(probabilities.shape[1:], np.uint8)
     highest = probabilities[0]
     for number, values in enumerate(probabilities[1:], start=2):
-        labels[values > highest] = number
+        wins = (values > highest).view(np.uint8)
+        np.maximum(labels, wins * np.uint8(number), out=labels)  # a later one has the larger number
         highest = np.maximum(highest, values)
     return labels

@@ -18,7 +18,7 @@ from ..networks.densecrf import DenseCRF, torch_lattice
 from ..networks.lattice_cpu import build_lattice
 from ..networks.meanfield_cpu import Belief, mean_field, unaries_of
 from ..networks.permutohedral import GridFeatures
-from .device import pick_device
+from .device import pick_device, to_host
 
 SMALLEST = 1e-5  # probability that counts as 0, as in pydensecrf's unary_from_softmax
 KEPT_BYTES = 1.2e9  # of lattices that are kept for the next run
@@ -36,7 +36,7 @@ class LatticeStore:
     def get(self, features: GridFeatures, place: str, build: Callable[[], Any]) -> Any:
         """The lattice of these features on a device, built where there is none."""
         image = features.image
-        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
+        digest = hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
         key = (place, image.shape, image.dtype.str, digest, features.sigmas, features.sigma_channels)
         if key not in self._kept:
             self._kept[key] = build()
@@ -175,7 +175,7 @@ def _torch(
         with torch.inference_mode():  # not while others run, between two steps
             belief = next(steps)
             wanted = every or iteration == settings.iterations
-            q = belief.q.cpu().numpy() if wanted else None
+            q = to_host(belief.q) if wanted else None
         yield Belief(iteration, belief.energy, q)
 
 

@@ -7,8 +7,10 @@ import os
 import platform
 import sys
 from functools import cache
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from ..core.errors import InputError
 from ..core.fields import Precision
@@ -17,6 +19,7 @@ from ..core.fields import Precision
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
 LARGEST = 2**31 - 8192
 LARGE = 8 * 2**20  # bytes
+LARGEST_PINNED = 2**28  # bytes, which the system cannot use for anything else meanwhile
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -70,6 +73,16 @@ def cpu_flags() -> set[str]:
             return set(next((line for line in file if line.startswith("flags")), "").split())
     except OSError:
         return set()
+
+
+def to_host(values: torch.Tensor) -> NDArray[Any]:
+    """Values of a tensor, from a GPU through memory that does not move: several times as fast."""
+    if values.device.type != "cuda" or values.nbytes > LARGEST_PINNED:
+        return values.cpu().numpy()
+    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    host.copy_(values, non_blocking=True)
+    torch.cuda.current_stream(values.device).synchronize()
+    return host.numpy()
 
 
 def settle_kernels() -> None:

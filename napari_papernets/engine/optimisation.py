@@ -173,5 +173,10 @@ class WeightAverage:
 
 def copy_into(kept: dict[str, Tensor], network: nn.Module) -> None:
     """Renew a snapshot in place."""
+    pairs: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
     for name, value in learnt_state(network).items():
-        kept[name].copy_(value.detach())
+        to, of = pairs.setdefault(value.dtype, ([], []))
+        to.append(kept[name])
+        of.append(value.detach())
+    for to, of in pairs.values():  # all of a type in one call: hundreds would cost a GPU milliseconds
+        torch._foreach_copy_(to, of)

@@ -25,7 +25,8 @@ from .augment import keyed_generator
 from .device import pick_device
 from .models import load_model
 from .provenance import versions
-from .views import change_greys, draw_geometry, window_side
+from .runner import twin
+from .views import Dice, change_greys, draw_geometry, window_side
 from .windows import WindowSource
 
 PURPOSE_PATCH = 14
@@ -95,7 +96,7 @@ def patches(
     places = grid(images, side, most)
     yield Started(len(places), "step", f"{len(places)} patches of {len(images)} images")
     parts = []
-    network = network.to(here).eval()
+    network = twin(network).to(here).eval()
     for start in range(0, len(places), BATCH):
         chunk = places[start : start + BATCH]
         parts.append(encode(network, source, chunk, start, settings, here))
@@ -168,9 +169,10 @@ def encode(
     grey = torch.tensor([g for _, g in drawn])
     margin = (windows.shape[-1] - settings.crop) // 2
     plain = windows[..., margin : margin + settings.crop, margin : margin + settings.crop]
-    rngs = [keyed_generator(settings.seed, PURPOSE_PATCH, 0, first + n) for n in range(len(places))]
-    view = draw_geometry(rngs, settings, device).sample(windows)
-    view = change_greys(rngs, view, grey, settings, windows.shape[1])
+    generator = keyed_generator(settings.seed, PURPOSE_PATCH, first)
+    dice = Dice(generator, range(len(places)), len(places))
+    view = draw_geometry(dice, settings, device).sample(windows)
+    view = change_greys(dice, view, grey, settings, windows.shape[1])
     keys, positives = (pooled(network.encoder, x).cpu().numpy() for x in (plain, view))
     return keys, positives, thumbnails_of(plain), thumbnails_of(view)
 

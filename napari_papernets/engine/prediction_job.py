@@ -125,7 +125,10 @@ def open_job(
     target = pick_device(device)
     first = open_source(image, next(image.planes()), channels, model.spec.normalisation)
     probe = _probe(first, model)
-    runner, precision = open_runner(model.network, target, settings.precision, probe, settings.turns)
+    from_file = bool(model.sha256)  # nobody trains what lies in the store of loaded models
+    runner, precision = open_runner(
+        model.network, target, settings.precision, probe, settings.turns, keep=from_file
+    )
     if target.type == "cpu":
         release_memory()  # what making the runner left behind
     pixels = model.spec.window_pixels(_memory(settings, target))

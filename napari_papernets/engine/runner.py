@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..networks.fused import lean
 from ..networks.hypercolumn import mixed
-from .device import fast_bf16
+from .device import fast_bf16, to_host
 
 Windows = NDArray[np.float32]  # (B, C, y, x)
 
@@ -80,7 +81,7 @@ class Runner:
         ndarray of float32, shape (B, K, y', x')
             Softmax over the classes.
         """
-        return self._forward(self._upload(torch.from_numpy(windows))).cpu().numpy()
+        return to_host(self._forward(self._upload(torch.from_numpy(windows))))
 
     @torch.inference_mode()
     def logits(self, windows: Windows) -> NDArray[np.float32]:
@@ -143,6 +144,11 @@ class Runner:
             return self._network(x.to(self._dtype)).float()  # (B, K, y', x')
 
 
+@lru_cache(maxsize=4)
+def _kept_runner(network: nn.Module, device: torch.device, precision: str, turns: int) -> Runner:
+    return Runner(network, device, precision, turns)
+
+
 @dataclass(frozen=True)
 class Precision:
     """Which precision was chosen, and the largest change of a probability that bfloat16 made."""
@@ -152,7 +158,12 @@ class Precision:
 
 
 def open_runner(
-    network: nn.Module, device: torch.device, wanted: str, probe: Windows, turns: int = 1
+    network: nn.Module,
+    device: torch.device,
+    wanted: str,
+    probe: Windows,
+    turns: int = 1,
+    keep: bool = False,
 ) -> tuple[Runner, Precision]:
     """A runner in float32 or bfloat16, after measuring what bfloat16 does to `probe`.
 
@@ -169,11 +180,14 @@ def open_runner(
         A small window of the image.
     turns : int, 1…8
         Of the runner.
+    keep : bool
+        Keep what is made of the network for the next call; only for one that nobody changes.
     """
-    exact = Runner(network, device, "float32", turns)
+    make = _kept_runner if keep else Runner
+    exact = make(network, device, "float32", turns)
     if wanted == "float32" or (wanted == "auto" and not fast_bf16(device)):
         return exact, Precision("float32")
-    rounded = Runner(network, device, "bfloat16", turns)
+    rounded = make(network, device, "bfloat16", turns)
     answers = [torch.from_numpy(runner.logits(probe)).softmax(1) for runner in (exact, rounded)]
     difference = float((answers[1] - answers[0]).abs().max())
     if wanted == "auto" and not difference <= BF16_TOLERANCE:

@@ -3,17 +3,17 @@
 A view is one resampling of a window: rotation by any angle, mirroring, zoom, shift and elastic
 deformation are composed into one field of coordinates, then grey values are changed, channel by channel,
 as a microscope would: gain, offset, gamma, focus and noise. There is no colour jitter: grey images stay
-grey. All random numbers come from generators keyed by seed, step and place in the batch: a training that
-is taken up again needs no generator's state, and several processes draw what one would.
+grey. All random numbers come from a generator keyed by seed and step, which draws for the whole batch at
+once: a training that is taken up again needs no generator's state, and several processes, each of which
+takes the numbers of its places, draw what one would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
-from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -30,7 +30,33 @@ CANDIDATES = 4  # places drawn for each that is needed
 MARGIN = 0.92  # places stay within this share of a view
 
 
-Rngs: TypeAlias = Sequence[np.random.Generator]
+class Dice:
+    """Random numbers for some places of a batch.
+
+    Parameters
+    ----------
+    rng : Generator
+        Draws for every place of the batch, whichever are wanted.
+    items : sequence of int
+        The places that are wanted.
+    batch : int
+        How many there are.
+    """
+
+    def __init__(self, rng: np.random.Generator, items: Sequence[int], batch: int) -> None:
+        self._rng, self.items, self.batch = rng, np.asarray(items), batch
+
+    def uniform(self, *shape: int) -> NDArray[np.float64]:
+        """Numbers in −1…1, (places, *shape)."""
+        return self._rng.uniform(-1, 1, (self.batch, *shape))[self.items]
+
+    def normal(self, *shape: int) -> NDArray[np.float64]:
+        """Standard normal numbers, (places, *shape)."""
+        return self._rng.normal(0, 1, (self.batch, *shape))[self.items]
+
+    def seed(self) -> int:
+        """A seed for all places together."""
+        return int(self._rng.integers(2**62))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +116,12 @@ def window_side(settings: MoCoSettings) -> int:
     return ceil(reach)
 
 
-def draw_geometry(rngs: Rngs, settings: MoCoSettings, device: torch.device) -> Geometry:
-    """Random geometry of one view for each generator."""
-    angle = each(rngs, lambda r: r.uniform(0, 2 * np.pi))
-    shift = each(rngs, lambda r: r.uniform(-1, 1, 2))
-    flip = each(rngs, lambda r: 1 - 2 * r.integers(2))
-    zoom = settings.zoom_range ** each(rngs, lambda r: r.uniform(-1, 1))
-    nodes = each(rngs, lambda r: r.normal(0, 1, (2, GRID, GRID))) * settings.elastic
+def draw_geometry(dice: Dice, settings: MoCoSettings, device: torch.device) -> Geometry:
+    """Random geometry of one view for each place."""
+    angle, shift = np.pi * dice.uniform(), dice.uniform(2)
+    flip = np.where(dice.uniform() < 0, -1.0, 1.0)
+    zoom = settings.zoom_range ** dice.uniform()
+    nodes = dice.normal(2, GRID, GRID) * settings.elastic
     if not settings.rotate:
         angle, flip = 0 * angle, np.ones_like(flip)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -117,13 +142,13 @@ def bicubic(side: int) -> Tensor:
     return F.interpolate(nodes, (side, 1), mode="bicubic", align_corners=True)[0, :, :, 0].T.contiguous()
 
 
-def shared_places(rngs: Rngs, first: Geometry, second: Geometry, count: int) -> tuple[Tensor, Tensor]:
+def shared_places(dice: Dice, first: Geometry, second: Geometry, count: int) -> tuple[Tensor, Tensor]:
     """The same random places of the windows in both views, each (B, count, 2), (x, y) in −1…1.
 
     Only where a window's views share hardly anything a place may come twice.
     """
     device, half = first.shift.device, first.side / 2
-    u = put(each(rngs, lambda r: r.uniform(-MARGIN, MARGIN, (CANDIDATES * count, 2))), device) * half
+    u = put(dice.uniform(CANDIDATES * count, 2), device) * MARGIN * half
     v = second.inverse(first.forward(u))
     seen = v.abs().amax(-1) <= MARGIN * half  # (B, 4·count)
     order = torch.argsort((~seen).to(torch.uint8), dim=1, stable=True)
@@ -132,13 +157,13 @@ def shared_places(rngs: Rngs, first: Geometry, second: Geometry, count: int) -> 
     return u.gather(1, chosen) / half, v.gather(1, chosen) / half
 
 
-def change_greys(rngs: Rngs, x: Tensor, grey: Tensor, settings: MoCoSettings, channels: int) -> Tensor:
+def change_greys(dice: Dice, x: Tensor, grey: Tensor, settings: MoCoSettings, channels: int) -> Tensor:
     """Random gamma, contrast, brightness, blur and noise.
 
     Parameters
     ----------
-    rngs : sequence of Generator
-        One for each image.
+    dice : Dice
+        Of these images.
     x : Tensor, shape (B, C, side, side)
         Grey values, about 0…1.
     grey : Tensor, shape (B,), bool
@@ -152,7 +177,7 @@ def change_greys(rngs: Rngs, x: Tensor, grey: Tensor, settings: MoCoSettings, ch
 
     def spread(strength: float) -> Tensor:
         """A number for each image and channel: a common one, and for colours one of their own."""
-        drawn = each(rngs, lambda r: r.normal(0, 1, 1 + channels))[:, : 1 + x.shape[1]]
+        drawn = dice.normal(1 + channels)[:, : 1 + x.shape[1]]
         values = drawn[:, :1] + 0.5 * drawn[:, 1:] * coloured
         return put(values * strength, x.device)[:, :, None, None]
 
@@ -160,24 +185,29 @@ def change_greys(rngs: Rngs, x: Tensor, grey: Tensor, settings: MoCoSettings, ch
     if settings.grey:
         x = x.clamp(0, 2) ** (gamma * settings.grey).exp()
         x = (x - 0.5) * (contrast * settings.grey).exp() + 0.5 + brightness * settings.grey
-    sigma = each(rngs, lambda r: max(0.0, r.uniform(-1, 1))) * settings.blur
+    sigma = np.maximum(0.0, dice.uniform()) * settings.blur
     if settings.blur:
         x = blur(x, sigma, settings.blur)
-    level = each(rngs, lambda r: r.uniform(0, 1)) * settings.noise
-    seeds = [int(r.integers(2**62)) for r in rngs]
+    level = np.abs(dice.uniform()) * settings.noise
     if settings.noise:
-        x = x + draw_noise(seeds, x, grey) * put(level, x.device)[:, None, None, None]
+        x = x + draw_noise(dice, x, grey) * put(level, x.device)[:, None, None, None]
     return x
 
 
-def draw_noise(seeds: Sequence[int], x: Tensor, grey: Tensor) -> Tensor:
-    """Normal noise like `x`, from a seed for each image; the same for all channels of grey ones."""
-    generator, noise = torch.Generator(x.device), torch.empty_like(x)
-    for image, seed, same in zip(noise, seeds, grey.tolist(), strict=True):
-        generator.manual_seed(seed)
-        count = 1 if same else len(image)
-        image.copy_(torch.randn((count, *image.shape[1:]), generator=generator, device=x.device))
-    return noise
+def draw_noise(dice: Dice, x: Tensor, grey: Tensor) -> Tensor:
+    """Normal noise like `x`; the same for all channels of grey images."""
+    generator = torch.Generator(x.device).manual_seed(dice.seed())
+    items = torch.from_numpy(dice.items).to(x.device)
+
+    def draw(channels: int) -> Tensor:
+        shape = dice.batch, channels, *x.shape[2:]
+        return torch.randn(shape, generator=generator, device=x.device)[items]
+
+    noise = draw(1)
+    if x.shape[1] == 1:
+        return noise
+    colours = torch.where(grey.to(x.device)[:, None, None, None], noise, draw(x.shape[1] - 1))
+    return torch.cat([noise, colours], 1)
 
 
 def blur(x: Tensor, sigma: NDArray[np.float64], largest: float) -> Tensor:
@@ -223,23 +253,18 @@ def draw_views(
     items : sequence of int
         Place of each window in the batch.
     """
-    rngs = [keyed_generator(settings.seed, PURPOSE_VIEW, step, item) for item in items]
+    dice = Dice(keyed_generator(settings.seed, PURPOSE_VIEW, step), items, settings.batch)
     source = windows[:, :1] if bool(grey.all()) else windows
-    first, second = (draw_geometry(rngs, settings, windows.device) for _ in range(2))
+    first, second = (draw_geometry(dice, settings, windows.device) for _ in range(2))
     im_q, im_k = (
-        change_greys(rngs, g.sample(source), grey, settings, windows.shape[1])
+        change_greys(dice, g.sample(source), grey, settings, windows.shape[1])
         .expand(-1, windows.shape[1], -1, -1)
         .contiguous(memory_format=torch.channels_last)
         for g in (first, second)
     )
     if settings.contrast == "image":
         return Views(im_q, im_k, None, None)
-    return Views(im_q, im_k, *shared_places(rngs, first, second, settings.places))
-
-
-def each(rngs: Rngs, draw: Callable[[np.random.Generator], Any]) -> NDArray[np.float64]:
-    """What `draw` takes from each generator, stacked."""
-    return np.stack([np.asarray(draw(rng), np.float64) for rng in rngs])
+    return Views(im_q, im_k, *shared_places(dice, first, second, settings.places))
 
 
 def put(array: NDArray[np.float64], device: torch.device) -> Tensor:

@@ -161,9 +161,9 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def _momentum_update_key_encoder(self) -> None:
         """θ_k ← m·θ_k + (1 − m)·θ_q (equation 2)."""
-        pairs = zip(self.encoder_q.parameters(), self.encoder_k.parameters(), strict=True)
-        for param_q, param_k in pairs:
-            param_k.mul_(self.m).add_(param_q, alpha=1 - self.m)
+        params_q, params_k = list(self.encoder_q.parameters()), list(self.encoder_k.parameters())
+        torch._foreach_mul_(params_k, self.m)  # for all parameters at once
+        torch._foreach_add_(params_k, params_q, alpha=1 - self.m)
 
     @torch.no_grad()
     def _dequeue_and_enqueue(self, keys: Tensor) -> None:

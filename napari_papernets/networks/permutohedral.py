@@ -141,8 +141,8 @@ class PermutohedralLattice:
         Vertices of the simplex of each point.
     weights : Tensor, shape (N, d + 1)
         Barycentric coordinates, without the norm.
-    neighbours : Tensor of int64, shape (d + 1, 2, M)
-        Of every vertex along every direction; M where there is none.
+    neighbours : Tensor of int64, shape (d + 1, 2, M + 1)
+        Of every vertex along every direction; M where there is none, which is its own neighbour.
     norm : Tensor, shape (N,)
         1/√(K1).
     """
@@ -154,18 +154,18 @@ class PermutohedralLattice:
         self.dimensions = features.shape[1]
         keys, self.weights = simplices(features, torch.from_numpy(strides).to(features.device))
         ordered, order = keys.flatten().sort(stable=True)
-        starts = _starts(ordered)
-        vertices = ordered[starts]
-        self.offsets = _numbers(starts, order).view_as(keys)
+        vertices, counts = torch.unique_consecutive(ordered, return_counts=True)
+        numbers = torch.repeat_interleave(counts, output_size=len(order))  # of the sorted corners
+        self.offsets = torch.empty_like(order).scatter_(0, order, numbers).view_as(keys)
         self.neighbours = _neighbours(vertices, directions(strides))
-        self._splat_matrix, self._slice_matrix = self._matrices(starts, order)
+        self._splat_matrix, self._slice_matrix = self._matrices(counts, order)
         ones = features.new_ones(len(features), 1)
         self.norm = (self._raw(ones)[:, 0] + 1e-20).rsqrt()
         self.mass = float(self.filter(ones).sum(dtype=torch.float64))
 
     @property
     def vertices(self) -> int:
-        return self.neighbours.shape[2]
+        return self.neighbours.shape[2] - 1
 
     @property
     def nbytes(self) -> int:
@@ -177,27 +177,27 @@ class PermutohedralLattice:
         """Σ_j K_ij v_j of the normalised kernel, for values (N, L); differentiable in the values."""
         return _Filter.apply(values, self)
 
-    def _matrices(self, starts: Tensor, order: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def _matrices(self, counts: Tensor, order: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Splat (M, N) and slice (N, M) as sparse matrices, where the device has them.
 
         Parameters
         ----------
-        starts : Tensor of int64, shape (M,)
-            Where each vertex begins in the sorted corners of all simplices.
+        counts : Tensor of int64, shape (M,)
+            Corners of simplices that each vertex is.
         order : Tensor of int64, shape (N (d + 1),)
-            Which corner stands at each place there.
+            These corners, vertex by vertex.
         """
         n, corners = self.offsets.shape
-        device, count = self.offsets.device, n * corners
+        device, vertices = self.offsets.device, len(counts)
         if device.type not in ("cpu", "cuda"):
             return None, None
-        index = torch.int32 if count < 2**31 else torch.int64
-        rows = torch.arange(0, count + 1, corners, device=device, dtype=index)
-        ends = torch.nn.functional.pad(starts, (0, 1), value=count).to(index)
+        index = torch.int32 if len(order) < 2**31 else torch.int64
+        rows = torch.arange(0, len(order) + 1, corners, device=device, dtype=index)
+        starts = torch.nn.functional.pad(counts.cumsum(0), (1, 0)).to(index)
         flat, weights = self.offsets.flatten().to(index), self.weights.flatten()
         return (
-            _sparse(ends, (order // corners).to(index), weights[order], (len(starts), n)),
-            _sparse(rows, flat, weights, (n, len(starts))),
+            _sparse(starts, (order // corners).to(index), weights[order], (vertices, n)),
+            _sparse(rows, flat, weights, (n, vertices)),
         )
 
     def _raw(self, values: Tensor, reverse: bool = False) -> Tensor:
@@ -218,25 +218,11 @@ class PermutohedralLattice:
         return (self.weights[..., None] * lattice[self.offsets]).sum(1)
 
     def _blur(self, lattice: Tensor, reverse: bool) -> Tensor:
-        order = self.neighbours.flip(0) if reverse else self.neighbours
-        for forward, backward in order:
-            padded = torch.nn.functional.pad(lattice, (0, 0, 0, 1))
-            lattice = lattice + 0.5 * (padded[forward] + padded[backward])
-        return lattice
-
-
-def _starts(ordered: Tensor) -> Tensor:
-    """Where another value begins in sorted values."""
-    fresh = torch.ones_like(ordered, dtype=torch.bool)
-    fresh[1:] = ordered[1:] != ordered[:-1]
-    return fresh.nonzero()[:, 0]
-
-
-def _numbers(starts: Tensor, order: Tensor) -> Tensor:
-    """The number of the value that each element has among the different ones, in the elements' order."""
-    ahead = torch.zeros_like(order)
-    ahead[starts[1:]] = 1
-    return torch.empty_like(order).scatter_(0, order, ahead.cumsum(0))
+        values = torch.nn.functional.pad(lattice, (0, 0, 0, 1))  # what is no vertex has the value 0
+        for ways in reversed(self.neighbours) if reverse else self.neighbours:
+            around = values.index_select(0, ways.flatten()).view(2, *values.shape)
+            values = values.add(around.sum(0), alpha=0.5)
+        return values[:-1]
 
 
 def _sparse(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -313,11 +299,12 @@ def _elevate(features: Tensor) -> Tensor:
 
 
 def _neighbours(vertices: Tensor, steps: NDArray[np.int64]) -> Tensor:
-    """Numbers of the vertices ahead and behind, (d + 1, 2, M); M where there is none."""
+    """Numbers of the vertices ahead and behind, (d + 1, 2, M + 1); M where there is none."""
     count = len(vertices)
     found = []
     for step in steps.tolist():
         for wanted in (vertices + step, vertices - step):
             at = torch.searchsorted(vertices, wanted).clamp_(max=count - 1)
             found.append(torch.where(vertices[at] == wanted, at, count))
-    return torch.stack(found).view(len(steps), 2, count)
+    numbers = torch.stack(found).view(len(steps), 2, count)
+    return torch.nn.functional.pad(numbers, (0, 1), value=count)

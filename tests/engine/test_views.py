@@ -8,7 +8,14 @@ import torch
 
 from napari_papernets.core.moco_settings import MoCoSettings
 from napari_papernets.engine.augment import keyed_generator
-from napari_papernets.engine.views import blur, change_greys, draw_geometry, draw_views, window_side
+from napari_papernets.engine.views import (
+    Dice,
+    blur,
+    change_greys,
+    draw_geometry,
+    draw_views,
+    window_side,
+)
 
 CPU = torch.device("cpu")
 STILL = MoCoSettings(
@@ -55,7 +62,7 @@ def test_without_augmentation_a_view_is_the_middle_of_its_window() -> None:
 
 def test_an_elastic_field_is_inverted() -> None:
     settings = MoCoSettings(crop=64, elastic=3.0)
-    geometry = draw_geometry([keyed_generator(0, 1, 2, i) for i in range(8)], settings, CPU)
+    geometry = draw_geometry(Dice(keyed_generator(0, 1), range(8), 8), settings, CPU)
     u = (torch.rand(8, 40, 2) - 0.5) * 50
     assert (geometry.inverse(geometry.forward(u)) - u).abs().max() < 0.1
 
@@ -74,7 +81,7 @@ def test_grey_images_stay_grey_among_colour() -> None:
 def test_colours_change_channel_by_channel() -> None:
     settings = STILL.replace(grey=1.0)
     x = torch.full((1, 3, 8, 8), 0.4)
-    changed = change_greys([keyed_generator(0, 1)], x, torch.tensor([False]), settings, 3)
+    changed = change_greys(Dice(keyed_generator(0, 1), [0], 1), x, torch.tensor([False]), settings, 3)
     assert changed[0, :, 0, 0].std() > 0.005
 
 
