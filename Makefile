@@ -10,7 +10,7 @@ STAMPS := $(VENV)/.stamps
 # Whether .ci/with-screen takes a virtual screen: macOS and Windows have one that no variable names.
 VIRTUAL := $(and $(filter Linux,$(shell uname)),$(if $(CI),yes,$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)))
 
-.PHONY: demo test lint tests gui pictures clean
+.PHONY: demo test lint tests gui gpu pictures clean
 
 demo: $(STAMPS)/demo-$(QT) $(STAMPS)/system
 	@QT_API=$(QT) .ci/with-screen $(BIN)/papernets demo $(if $(VIRTUAL),--output demo-output)
@@ -28,6 +28,10 @@ PYTEST := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -m pytest -p pytest_tim
 
 tests: $(STAMPS)/test
 	$(PYTEST) -p xdist.plugin -p _hypothesis_pytestplugin --numprocesses $(JOBS) --dist loadfile --ignore tests/widgets
+
+# Where there is a GPU; the other tests leave it alone.
+gpu: $(STAMPS)/test
+	$(PYTEST) -m gpu tests
 
 # Viewer tests have processes of their own, one for each binding and file: torch must stay out of them,
 # and what Qt still has to delete after one file must not fall into the next.

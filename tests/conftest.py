@@ -10,7 +10,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests are about the processor, where answers repeat bit by bit; `-m gpu` runs those of a GPU."""
+    if config.getoption("markexpr") != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session")

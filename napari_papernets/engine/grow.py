@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TREES = 100
 AT_ONCE = 10  # trees between two looks at whether there is something more urgent
+THREADS = 2  # so few trees grow before more threads are started
 SMALLEST_LEAF = 4  # pixels
 
 
@@ -104,7 +105,7 @@ def growing_forest(
     grown = RandomForestClassifier(
         min_samples_leaf=SMALLEST_LEAF,
         class_weight="balanced_subsample",
-        n_jobs=-1,
+        n_jobs=THREADS,
         random_state=seed,
         warm_start=True,
     )

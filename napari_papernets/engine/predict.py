@@ -75,6 +75,7 @@ def predict(
     job = open_job(image, load_model(model), settings or PredictSettings(), device)
     indices = check_planes(image, planes)
     job.region, job.planes = region, indices if planes else None
+    yield from job.loop.steps_down
     yield from settle_zoom(job)
     plan = job.plan()
     total = len(plan) * len(indices)

@@ -18,11 +18,12 @@ from ..core.predict_settings import PredictSettings
 from ..core.tiles import Region, TilePlan, check_region
 from . import zoom as zooming
 from .device import pick_device, release_memory
+from .failures import is_out_of_memory
 from .instances import to_instances
 from .metrics import estimate_diameter
 from .models import LoadedModel
-from .runner import Precision, open_runner
-from .tiling import PlaneSource, TileLoop, open_source
+from .runner import Precision, Runner, open_runner
+from .tiling import PlaneSource, TileLoop, open_source, out_of_memory
 
 # GB, in float32: larger windows gain little on a CPU, and nothing is seen before the first is done.
 CPU_MEMORY = 0.8
@@ -125,14 +126,26 @@ def open_job(
     target = pick_device(device)
     first = open_source(image, next(image.planes()), channels, model.spec.normalisation)
     probe = _probe(first, model)
-    from_file = bool(model.sha256)  # nobody trains what lies in the store of loaded models
-    runner, precision = open_runner(
-        model.network, target, settings.precision, probe, settings.turns, keep=from_file
-    )
+
+    def make(device: torch.device) -> tuple[Runner, Precision]:
+        from_file = bool(model.sha256)  # nobody trains what lies in the store of loaded models
+        how = settings.precision, probe, settings.turns
+        return open_runner(model.network, device, *how, keep=from_file)
+
+    given_up: list[Notice] = []
+    try:
+        runner, precision = make(target)
+    except RuntimeError as error:
+        if target.type == "cpu" or not is_out_of_memory(error):
+            raise
+        release_memory()
+        given_up = [out_of_memory("the model does not fit: going on with the CPU")]
+        target = torch.device("cpu")
+        runner, precision = make(target)
     if target.type == "cpu":
         release_memory()  # what making the runner left behind
     pixels = model.spec.window_pixels(_memory(settings, target))
-    loop = TileLoop(runner, model.spec.size_rule, pixels, settings.tile)
+    loop = TileLoop(runner, model.spec.size_rule, pixels, settings.tile, steps_down=given_up)
     return PredictionJob(image, model, settings, channels, precision, loop, first)
 
 

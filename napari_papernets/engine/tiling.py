@@ -169,9 +169,14 @@ class TileLoop:
             window = f"a {plan.window[0]}×{plan.window[1]} window in memory"
             mend = "not even the smallest tile fits: close other programs or use a smaller model"
             raise InputError("memory", f"no room for {window}", mend) from error
-        notice = Notice(f"Out of memory: {taken}", {"out_of_memory": taken})
+        notice = out_of_memory(taken)
         self.steps_down.append(notice)
         return notice
+
+
+def out_of_memory(taken: str) -> Notice:
+    """Tells that there was no room, and what was done about it."""
+    return Notice(f"Out of memory: {taken}", {"out_of_memory": taken})
 
 
 def largest_batch(plan: TilePlan, max_pixels: int, device: torch.device) -> int:

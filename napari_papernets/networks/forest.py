@@ -21,6 +21,7 @@ from .filters import filter_count, filters
 LEAF = -1
 BLOCK = 512  # pixels
 DEEPEST = 64  # levels of a tree that are walked on a GPU
+AT_ONCE = 2**24  # pairs of a pixel and a tree that it walks at once
 
 
 class PixelForest(nn.Module):
@@ -86,18 +87,18 @@ class PixelForest(nn.Module):
 
     def _walk(self, rows: Tensor) -> Tensor:
         """One level of all trees at a time, for devices with many threads."""
-        total = rows.new_zeros(len(rows), self.classes)
         left, right, feature = self.left.long(), self.right.long(), self.feature.long()
-        for root in self.roots.long():
-            node = root.expand(len(rows))
+        roots, found = self.roots.long(), []
+        for part in rows.split(max(1, AT_ONCE // len(roots))):
+            node = roots.expand(len(part), -1)  # (rows, trees)
             for _ in range(DEEPEST):
                 inner = left[node] != LEAF
                 if not bool(inner.any()):
                     break
-                goes_left = rows.gather(1, feature[node][:, None])[:, 0] <= self.threshold[node]
+                goes_left = part.gather(1, feature[node]) <= self.threshold[node]
                 node = torch.where(inner, torch.where(goes_left, left[node], right[node]), node)
-            total += self.value[node]
-        return total / len(self.roots)
+            found.append(self.value[node].mean(1))
+        return torch.cat(found)
 
 
 def read_sizes(sizes: Mapping[str, Any] | Sequence[int]) -> dict[str, Any]:

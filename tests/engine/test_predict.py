@@ -17,6 +17,7 @@ from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import Normalisation
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.tiles import plan_tiles
+from napari_papernets.engine import prediction_job
 from napari_papernets.engine.answer import classes_of
 from napari_papernets.engine.predict import predict as job
 from napari_papernets.engine.runner import Runner
@@ -195,6 +196,26 @@ def test_out_of_memory_halves_batch_then_tile_then_goes_to_the_cpu():
         text = " ".join(n.message for n in loop.steps_down)
         assert all(word in text for word in words), text
         assert ("CPU" in text) == ("CPU" in words)
+
+
+def test_a_model_that_does_not_fit_the_gpu_runs_on_the_processor(monkeypatch):
+    net, image = network(), np.random.default_rng(0).random((60, 70)).astype(np.float32)
+    expected = predict(image, net, settings=EXACT, device="cpu").probabilities
+    make = Runner.__init__
+
+    def full(self, network, device, *more):
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        make(self, network, device, *more)
+
+    monkeypatch.setattr(Runner, "__init__", full)
+    monkeypatch.setattr(prediction_job, "pick_device", lambda _: torch.device("meta"))
+    events = []
+    found = drain(job(ImageBlock(image, "YX"), net, EXACT), events.append)
+    np.testing.assert_array_equal(found.probabilities, expected)
+    assert found.provenance["device"] == "cpu"
+    assert "does not fit" in found.provenance["notices"][0]
+    assert "does not fit" in next(e.message for e in events if isinstance(e, Notice))
 
 
 def test_tiles_that_were_done_are_not_done_again(monkeypatch):

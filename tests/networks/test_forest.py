@@ -15,6 +15,7 @@ from napari_papernets.core.model import ModelRef, class_infos
 from napari_papernets.engine.grow import SMALLEST_LEAF, TREES, growing_forest
 from napari_papernets.engine.weights import load_weights, save_weights
 from napari_papernets.networks import HypercolumnUNet
+from napari_papernets.networks import forest as forest_room
 from napari_papernets.networks.build import unet_spec, with_hypercolumns
 from napari_papernets.networks.filters import SIGMAS, filter_count, filters
 from napari_papernets.networks.hypercolumn import mixed
@@ -27,7 +28,9 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return x, (x[:, 0] + x[:, 3] > 0).astype(int) + 2 * (x[:, 5] > 1.2)
 
 
-def test_it_votes_as_scikit_learn_does_compiled_and_in_torch(data: tuple) -> None:
+def test_it_votes_as_scikit_learn_does_compiled_and_in_torch(
+    data: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, y = data
     y = np.where(y == 1, 0, y)  # class 1 has no pixel
     forest = drain(growing_forest(x, y, 4, [0]))
@@ -39,6 +42,8 @@ def test_it_votes_as_scikit_learn_does_compiled_and_in_torch(data: tuple) -> Non
     features = torch.from_numpy(x.T.reshape(1, -1, 20, 30).copy())
     compiled = forest.vote(features)[0].flatten(1).T
     assert np.abs(compiled.numpy() - expected).max() < 1e-5
+    assert (forest._walk(torch.from_numpy(x)) - compiled).abs().max() < 1e-5
+    monkeypatch.setattr(forest_room, "AT_ONCE", 7 * TREES)  # the pixels in many parts
     assert (forest._walk(torch.from_numpy(x)) - compiled).abs().max() < 1e-5
     assert compiled[:, 1].max() == 0
 
