@@ -10,6 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tests are about the processor, where answers repeat bit by bit; `-m gpu` runs those of a GPU."""
