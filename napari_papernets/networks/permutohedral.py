@@ -73,15 +73,20 @@ class GridFeatures:
         return self.on(torch.device("cpu")).numpy()
 
     def on(self, device: torch.device) -> Tensor:
-        """All features, shape (N, d), float32, made on a device: only the image itself goes there."""
+        """All features, shape (N, d), float32, made on a device: only the image itself goes there.
+
+        Divisors are tensors of the device: a number, a GPU would multiply by its rounded inverse, and
+        points on the border of two simplices would fall into the other one than on a processor.
+        """
         as_is = self.image.dtype in (np.uint8, np.float32)
         image = torch.from_numpy(self.image if as_is else self.image.astype(np.float32)).to(device)
         positions = []
         for axis, sigma in enumerate(reversed(self.sigmas)):
-            along = torch.arange(image.shape[axis], dtype=torch.float32, device=device) / sigma
+            pixels = torch.arange(image.shape[axis], dtype=torch.float32, device=device)
+            along = pixels / pixels.new_tensor(sigma)
             beyond = [1] * (len(self.sigmas) - 1 - axis)
             positions.append(along.view(-1, *beyond).expand(image.shape[:-1]))
-        channels = image.float() / self.sigma_channels
+        channels = image.float() / torch.tensor(self.sigma_channels, device=device)
         return torch.cat([torch.stack(positions[::-1], -1), channels], -1).flatten(0, -2)
 
 
@@ -265,7 +270,7 @@ def simplices(features: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
     """
     d = features.shape[1]
     elevated = _elevate(features)  # (N, d + 1)
-    nearest = torch.round(elevated / (d + 1))
+    nearest = torch.round(elevated / elevated.new_tensor(d + 1))  # a tensor: see GridFeatures.on
     rest = elevated - nearest * (d + 1)
     base, total = nearest.long(), nearest.sum(1).long()
     # position of each coordinate among the others, largest first; of equal ones the later one first
