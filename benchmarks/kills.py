@@ -104,6 +104,8 @@ class Life:
     def _listen(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            if not line.endswith("\n"):  # cut off by the kill
+                return
             word, _, rest = line.strip().partition(" ")
             if word == "stroke":
                 number, when = rest.split()
@@ -172,6 +174,9 @@ def check(
     shutil.rmtree(copy)
     tally.lost_versions += len(versions - kept)
     newest = {n % CELLS: n for n in painted}
+    following = max(painted) + 1  # may have been painted over an old one, and not been told any more
+    if holds(found, following):
+        newest.pop(following % CELLS, None)
     lost = [n for n in newest.values() if not holds(found, n)]
     tally.lost_seconds.append(max([0.0, *(killed - painted[n] for n in lost)]))
     tally.lost_strokes += sum(killed - painted[n] > ALLOWED for n in lost)

@@ -181,6 +181,8 @@ def _with_new_head(
     encoder = network.vit if isinstance(network, ViTSegmenter) else network
     body = {k: v for k, v in encoder.state_dict().items() if not k.startswith("head.")}
     (fresh.vit if isinstance(fresh, ViTSegmenter) else fresh).load_state_dict(body, strict=False)
+    if isinstance(fresh, ViTSegmenter):
+        fresh.find_positions()
     both = isinstance(network, ReadableNetwork) and isinstance(fresh, ReadableNetwork)
     if both and network.head.channels == fresh.head.channels:
         fresh.head.scales.copy_(network.head.scales)

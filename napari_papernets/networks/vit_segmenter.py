@@ -5,6 +5,9 @@ interpolation, and the grey values themselves (`bands`): tokens say what a place
 ends. Tokens are finer than patches where the image is enlarged before it is divided into patches. It is
 then looked at in overlapping windows, so that the network meets about as many patches at once as it was
 trained with.
+
+Tokens also say where in the window they lie, and a few strokes are told apart by that as well as by what
+is seen. So what tells of the place alone is left out (`find_positions`).
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..core.errors import InputError
 from ..core.model import ModelSpec
 from ..core.tiles import SizeRule
 from .bands import GreyBands
@@ -35,6 +39,8 @@ LARGEST = 48  # patches to a side of what a window answers for
 # What a fit of the last layer multiplies them by: some hundred numbers a token, alike within a patch,
 # explain a few strokes by themselves, and then say little of other places.
 BANDS_TRUSTED, TOKENS_TRUSTED = 1.0, 0.3
+POSITIONS, BLANK_SIDE = 8, 16  # directions that are left out; patches to a side of the image they come from
+LEAST_DIM = 32  # numbers of a token for each direction that is left out
 # Numbers held at the peak of a block for each channel of a token: the residual, its norm, what is added
 # to it, and twice the MLP's hidden layer, before and after the GELU.
 VALUES_OF_TOKEN = 3 + 2 * 4
@@ -51,6 +57,8 @@ class ViTSegmenter(Forested):
         K.
     density : int
         Tokens for each patch along Y and X: by how much the image is enlarged.
+    positions : int
+        Directions of tokens, found by `find_positions`, that are left out; not more than D.
     conv : bool
         Put two 3×3 convolutions between tokens and last layer, to be trained by steps: the small
         convolutional head.
@@ -66,18 +74,23 @@ class ViTSegmenter(Forested):
         classes: int = 2,
         density: int = 1,
         conv: bool = False,
+        positions: int = 0,
         forest: Mapping[str, Any] | Sequence[int] = (),
         **options: Any,
     ) -> None:
         super().__init__()
         self.in_channels, self.classes, self.density = in_channels, classes, density
         self.vit = VisionTransformer(in_channels=in_channels, **options)
-        self.options = dict(self.vit.options, density=density, conv=conv)
+        self.options = dict(self.vit.options, density=density, conv=conv, positions=positions)
         self.make_forest(forest, classes)
         self.size_rule = vit_rule(self.vit.patch_size)
         self.block = three_quarters(self.vit.depth)
         self.bands = GreyBands(in_channels)
         dim = self.vit.dim
+        if not 0 <= positions <= dim:
+            raise InputError("positions", positions, f"give 0 to {dim}, the length of a token")
+        self.positions: Tensor | None
+        self.register_buffer("positions", torch.zeros(positions, dim) if positions else None)
         self.conv = ConvolutionalNeck(dim) if conv else None
         maps = [dim, ConvolutionalNeck.WIDTH] if conv else [dim]
         self.head = HypercolumnHead([self.bands.channels, *maps], classes)
@@ -96,6 +109,21 @@ class ViTSegmenter(Forested):
         if self.conv is not None:
             maps.append(self.conv(maps[-1]))
         return maps
+
+    @torch.no_grad()
+    def find_positions(self) -> None:
+        """Find the directions that tell of nothing but the place, for the weights that there are now.
+
+        An image of one grey value has nothing to see: its tokens differ by their place alone. Their first
+        principal components are the directions, (positions, D).
+        """
+        if self.positions is None:
+            return
+        side = BLANK_SIDE * self.vit.patch_size
+        blank = self.positions.new_full((1, self.in_channels, side, side), 0.5)
+        tokens = self._look(self.vit.normalise(blank)).flatten(2)[0].T.double().cpu()
+        directions = torch.linalg.svd(tokens - tokens.mean(0), full_matrices=False).Vh
+        self.positions.copy_(directions[: len(self.positions)])
 
     def part(self, name: Literal["all", "decoder", "head"]) -> Iterable[nn.Module]:
         """What to train: everything; the convolutions, or the last block that is read, and the head;
@@ -121,13 +149,18 @@ class ViTSegmenter(Forested):
         """Tokens of the patches that a window answers for."""
         patch = self.vit.patch_size
         seen = x[..., scaled(row.seen, patch), scaled(column.seen, patch)]
-        return self._pass(seen)[..., row.kept, column.kept]
+        z = self._look(seen)
+        if self.positions is not None:
+            told = torch.einsum("rd,bdyx->bryx", self.positions.to(z.dtype), z)
+            z = z - torch.einsum("rd,bryx->bdyx", self.positions.to(z.dtype), told)
+        # Some tokens are far longer than others, and would outweigh them in a fit.
+        z = (F.normalize(z.float(), dim=1) * self.vit.dim**0.5).to(z.dtype)
+        return z[..., row.kept, column.kept]
 
-    def _pass(self, x: Tensor) -> Tensor:
+    def _look(self, x: Tensor) -> Tensor:
+        """Tokens of the block that is read, (B, D, gy, gx)."""
         inside = self.vit.read(x, tokens=(self.block,))
         z = self.vit.norm(inside.tokens[self.block][:, inside.prefix :])  # (B, N, D)
-        # Some tokens are far longer than others, and would outweigh them in a fit.
-        z = (F.normalize(z.float(), dim=-1) * self.vit.dim**0.5).to(z.dtype)
         return z.transpose(1, 2).unflatten(2, inside.grid)
 
 
@@ -212,10 +245,12 @@ def token_values(options: Mapping[str, Any]) -> float:
 def with_linear_head(spec: ModelSpec, density: int = 1, conv: bool = False) -> ModelSpec:
     """Description of a segmenter, for the classes of `spec`, on the encoder that it describes."""
     bands = GreyBands(spec.in_channels).channels
-    own = {k: v for k, v in spec.options.items() if k not in ("density", "conv", "forest")}
+    added = ("density", "conv", "positions", "forest")
+    own = {k: v for k, v in spec.options.items() if k not in added}
+    positions = min(POSITIONS, own["dim"] // LEAST_DIM)
     return replace(
         spec,
         architecture="vit_segmenter",
-        options={**own, "density": density, "conv": conv},
+        options={**own, "density": density, "conv": conv, "positions": positions},
         values_per_pixel=token_values(own) * density**2 + 2 * bands + 3 * len(spec.classes),
     )

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from napari_papernets.core.errors import InputError
 from napari_papernets.core.model import class_infos
 from napari_papernets.networks import VisionTransformer, ViTSegmenter, build
 from napari_papernets.networks.vit_segmenter import (
@@ -53,6 +54,40 @@ def test_maps_are_the_tokens_of_a_block_at_one_length() -> None:
         found = network.read(x)[-1]
     assert torch.allclose(found.norm(dim=1), torch.tensor(24**0.5), atol=1e-4)
     assert torch.allclose(torch.cosine_similarity(found, expected), torch.ones(1, 4, 5), atol=1e-5)
+
+
+def test_what_tells_of_the_place_alone_is_left_out() -> None:
+    """In an image of one grey value nothing else differs; what is seen stays."""
+    torch.manual_seed(0)
+    network = ViTSegmenter(3, 2, positions=6, **SIZES).eval()
+    blank, seen = torch.full((1, 3, 128, 128), 0.5), torch.rand(1, 3, 128, 128)
+
+    def spread(x: torch.Tensor) -> float:
+        tokens = network.read(x)[-1].flatten(2)[0]
+        return float((tokens - tokens.mean(1, keepdim=True)).square().mean())
+
+    with torch.no_grad():
+        before = spread(blank), spread(seen)
+        network.find_positions()
+        after = spread(blank), spread(seen)
+    rows = network.positions
+    assert torch.allclose(rows @ rows.T, torch.eye(6), atol=1e-5)
+    left, kept = (a / b for a, b in zip(after, before, strict=True))
+    assert left < 0.4 < 0.6 < kept
+
+
+def test_positions_are_found_at_the_start_and_stay_with_the_model() -> None:
+    torch.manual_seed(0)
+    encoder = VisionTransformer(image_size=32, patch_size=8, dim=64, depth=4, heads=2)
+    spec = replace(vit_spec("ours", encoder), classes=class_infos(["a", "b"]))
+    made = with_linear_head(spec)
+    assert made.options["positions"] == 2
+    network = build(made)
+    assert network.state_dict()["positions"].shape == (2, 64)
+    old = replace(made, options={k: v for k, v in made.options.items() if k != "positions"})
+    assert "positions" not in build(old).state_dict()  # a model from before they were left out
+    with pytest.raises(InputError, match="positions"):
+        ViTSegmenter(3, 2, positions=99, **SIZES)
 
 
 def test_a_finer_grid_is_that_of_the_enlarged_image() -> None:
