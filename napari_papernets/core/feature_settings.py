@@ -36,6 +36,14 @@ class FeatureSettings(Settings):
             step=1,
         ),
     ] = 1
+    positions: Annotated[
+        bool,
+        described(
+            "Keep positions",
+            "Tokens also tell where their patch lies. Without, what they show of an image of one grey "
+            "value is left out of them, so that places are alike only where they look alike.",
+        ),
+    ] = True
     attention: Annotated[
         bool,
         described(

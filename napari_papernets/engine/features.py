@@ -147,7 +147,8 @@ def features(
     yield Started(total, "tile", f"{len(indices)} planes" if len(indices) > 1 else "")
     if len(job.plan) > 1:
         yield Notice(f"Read in {len(job.plan)} windows: attention ends at their borders")
-    reader = TokenReader(job.model.network, pick_device(device), job.settings.precision == "bfloat16")
+    how = job.settings.precision == "bfloat16", job.settings.positions
+    reader = TokenReader(job.model.network, pick_device(device), *how)
     parts: list[Arrays] = []
     for number, plane in enumerate(indices):
         source = job.source(plane)

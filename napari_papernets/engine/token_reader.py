@@ -16,6 +16,7 @@ from ..core.image import Range
 from ..networks import VisionTransformer
 from ..networks.attention import mean_distance, rollout
 from ..networks.encoder import Inside
+from ..networks.positions import direction_count, position_directions, without
 
 ReadPixels = Callable[[Range, Range], NDArray[np.float32]]
 """Gives normalised grey values (C, y, x) of a window of the plane, mirrored outside."""
@@ -57,10 +58,15 @@ class TokenReader:
         Where to run.
     bf16 : bool
         Compute in bfloat16 where autocast does.
+    positions : bool
+        Keep what tells of the place alone; otherwise it is left out (`networks.positions`).
     """
 
-    def __init__(self, network: VisionTransformer, device: torch.device, bf16: bool) -> None:
-        self._network, self.device, self._bf16 = network, device, bf16
+    def __init__(
+        self, network: VisionTransformer, device: torch.device, bf16: bool, positions: bool = True
+    ) -> None:
+        self._network, self.device, self._bf16, self._positions = network, device, bf16, positions
+        self._directions: dict[int, Tensor] = {}  # by block
 
     def __enter__(self) -> TokenReader:
         self._network.to(self.device)
@@ -152,7 +158,10 @@ class TokenReader:
     ) -> None:
         for block, tokens in inside.tokens.items():
             z = self._network.norm(tokens[0].float())  # (prefix + N, D)
-            part = to_numpy(z[inside.prefix :]).reshape(*grid, -1)
+            patches = z[inside.prefix :]
+            if not self._positions:
+                patches = without(patches, self._positions_of(block))
+            part = to_numpy(patches).reshape(*grid, -1)
             if block not in found.tokens:
                 shape = grid[0] * density, grid[1] * density, part.shape[-1]
                 found.tokens[block] = part if density == 1 else np.empty(shape, np.float32)
@@ -160,6 +169,12 @@ class TokenReader:
             if density > 1:
                 found.tokens[block][place[0] :: density, place[1] :: density] = part
             found.class_tokens[block] += to_numpy(z[0]) / density**2
+
+    def _positions_of(self, block: int) -> Tensor:
+        if block not in self._directions:
+            count = direction_count(self._network.dim)
+            self._directions[block] = position_directions(self._network, block, count)
+        return self._directions[block].to(self.device)
 
     def _take_attention(
         self, found: WindowTokens, inside: Inside, wanted: Collection[int], summaries: bool

@@ -6,8 +6,7 @@ ends. Tokens are finer than patches where the image is enlarged before it is div
 then looked at in overlapping windows, so that the network meets about as many patches at once as it was
 trained with.
 
-Tokens also say where in the window they lie, and a few strokes are told apart by that as well as by what
-is seen. So what tells of the place alone is left out (`find_positions`).
+What of the tokens tells of the place in the window alone is left out (`positions`).
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from ..core.tiles import SizeRule
 from .bands import GreyBands
 from .forested import Forested
 from .hypercolumn import HypercolumnHead
+from .positions import direction_count, position_directions, without
 from .vit import VisionTransformer
 
 VIT_PAPER = (
@@ -39,8 +39,6 @@ LARGEST = 48  # patches to a side of what a window answers for
 # What a fit of the last layer multiplies them by: some hundred numbers a token, alike within a patch,
 # explain a few strokes by themselves, and then say little of other places.
 BANDS_TRUSTED, TOKENS_TRUSTED = 1.0, 0.3
-POSITIONS, BLANK_SIDE = 8, 16  # directions that are left out; patches to a side of the image they come from
-LEAST_DIM = 32  # numbers of a token for each direction that is left out
 # Numbers held at the peak of a block for each channel of a token: the residual, its norm, what is added
 # to it, and twice the MLP's hidden layer, before and after the GELU.
 VALUES_OF_TOKEN = 3 + 2 * 4
@@ -110,20 +108,10 @@ class ViTSegmenter(Forested):
             maps.append(self.conv(maps[-1]))
         return maps
 
-    @torch.no_grad()
     def find_positions(self) -> None:
-        """Find the directions that tell of nothing but the place, for the weights that there are now.
-
-        An image of one grey value has nothing to see: its tokens differ by their place alone. Their first
-        principal components are the directions, (positions, D).
-        """
-        if self.positions is None:
-            return
-        side = BLANK_SIDE * self.vit.patch_size
-        blank = self.positions.new_full((1, self.in_channels, side, side), 0.5)
-        tokens = self._look(self.vit.normalise(blank)).flatten(2)[0].T.double().cpu()
-        directions = torch.linalg.svd(tokens - tokens.mean(0), full_matrices=False).Vh
-        self.positions.copy_(directions[: len(self.positions)])
+        """Find the directions that tell of nothing but the place, for the weights that there are now."""
+        if self.positions is not None:
+            self.positions.copy_(position_directions(self.vit, self.block, len(self.positions)))
 
     def part(self, name: Literal["all", "decoder", "head"]) -> Iterable[nn.Module]:
         """What to train: everything; the convolutions, or the last block that is read, and the head;
@@ -149,18 +137,15 @@ class ViTSegmenter(Forested):
         """Tokens of the patches that a window answers for."""
         patch = self.vit.patch_size
         seen = x[..., scaled(row.seen, patch), scaled(column.seen, patch)]
-        z = self._look(seen)
-        if self.positions is not None:
-            told = torch.einsum("rd,bdyx->bryx", self.positions.to(z.dtype), z)
-            z = z - torch.einsum("rd,bryx->bdyx", self.positions.to(z.dtype), told)
-        # Some tokens are far longer than others, and would outweigh them in a fit.
-        z = (F.normalize(z.float(), dim=1) * self.vit.dim**0.5).to(z.dtype)
-        return z[..., row.kept, column.kept]
+        return self._pass(seen)[..., row.kept, column.kept]
 
-    def _look(self, x: Tensor) -> Tensor:
-        """Tokens of the block that is read, (B, D, gy, gx)."""
+    def _pass(self, x: Tensor) -> Tensor:
         inside = self.vit.read(x, tokens=(self.block,))
         z = self.vit.norm(inside.tokens[self.block][:, inside.prefix :])  # (B, N, D)
+        if self.positions is not None:
+            z = without(z, self.positions.to(z.dtype))
+        # Some tokens are far longer than others, and would outweigh them in a fit.
+        z = (F.normalize(z.float(), dim=-1) * self.vit.dim**0.5).to(z.dtype)
         return z.transpose(1, 2).unflatten(2, inside.grid)
 
 
@@ -247,7 +232,7 @@ def with_linear_head(spec: ModelSpec, density: int = 1, conv: bool = False) -> M
     bands = GreyBands(spec.in_channels).channels
     added = ("density", "conv", "positions", "forest")
     own = {k: v for k, v in spec.options.items() if k not in added}
-    positions = min(POSITIONS, own["dim"] // LEAST_DIM)
+    positions = direction_count(own["dim"])
     return replace(
         spec,
         architecture="vit_segmenter",

@@ -54,6 +54,24 @@ def test_tokens_are_those_of_the_network(network: VisionTransformer) -> None:
     np.testing.assert_allclose(found.class_token, expected[0], atol=2e-4)
 
 
+def test_positions_can_be_left_out() -> None:
+    """An image of one grey value, whose tokens differ by their place alone, becomes much alike."""
+    torch.manual_seed(0)
+    network = VisionTransformer(32, 8, 64, 3, 2).eval()
+    places = torch.cartesian_prod(torch.linspace(-1, 1, 4), torch.linspace(-1, 1, 4))
+    network.pos_embed.data[0, 1:] = places @ torch.randn(2, 64)
+    blank, seen = np.full((64, 64, 3), 0.5, np.float32), noise(64, 64, 3)
+    blank[0, 0], blank[-1, -1] = 0, 1  # so that the rest is in the middle of the range
+
+    def spread(image: np.ndarray, positions: bool) -> float:
+        settings = pn.FeatureSettings(positions=positions)
+        return float(pn.features(image, network, "YXC", settings).tokens.var(axis=0).sum())
+
+    left = spread(blank, False) / spread(blank, True)
+    kept = spread(seen, False) / spread(seen, True)
+    assert left < 0.5 * kept < 0.5
+
+
 def landmark(row: int, column: int, patch: int = 8, shape: tuple[int, int] = (48, 64)) -> np.ndarray:
     image = np.zeros(shape, np.float32)
     image[row * patch : (row + 1) * patch, column * patch : (column + 1) * patch] = 1
