@@ -122,7 +122,6 @@ class VisionTransformer(nn.Module):
         self.patch_embed = PatchEmbedding(in_channels, dim, patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.reg_token = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None
-        self._kept_positions: tuple[Any, Tensor] | None = None
         self.pos_embed = nn.Parameter(torch.zeros(1, class_position + self.side**2, dim))
         self.blocks = nn.ModuleList(
             Block(dim, heads, mlp_dim, layer_scale, qkv_bias) for _ in range(depth)
@@ -205,22 +204,9 @@ class VisionTransformer(nn.Module):
         return inside
 
     def positions(self, grid: tuple[int, int]) -> Tensor:
-        """Position embeddings of a grid of patches, (1, [1 +] N, D), interpolated in two dimensions.
-
-        Those of the last grid are kept while the weights stay: a GPU takes longer for them than for a
-        block.
-        """
+        """Position embeddings of a grid of patches, (1, [1 +] N, D), interpolated in two dimensions."""
         if grid == (self.side, self.side):
             return self.pos_embed
-        weights = self.pos_embed
-        if torch.is_grad_enabled() or weights.is_inference():
-            return self._interpolated(grid)
-        key = grid, weights.data_ptr(), weights._version, weights.device, weights.dtype
-        if self._kept_positions is None or self._kept_positions[0] != key:
-            self._kept_positions = key, self._interpolated(grid)
-        return self._kept_positions[1]
-
-    def _interpolated(self, grid: tuple[int, int]) -> Tensor:
         first = self.pos_embed.shape[1] - self.side**2
         square = self.pos_embed[:, first:].float().unflatten(1, (self.side, self.side))
         wanted = F.interpolate(
