@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,8 +135,7 @@ class FeatureMaps:
             If the pixel lies outside.
         """
         row, column = (int((v - o) // self.cell) for v, o in zip((y, x), self.origin, strict=True))
-        self._check((row, column), self.grid)
-        return row, column
+        return self._check((row, column), self.grid)
 
     def similarity(self, y: int, x: int, plane: Sequence[int] = ()) -> NDArray[np.float32]:
         """Cosine similarity (gy, gx) of every token to the one in row `y`, column `x` of the grid."""
@@ -159,8 +159,9 @@ class FeatureMaps:
         """
         if not positive:
             raise InputError("positive", "none", "give the row and column of one patch at least")
-        for place in (*positive, *negative):
-            self._check(place, self.grid)
+        positive, negative = (
+            [self._check(place, self.grid) for place in places] for places in (positive, negative)
+        )
         flat = [[y * self.grid[1] + x for y, x in places] for places in (positive, negative)]
         return similarity(self.of_plane(plane), *flat).reshape(self.grid)
 
@@ -278,10 +279,15 @@ class FeatureMaps:
             raise InputError("plane", index, mend)
         return index
 
-    def _check(self, place: Patch, grid: tuple[int, int]) -> None:
-        if not all(0 <= v < n for v, n in zip(place, grid, strict=True)):
-            mend = f"give a row and a column within the grid of {grid[0]}×{grid[1]}"
+    def _check(self, place: Patch, grid: tuple[int, int]) -> Patch:
+        try:
+            row, column = (operator.index(v) for v in place)
+        except (TypeError, ValueError):
+            row = column = -1
+        if not (0 <= row < grid[0] and 0 <= column < grid[1]):
+            mend = f"give a row and a column, whole numbers within the grid of {grid[0]}×{grid[1]}"
             raise InputError("patch", place, mend)
+        return row, column
 
 
 def _overlap(span: Range, size: int) -> tuple[slice, slice]:

@@ -93,6 +93,11 @@ class ImageBlock:
         """Pixel size along (Y, X)."""
         return self.scale[self.axes.index("Y")], self.scale[self.axes.index("X")]
 
+    def named_plane(self, plane: Sequence[int]) -> str:
+        """What messages call a plane: "plane T=0, Z=3", or "a plane" where there is only one."""
+        names = [f"{axis}={n}" for axis, n in zip(self.stack_axes, plane, strict=True)]
+        return f"plane {', '.join(names)}" if names else "a plane"
+
     def planes(self) -> Iterator[tuple[int, ...]]:
         """Index of every plane along `stack_axes`, in order; one empty index for a single plane."""
         yield from np.ndindex(*self.stack_shape)

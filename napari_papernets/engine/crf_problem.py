@@ -102,7 +102,7 @@ class CRFProblem:
         found = np.stack(parts, 1) if len(self.spacing) == 3 else parts[0]
         found = np.moveaxis(found, 0, -1)
         if found.dtype.kind == "f":
-            found = _finite(found, self.image.name)
+            found = _finite(found, self.image, unit)
         if (self.scale, self.offset) != (1.0, 0.0) or found.dtype.kind == "b":
             found = found.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
         return np.ascontiguousarray(found)
@@ -234,12 +234,14 @@ def grey_scale(
     return scale, -low * scale
 
 
-def _finite(values: NDArray[Any], name: str) -> NDArray[Any]:
+def _finite(values: NDArray[Any], image: ImageBlock, unit: Unit) -> NDArray[Any]:
     good = np.isfinite(values)
     if good.all():
         return values
     if not good.any():
-        raise InputError(name, "a plane without any finite value", "give an image with finite values")
+        what = image.named_plane(unit.planes[0]) if len(unit.planes) == 1 else "a volume"
+        mend = "give it finite values, or leave it out"
+        raise InputError(image.name, f"{what} without any finite value", mend)
     return np.where(good, values, values[good].min())
 
 

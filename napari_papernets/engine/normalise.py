@@ -58,7 +58,8 @@ def normalisation_range(
     distinct = sorted(set(wanted))
     block = read_sample(image, plane)[distinct]
     groups = [block] if how.joint else list(block)
-    ranges = [percentile_range(values, how, image.name) for values in groups]
+    what = image.named_plane(plane)
+    ranges = [percentile_range(values, how, image.name, what) for values in groups]
     if how.joint:
         ranges = ranges * len(distinct)
     found = np.array([ranges[distinct.index(c)] for c in wanted], np.float64)
@@ -131,19 +132,19 @@ def read_sample(image: ImageBlock, plane: Sequence[int] = ()) -> NDArray[Any]:
 
 
 def percentile_range(
-    values: NDArray[Any], normalisation: Normalisation, name: str = "image"
+    values: NDArray[Any], normalisation: Normalisation, name: str = "image", what: str = "a plane"
 ) -> tuple[float, float]:
     """Low and high percentile of the finite `values`; their extremes where those coincide.
 
     Raises
     ------
     InputError
-        If no value is finite; `name` is what it names.
+        If no value is finite, naming the image and what of it `values` are.
     """
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
     if not finite.size:
-        mend = "give an image with finite values"
-        raise InputError(name, "a plane without any finite value", mend)
+        mend = "give it finite values, or leave it out"
+        raise InputError(name, f"{what} without any finite value", mend)
     finite = finite.astype(np.float64)
     low, high = np.percentile(finite, [normalisation.low, normalisation.high])
     if not low < high:

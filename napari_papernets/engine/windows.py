@@ -125,7 +125,8 @@ class WindowSource:
             return normalisation_range(image, plane, distinct, how)
         blocks = list(self._looks(image, number, plane, distinct))
         together = np.concatenate(blocks, axis=1)  # (C, pixels)
-        ranges = [percentile_range(v, how, image.name) for v in ([together] if how.joint else together)]
+        values, what = [together] if how.joint else together, image.named_plane(plane)
+        ranges = [percentile_range(v, how, image.name, what) for v in values]
         pairs = np.array(ranges * (len(distinct) if how.joint else 1), np.float64)
         return pairs[:, 0], pairs[:, 1]
 

@@ -167,6 +167,8 @@ def test_what_was_not_kept_is_not_told(network: VisionTransformer) -> None:
         found.attention(0, 0)
     with pytest.raises(InputError, match="grid of 4×4"):
         found.similarity(4, 0)
+    with pytest.raises(InputError, match=r"patch: got \(1.5, 2\).*whole numbers"):
+        found.similarity(1.5, 2)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="plane"):
         found.of_plane((0,))
     with pytest.raises(InputError, match="blocks 1 to 3"):

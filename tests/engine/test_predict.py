@@ -218,6 +218,32 @@ def test_a_model_that_does_not_fit_the_gpu_runs_on_the_processor(monkeypatch):
     assert "does not fit" in next(e.message for e in events if isinstance(e, Notice))
 
 
+def test_a_model_of_a_file_is_made_ready_once(tmp_path, monkeypatch):
+    """And is not confused with the one that takes its place, or with another precision."""
+    image, path = (
+        np.random.default_rng(0).random((40, 50)).astype(np.float32),
+        tmp_path / "model.safetensors",
+    )
+    made, make = [], Runner.__init__
+
+    def counting(self, *given):
+        made.append(given)
+        make(self, *given)
+
+    monkeypatch.setattr(Runner, "__init__", counting)
+    save_model(network(), path)
+    first = [predict(image, path, settings=EXACT).probabilities for _ in range(3)]
+    assert len(made) == 1
+    assert all(np.array_equal(first[0], again) for again in first[1:])
+    rounded = predict(image, path, settings=EXACT.replace(precision="bfloat16")).probabilities
+    assert 0 < np.abs(rounded - first[0]).max() < 0.05
+    path.unlink()
+    other = network(depth=1)
+    save_model(other, path)
+    found = predict(image, path, settings=EXACT).probabilities
+    np.testing.assert_allclose(found, predict(image, other, settings=EXACT).probabilities, atol=1e-6)
+
+
 def test_tiles_that_were_done_are_not_done_again(monkeypatch):
     """After stepping down, only what is missing is computed."""
     net, calls = network(), []
@@ -240,6 +266,13 @@ def test_tiles_that_were_done_are_not_done_again(monkeypatch):
     assert len([e for e in events if isinstance(e, Notice)]) == 1
     first_three = tiles[2].x[1]
     assert all(t.x[1] > first_three for t in tiles[3:])
+
+
+def test_the_plane_without_a_number_is_named():
+    stack = np.random.default_rng(0).random((2, 3, 40, 40)).astype(np.float32)
+    stack[1, 2] = np.nan
+    with pytest.raises(InputError, match="plane T=1, Z=2 without any finite value"):
+        predict(stack, network(), axes="TZYX")
 
 
 def test_a_plane_that_is_asked_for_twice_is_refused():
