@@ -2,7 +2,7 @@
 
 Position embeddings stay readable in all blocks: a few strokes are told apart by where they were painted
 as well as by what is seen there, and places look alike because they lie alike. An image of one grey
-value has nothing to see. Its tokens differ by their place alone, and what they differ by can be left out.
+value has nothing to see: its tokens differ by their place alone, and what they differ by is left out.
 """
 
 from __future__ import annotations
