@@ -25,6 +25,7 @@ from .outputs import PROVENANCE, output_key, put_output
 from .painting import Painting
 from .result_actions import ResultActions
 from .run import Run
+from .run_bar import counted
 from .run_plan import RunPlan, plan_run
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class ApplyActions(QWidget):
         classes.visible = False
         self._put_below(layer, plan)
         self.results.add_result(layer, plan)
-        self.told.emit(f"{layer.name}: {int(objects.max(initial=0)):,} objects.")
+        self.told.emit(f"{layer.name}: {counted(int(objects.max(initial=0)), 'object')}.")
         self._next()
 
     def _put_below(self, layer: napari.layers.Labels, plan: RunPlan) -> None:
@@ -233,7 +234,7 @@ class ApplyActions(QWidget):
         self.form.set_running(f"{name} ({done + 1} of {total})", done, total)
 
     def _on_folder(self, count: int, folder: Path) -> None:
-        self._finish(f"{count} images written to {folder}")
+        self._finish(f"{counted(count, 'image')} written to {folder}")
 
     def _finish(self, text: str) -> None:
         self._run, self._todo = None, []

@@ -27,7 +27,8 @@ SOURCE_HELP = (
 DABS = 250  # ms after the last dab of a brush
 CONFIDENCE_HELP = (
     "How sure the labels are: the probability of the class that a pixel is labelled as. The rest is "
-    "shared by the other classes. Lower it, and edges win over labels."
+    "shared by the other classes. Lower it, and edges win over labels. In strokes and in a live "
+    "prediction 0 is no class: there all classes are alike."
 )
 
 
@@ -66,6 +67,7 @@ class BeliefPicker(QWidget):
         self._dabs.setSingleShot(True)
         self._dabs.timeout.connect(self.changed)
         self.combo = LayerCombo(viewer, lambda: find_sources(viewer, target()))
+        self.combo.setPlaceholderText("nothing that fits the image")
         self.confidence = CalmDoubleSpinBox()
         self.confidence.setRange(0.5, 0.99)
         self.confidence.setSingleStep(0.05)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from ..core.model import ClassInfo, class_infos
 from ..core.tiles import Region
+from .annotation_layer import annotated_id, class_names_of
 from .beliefs import Beliefs, soften
 from .image_layers import full_data
 from .label_numbers import MOST_LABELS, OBJECTS, Numbers
 from .layer_parts import Index, LaterArray, NothingToRefine, Target, fit_layer, part_of
+from .live_layers import is_preview
 from .outputs import OUTPUT, PROVENANCE
 from .probability_layers import class_of_ramp
 
@@ -81,7 +83,9 @@ class BeliefSource:
         return None if fit is None or fit.window == (0, height, 0, width) else fit.window
 
     def sure(self, confidence: float, numbers: Numbers | None) -> BeliefSource:
-        """The same with labels so sure, of these numbers."""
+        """The same with labels so sure, of these numbers; 0 is none of them where it is no class."""
+        if numbers and numbers != (0,) and zero_is_unknown(self.layers[0]):
+            numbers = tuple(number for number in numbers if number)
         return replace(self, confidence=confidence, numbers=numbers)
 
     def beliefs(
@@ -158,14 +162,26 @@ def label_classes(layer: napari.layers.Labels, numbers: Numbers) -> tuple[ClassI
     """Names and colours that a labels layer gives its numbers."""
     if numbers == OBJECTS:
         return class_infos(("background", "foreground"))
-    named: dict[int, str] = {}
-    if {"index", "class"} <= set(layer.features):
-        pairs = zip(layer.features["index"], layer.features["class"], strict=True)
-        named = {int(number): str(name) for number, name in pairs}
+    named = _names(layer)
     zero = "unlabelled" if "background" in named.values() else "background"
     names = [named.get(n) or (zero if n == 0 else f"label {n}") for n in numbers]
     colours = [_hex(layer.get_color(number)) for number in numbers]
     return tuple(ClassInfo(name, colour) for name, colour in zip(names, colours, strict=True))
+
+
+def zero_is_unknown(layer: napari.layers.Labels) -> bool:
+    """Whether 0 is no class: not annotated in strokes, not predicted yet by a live training."""
+    named = _names(layer)
+    named_otherwise = 0 not in named and "background" in named.values()
+    return named_otherwise or is_preview(layer) or bool(annotated_id(layer) or class_names_of(layer))
+
+
+def _names(layer: napari.layers.Labels) -> dict[int, str]:
+    """What a labels layer calls its numbers."""
+    if not {"index", "class"} <= set(layer.features):
+        return dict(enumerate(class_names_of(layer), start=1))
+    pairs = zip(layer.features["index"], layer.features["class"], strict=True)
+    return {int(number): str(name) for number, name in pairs}
 
 
 def _results(viewer: napari.viewer.Viewer, target: Target) -> Iterator[BeliefSource]:

@@ -21,6 +21,7 @@ from ..core.errors import InputError
 from ..core.model import PALETTE, ClassInfo, class_infos
 from .annotation_layer import MOST_CLASSES
 from .class_rows import COLOUR, HEADERS, KEY, NAME, PIXELS, STROKES, ClassRows, cell, swatch
+from .run_bar import counted
 
 FIRST = ("background", "object")
 FEWEST = 2
@@ -182,7 +183,7 @@ class ClassesTable(QWidget):
 
     def _ask_to_remove(self, number: int) -> bool:
         strokes, pixels = self._counts[number]
-        some = "1 stroke" if strokes == 1 else f"{strokes:,} strokes"
+        some = counted(strokes, "stroke")
         answer = QMessageBox.question(
             self,
             "Remove class",

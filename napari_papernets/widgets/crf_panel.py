@@ -100,6 +100,7 @@ class CRFPanel(DockedPanel):
         self.previews = NewestJob(self._hold.engine, self._wish, self)
         self.follower = ViewFollower(napari_viewer, self._in_view, self)
         self._images = 0  # that there were at last
+        self._last: Any = None  # id of the image that was chosen at last
         self._waits = False  # the message says what is waited for
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -186,7 +187,7 @@ class CRFPanel(DockedPanel):
             self.beliefs.when_counted(self.previews.request)
 
     def _on_image(self) -> None:
-        self.message.forgive()
+        self._forget_message()
         grown = self.image.combo.count() > self._images
         self._images = self.image.combo.count()
         if grown:
@@ -195,6 +196,18 @@ class CRFPanel(DockedPanel):
         self.beliefs.refresh()
         self.tuning.annotation.refresh()
         self._on_change()
+
+    def _forget_message(self) -> None:
+        """What was told of another image is of no use any more."""
+        try:
+            chosen = self.image.layer().unique_id
+        except InputError:
+            chosen = None
+        if chosen == self._last:
+            self.message.forgive()
+        else:
+            self.message.tell("")
+        self._last = chosen
 
     def _on_event(self, plan: CRFPlan, event: Event) -> None:
         self.view.watch(plan, event)

@@ -163,7 +163,8 @@ class CurveData:
             self.best = (self._offset + step, score)
 
     def _add_version(self, event: Version) -> None:
-        self._add_score(event.step, event.score, best=False)
+        better = event.score is not None and (self.best is None or event.score > self.best[1])
+        self._add_score(event.step, event.score, better)
         self.marks.append(Mark(self._offset + event.step, "version", f"v{self.next_version}"))
         self.next_version += 1
 

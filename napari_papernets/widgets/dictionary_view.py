@@ -222,6 +222,7 @@ def layout_combo() -> CalmComboBox:
     """Which map; UMAP cannot be chosen where it is not installed."""
     combo = CalmComboBox()
     combo.addItem("components", "components")
+    combo.setMinimumContentsLength(len("components"))
     combo.addItem("UMAP", "umap")
     combo.setToolTip(f"<p>{LAYOUT_HELP}</p>")
     combo.setAccessibleName("Map of patches by")

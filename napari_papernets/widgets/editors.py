@@ -76,7 +76,8 @@ class CalmComboBox(QComboBox):
         self.initStyleOption(option)
         control, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
         room = self.style().subControlRect(control, option, field, self).width()
-        option.currentText = elided(self, option.currentText, room)
+        text = option.currentText if self.currentIndex() >= 0 else self.placeholderText()
+        option.currentText = elided(self, text, room)
         painter = QStylePainter(self)
         painter.drawComplexControl(control, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)

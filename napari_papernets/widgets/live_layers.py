@@ -78,6 +78,10 @@ class LiveLayers(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._on_time)
+        self._leaving: list[napari.layers.Layer] = []
+        # Not at once: where an image is deleted, others are still to hear of that.
+        self._leave = QTimer(self, singleShot=True, interval=0)
+        self._leave.timeout.connect(self._on_leave)
 
     def begin(self, classes: Sequence[ClassInfo]) -> None:
         """A training starts: layers that the user deleted may come again."""
@@ -105,18 +109,18 @@ class LiveLayers(QObject):
             self._on_time()
 
     def forget(self, number: int) -> None:
-        """The image is no longer annotated: its layers go."""
+        """The image is no longer annotated: its layers go, soon."""
         shown = self._shown.pop(number, None)
         if shown is not None:
-            for layer in shown.layers.values():
-                if is_shown(self._viewer, layer):
-                    self._viewer.layers.remove(layer)
+            self._leaving += shown.layers.values()
+            self._leave.start()
 
     def forget_all(self) -> None:
         """Another session begins."""
         self._newest.clear()
         for number in tuple(self._shown):
             self.forget(number)
+        self._on_leave()
 
     def doubts(self, number: int) -> dict[Plane, NDArray[np.uint8]]:
         """Uncertainty of every plane of an image that was previewed, shape (Y, X)."""
@@ -135,6 +139,13 @@ class LiveLayers(QObject):
                 continue
             self._write(pair, preview)
 
+    def _on_leave(self) -> None:
+        self._leave.stop()
+        leaving, self._leaving = self._leaving, []
+        for layer in leaving:
+            if is_shown(self._viewer, layer):
+                self._viewer.layers.remove(layer)
+
     def _write(self, pair: AnnotatedImage, preview: Preview) -> None:
         shown = self._of(pair)
         plane, (y0, y1, x0, x1) = preview.view.plane, preview.view.region
@@ -151,6 +162,7 @@ class LiveLayers(QObject):
         """What is shown of an image, with its layers."""
         shown = self._shown.get(pair.number)
         if shown is None:
+            self._on_leave()
             shape = annotation_shape(pair.image, pair.axes)
             shown = self._shown[pair.number] = Shown(empty_labels(shape), empty_labels(shape))
         for role, data in zip(ROLES, (shown.labels, shown.doubt), strict=True):

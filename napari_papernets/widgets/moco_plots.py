@@ -24,6 +24,9 @@ HELP = (
 RESTYLED = (QEvent.Type.StyleChange, QEvent.Type.PaletteChange)
 LEFT_WIDTH = 58  # pixels for "0.945" beside the name of an axis
 HEIGHT = 480  # pixels of all four
+EDGES = 22  # pixels left and right of the plots
+PROBED = "score", "start", "random"  # curves of what a probe tells
+DOT = 5  # pixels of one probe
 KEY_SIZE = "9pt"
 LINE, DASHED = "▬", "╍"  # of a key
 MARGIN = 0.01  # a difference of mean IoU that is called one
@@ -105,7 +108,7 @@ class MoCoPlots(QWidget):
         set_ = {name: curve.setData for name, curve in self._curves.items()}
         set_["loss"](*_columns(self._losses))
         set_["accuracy"](*_columns(self._accuracies))
-        for name in ("score", "start", "random"):
+        for name in PROBED:
             set_[name](*_columns([(p.step, getattr(p, name)) for p in self._probes]))
         self.numbers.setText(_numbers(self._look_ups))
         if self._look_ups is None:
@@ -131,8 +134,16 @@ class MoCoPlots(QWidget):
             random=dashed,
         ).items():  # fmt: skip
             self._curves[name].setPen(chosen)
+        for name in PROBED:  # of the first one there is no line yet
+            curve, colour = self._curves[name], self._curves[name].opts["pen"].color()
+            curve.setSymbol("o")
+            curve.setSymbolSize(DOT)
+            curve.setSymbolBrush(colour)
+            curve.setSymbolPen(None)
         for plot, key in zip((self.similar, self.probe), _keys(colours), strict=True):
             plot.setTitle(key, size=KEY_SIZE)
+        widest = max(plot.titleLabel.minimumWidth() for plot in (self.similar, self.probe))
+        self.view.setMinimumWidth(round(widest) + LEFT_WIDTH + EDGES)
 
     def _named_plots(self) -> list[tuple[str, Any]]:
         return [
@@ -168,10 +179,10 @@ def _keys(colours: ThemeColours) -> tuple[str, str]:
     similar = entry(blue, LINE, "positive key"), entry(orange, LINE, "all others")
     probe = (
         entry(blue, LINE, "encoder"),
-        entry(orange, LINE, "its start"),
-        entry(text, DASHED, "random weights"),
+        entry(orange, LINE, "start"),
+        entry(text, DASHED, "random"),
     )
-    return "&nbsp;&nbsp; ".join(similar), "&nbsp;&nbsp; ".join(probe)
+    return "&nbsp; ".join(similar), "&nbsp; ".join(probe)
 
 
 def verdict(probe: StrokeProbe) -> str:

@@ -158,6 +158,11 @@ class RunBar(QWidget):
         layout.addWidget(self._progress)
 
 
+def counted(number: int, what: str) -> str:
+    """As in "1 object" and "1,288 objects"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Seconds for a person: "8 s", "2:05 min", "1:10 h"."""
     whole = max(0, round(seconds))

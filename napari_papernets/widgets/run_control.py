@@ -14,7 +14,7 @@ from .job_adapter import Engine
 from .message_line import MessageLine
 from .result_actions import ResultActions
 from .run import Run
-from .run_bar import RunBar, duration
+from .run_bar import RunBar, counted, duration
 from .run_plan import Kind, RunPlan
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class RunControl(QObject):
 def outcome(plan: RunPlan, result: Prediction) -> str:
     """One line on what came out."""
     account = result.provenance
-    facts = [f"{int(result.labels.max(initial=0))} objects"] if plan.instances else ["Done"]
+    facts = [counted(int(result.labels.max(initial=0)), "object")] if plan.instances else ["Done"]
     facts.append(duration(account["seconds"]) if "seconds" in account else "")
     facts += [str(account.get("device", "")), str(account.get("precision", ""))]
     zoom = account.get("zoom", 1.0)

@@ -23,6 +23,8 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from .run_bar import counted
+
 Columns = Mapping[str, NDArray[Any]]
 NOWHERE = QModelIndex()
 LINKED = "Select a row to see its object, or pick an object (L) to see its row."
@@ -145,7 +147,7 @@ class TableWindow(QDialog):
         )
         save.clicked.connect(self._ask_where)
         copy.clicked.connect(lambda: QApplication.clipboard().setText(self.text()))
-        about, foot = QLabel(f"{count} objects. {LINKED}"), QHBoxLayout()
+        about, foot = QLabel(f"{counted(count, 'object')}. {LINKED}"), QHBoxLayout()
         about.setWordWrap(True)
         foot.addWidget(about, 1)
         foot.addWidget(copy)

@@ -56,7 +56,7 @@ class VitActions(QObject):
         """Filters and position embeddings of the network, beside those of random weights if wanted."""
         model = self._panel.model.model()
         show = functools.partial(self._on_embedding, network_name(model))
-        if not self._panel.controls.control.isChecked():
+        if not self._panel.controls.wants_control():
             self._start("embedding", show, model=model)
             return
 

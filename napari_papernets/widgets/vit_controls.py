@@ -31,6 +31,10 @@ CONTROL_HELP = (
     "Show each picture once more to the right of the image, made by the same network with freshly drawn "
     "weights. What looks alike in both was not learnt."
 )
+NO_CONTROL_HELP = (
+    "The network's own weights are random: beside them the same would be seen. Download or open weights "
+    "that were trained to compare them."
+)
 COLOUR_HELP = (
     "The first three principal components of the tokens as red, green and blue. Places of one colour "
     "are alike to the network."
@@ -119,12 +123,17 @@ class VitControls(QWidget):
         _explain(self.block, "Block", BLOCK_HELP)
         _explain(self.count, "Number of clusters", COUNT_HELP)
         _explain(self.head, "Head of the attention", HEAD_HELP)
+        self._pictures = {
+            COLOURS: self.colours, CLUSTERS: self.clusters, SIMILAR: self.similarity,
+            ATTENTION: self.attention, ROLLOUT: self.rollout,
+        }  # fmt: skip
         self.set_network(12, 6)
         self._lay_out()
         self._connect()
 
-    def set_network(self, depth: int, heads: int) -> None:
-        """Offer the blocks and heads of another network, the last block chosen."""
+    def set_network(self, depth: int, heads: int, learnt: bool = True) -> None:
+        """Offer the blocks and heads of another network, the last block chosen, and random weights
+        beside it if it has learnt."""
         for widget in (self.block, self.head):
             widget.blockSignals(True)
         self.block.setRange(1, depth)
@@ -136,6 +145,15 @@ class VitControls(QWidget):
         for widget in (self.block, self.head):
             widget.blockSignals(False)
         self._label_block()
+        if learnt != self.control.isEnabled():
+            self.control.setEnabled(learnt)
+            self.control.setToolTip(f"<p>{CONTROL_HELP if learnt else NO_CONTROL_HELP}</p>")
+            for role, box in self._pictures.items():
+                self._show_random(role, box)
+
+    def wants_control(self) -> bool:
+        """Whether random weights are shown beside the network's."""
+        return self.control.isEnabled() and self.control.isChecked()
 
     def settings(self) -> dict[str, Any]:
         """What of it goes into FeatureSettings."""
@@ -160,11 +178,7 @@ class VitControls(QWidget):
 
     def _connect(self) -> None:
         self.block.valueChanged.connect(self._label_block)
-        pictures = {
-            COLOURS: self.colours, CLUSTERS: self.clusters, SIMILAR: self.similarity,
-            ATTENTION: self.attention, ROLLOUT: self.rollout,
-        }  # fmt: skip
-        for role, box in pictures.items():
+        for role, box in self._pictures.items():
             box.toggled.connect(functools.partial(self.pictureToggled.emit, role))
             for signal in (box.toggled, self.control.toggled):
                 signal.connect(functools.partial(self._show_random, role, box))
@@ -184,7 +198,7 @@ class VitControls(QWidget):
         self.clear.clicked.connect(self.cleared)
 
     def _show_random(self, role: str, box: QCheckBox, *_: object) -> None:
-        self.pictureToggled.emit(f"random {role}", box.isChecked() and self.control.isChecked())
+        self.pictureToggled.emit(f"random {role}", box.isChecked() and self.wants_control())
 
     def _on_shared(self, shared: bool) -> None:
         if not shared:

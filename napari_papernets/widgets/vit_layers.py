@@ -58,7 +58,10 @@ class VitLayers:
         """Groups of tokens."""
         clusters = looks.clusters.astype(np.uint8)
         data, placement = plan.place(clusters, looks.maps, looks.maps.cell, random)
-        self._put(plan, looks.maps, "labels", CLUSTERS, random, data, placement)
+        layer = self._put(plan, looks.maps, "labels", CLUSTERS, random, data, placement)
+        account = layer.metadata[PROVENANCE]
+        if "command" in account:
+            account["command"] += f" --clusters {looks.count}"
 
     def show_map(
         self,
@@ -150,7 +153,7 @@ class VitLayers:
         data: NDArray[Any],
         placement: Any,
         **options: Any,
-    ) -> None:
+    ) -> napari.layers.Layer:
         name, role = _title(plan, role, random), f"random {role}" if random else role
         known = find_output(self._viewer, plan.key(role))
         if known is not None and plan.key(role) in self._away:
@@ -164,7 +167,7 @@ class VitLayers:
             known.contrast_limits = options["contrast_limits"]
             known.metadata[PROVENANCE] = {**maps.provenance, "picture": role}
             rename_output(known, name)
-            return
+            return known
         else:
             options = {}
         layer = put_output(
@@ -174,9 +177,11 @@ class VitLayers:
         rename_output(layer, name)
         if random and known is None and plan.region is None:
             self._viewer.reset_view()  # it lies beside the image, where nobody looks yet
+        return layer
 
 
 def _title(plan: FeaturePlan, role: str, random: bool = False) -> str:
-    """Name of a picture's layer, which says so where the weights have learnt nothing."""
+    """Name of a picture's layer: whether the weights have learnt, and whether it lies on the image or
+    beside it."""
     learnt = isinstance(plan.model, ModelRef) and not random
-    return f"{'' if learnt else 'random '}{role} of {plan.image.name}"
+    return f"{'' if learnt else 'random '}{role} {'beside' if random else 'of'} {plan.image.name}"

@@ -121,7 +121,7 @@ class ViTPanel(DockedPanel):
             self.complain(error)
             return
         self._was_read = True
-        self.source.request(self.controls.control.isChecked())
+        self.source.request(self.controls.wants_control())
 
     def shut_down(self) -> None:
         """Stop what runs, remember the settings and let go of the viewer and the engine."""
@@ -151,7 +151,7 @@ class ViTPanel(DockedPanel):
 
     def _read_again(self) -> None:
         if self._was_read:
-            self.source.request(self.controls.control.isChecked())
+            self.source.request(self.controls.wants_control())
 
     def _on_image(self) -> None:
         """What was read says nothing of another image, or of other axes or channels."""
@@ -168,7 +168,7 @@ class ViTPanel(DockedPanel):
             self._read_again()
 
     def _on_network(self) -> None:
-        self.controls.set_network(self.model.depth, self.model.heads)
+        self.controls.set_network(self.model.depth, self.model.heads, not self.model.is_random)
         self.source.forget_basis()
         self._read_again()
 

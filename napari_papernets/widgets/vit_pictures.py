@@ -34,12 +34,15 @@ class Looks:
         0…1; black where a token was told not to belong to the foreground.
     clusters : ndarray of int32, shape (gy, gx)
         1…k.
+    count : int
+        k, as asked for.
     """
 
     maps: FeatureMaps
     basis: Basis
     colours: NDArray[np.float32]
     clusters: NDArray[np.int32]
+    count: int
 
 
 def make_looks(maps: FeatureMaps, basis: Basis | None, foreground: bool, count: int) -> Looks:
@@ -66,7 +69,7 @@ def make_looks(maps: FeatureMaps, basis: Basis | None, foreground: bool, count: 
     if basis is None or basis.components.shape[1] != flat.shape[1]:
         basis = maps.fit_basis(foreground=foreground)
     colours = basis.colours(tokens) * mask.reshape(*maps.grid, 1)
-    return Looks(maps, basis, colours, maps.clusters(count).reshape(maps.grid))
+    return Looks(maps, basis, colours, maps.clusters(count).reshape(maps.grid), count)
 
 
 def similarity_picture(

@@ -189,6 +189,18 @@ def test_a_deleted_prediction_comes_again_with_the_next_start_only(viewer, panel
     qtbot.waitUntil(lambda: "image prediction" in viewer.layers)
 
 
+def test_layers_of_a_deleted_image_go_after_it(viewer, panel, engine, qtbot):
+    """Whoever listens hears of the image first, as it happened."""
+    job = annotate(panel, qtbot, engine)
+    job.tell(preview(2))
+    qtbot.waitUntil(lambda: viewer.layers["image prediction"].data.any())
+    told = []
+    viewer.layers.events.removed.connect(lambda event: told.append(event.value.name), position="last")
+    viewer.layers.remove("image")
+    qtbot.waitUntil(lambda: "image prediction" not in viewer.layers)
+    assert told == ["image", "image prediction", "image uncertainty"]
+
+
 def test_previews_are_shown_together(viewer, panel, qtbot, engine):
     annotate(panel, qtbot, engine)
     layers = LiveLayers(viewer, lambda n: panel.parts.painting.images.pair(n), interval=50)

@@ -345,6 +345,15 @@ def test_results_of_this_plugin_are_offered_first(viewer):
     assert found[1].beliefs(()).values == (1, 2)
 
 
+def test_what_was_told_of_an_image_goes_with_it(viewer, panel, qtbot):
+    panel.message.tell("35.9 % of the pixels changed class")
+    panel.image.changed.emit()
+    assert "35.9" in panel.message.text()
+    viewer.add_image(np.zeros((9, 9), np.uint8), name="other")
+    panel.image.combo.setCurrentText("other")
+    assert not panel.message.text()
+
+
 def test_labels_are_softened():
     soft = soften(np.array([[0, 3], [3, 7]]), (0, 3, 7), 0.8)
     assert soft.dtype == np.float32

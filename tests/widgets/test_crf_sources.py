@@ -23,7 +23,7 @@ from napari_papernets.widgets.image_layers import block_of
 from napari_papernets.widgets.label_numbers import OBJECTS, count_numbers
 from napari_papernets.widgets.label_sink import class_colours
 from napari_papernets.widgets.layer_parts import LayerPart, NothingToRefine, Target, fit_layer
-from napari_papernets.widgets.outputs import PROVENANCE
+from napari_papernets.widgets.outputs import OUTPUT, PROVENANCE
 from napari_papernets.widgets.probability_layers import show_probabilities
 from napari_papernets.widgets.run_plan import plan_run
 
@@ -268,6 +268,28 @@ def test_zero_beside_a_class_named_background_is_another_and_both_are_clear(view
     colours = class_colours(classes, (0, 1, 2))["colormap"].color_dict
     assert [float(colours[n][3]) for n in (0, 1, 2)] == [0, 0, 1]
     assert [one.name for one in label_classes(layer, (1, 2))] == ["background", "object"]
+
+
+@pytest.mark.parametrize("kind", ["prediction", "strokes", "named otherwise"])
+def test_where_nothing_is_predicted_or_painted_all_classes_are_alike(viewer, make, engine, qtbot, kind):
+    given = class_infos(("one", "other") if kind != "named otherwise" else ("background", "object"))
+    drawn = np.zeros(SHAPE, np.uint8)
+    drawn[:9], drawn[9:20] = 1, 2
+    about = {
+        "prediction": {OUTPUT: dict(key="live prediction of cells", name="drawn")},
+        "strokes": dict(class_names=("one", "other")),
+        "named otherwise": {},
+    }[kind]
+    looks = {} if kind == "strokes" else class_colours(given)
+    viewer.add_labels(drawn, name="drawn", metadata=about, **looks)
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    chances = np.asarray(engine.jobs[-1].arguments["probabilities"])
+    assert chances.shape == (2, *SHAPE)
+    np.testing.assert_allclose(chances[:, (0, 9, 20), 0], [(0.7, 0.3, 0.5), (0.3, 0.7, 0.5)])
+    source = panel.beliefs.source()
+    assert source.values == (1, 2)
+    assert [about.name for about in source.beliefs(()).classes] == [one.name for one in given]
 
 
 def test_another_source_brings_its_own_colours(viewer, make, engine, qtbot):

@@ -104,6 +104,12 @@ def test_a_training_that_begins_anew_goes_on_along_the_axis(data):
     ]
 
 
+def test_the_score_of_a_version_may_be_the_best(data):
+    for event in (EpochDone(0, 0.5, True, 0.1), step(1), version(1, 0.9), step(2), version(2, 0.7)):
+        data.add(event)
+    assert data.best == (1, 0.9)
+
+
 def test_a_best_score_needs_a_score(data):
     data.add(step(1))
     data.add(EpochDone(1, None, False, 0.1))
@@ -168,6 +174,8 @@ def test_versions_are_marked_and_cleared(shown, qtbot):
         shown.add(event)
     qtbot.waitUntil(lambda: len(shown.plots._lines) == 2, timeout=5000)
     assert [mark.text for mark, _ in shown.plots._lines] == ["v7", "v8"]
+    first, second = (lines[0].label.orthoPos for _, lines in shown.plots._lines)
+    assert first != second  # close ones would lie on each other
     before = len(shown.plots.loss.items)
     shown.clear()
     qtbot.waitUntil(lambda: not shown.plots._lines, timeout=5000)

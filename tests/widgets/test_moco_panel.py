@@ -253,11 +253,22 @@ def test_axes_and_curves_are_named(panel):
     below = [plot.getAxis("bottom").labelText for plot in (plots.accuracy, plots.similar, plots.probe)]
     assert below == ["step", "cosine", "step"]
     key = plots.probe.titleLabel.text
-    for name, curve in (("encoder", "score"), ("its start", "start")):
+    for name, curve in (("encoder", "score"), ("start", "start")):
         colour = plots._curves[curve].opts["pen"].color().name()
         assert re.search(rf"{colour}[^<]*{name}", key)
-    assert "random weights" in key
+        assert plots._curves[curve].opts["symbol"] == "o"  # the first probe is seen
+    assert "random" in key
     assert "positive key" in plots.similar.titleLabel.text
+
+
+def test_keys_fit_the_panel_at_its_narrowest(panel, qtbot):
+    panel.show()
+    panel.resize(panel.minimumSizeHint().width(), 900)
+    view = panel.plots.view
+    for plot in (panel.plots.similar, panel.plots.probe):
+        title = plot.titleLabel
+        qtbot.waitUntil(lambda title=title: title.sceneBoundingRect().right() <= view.width())
+        assert title.item.boundingRect().width() <= title.sceneBoundingRect().width()
 
 
 def test_the_panel_does_not_ask_for_half_of_the_window(panel):

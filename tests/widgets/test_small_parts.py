@@ -13,7 +13,7 @@ from napari_papernets.core.events import Notice, Started, TileDone
 from napari_papernets.widgets import remembered, run_bar
 from napari_papernets.widgets.editors import CalmComboBox, elided
 from napari_papernets.widgets.message_line import error_text
-from napari_papernets.widgets.run_bar import RunBar, duration
+from napari_papernets.widgets.run_bar import RunBar, counted, duration
 from napari_papernets.widgets.table_window import TableWindow
 from napari_papernets.widgets.warm_up import import_ahead
 
@@ -181,6 +181,19 @@ def test_a_choice_that_does_not_fit_ends_in_an_ellipsis(qtbot):
     assert elided(combo, "short", 400) == "short"
     combo.resize(90, 28)
     assert not combo.grab().isNull()
+
+
+def test_an_empty_choice_says_what_to_do(qtbot):
+    combo = CalmComboBox()
+    qtbot.addWidget(combo)
+    combo.resize(200, 30)
+    blank = combo.grab().toImage()
+    combo.setPlaceholderText("press Look inside")
+    assert combo.grab().toImage() != blank
+
+
+def test_one_is_not_many():
+    assert [counted(n, "object") for n in (0, 1, 1288)] == ["0 objects", "1 object", "1,288 objects"]
 
 
 def test_after_the_warm_up_colours_of_labels_are_looked_up_without_compiling(qtbot):

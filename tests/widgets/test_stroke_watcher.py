@@ -122,6 +122,7 @@ def test_undo_comes_by_itself(add, watcher, replay, qtbot):
     labels = add().labels
     labels.paint((40, 50), 2)
     watcher.flush()
+    assert replay.arrays[0][40, 50] == 2
     labels.undo()
     qtbot.waitUntil(lambda: not replay.arrays[0].any())
 
@@ -187,6 +188,7 @@ def test_a_person_who_does_everything(add, viewer, watcher, replay, seed):
             replay.check()
     watcher.flush()
     replay.check()
+    assert {1, 2, 3} <= {int(label) for patch in replay.patches for label in np.unique(patch.labels)}
 
 
 @pytest.mark.parametrize(
@@ -198,9 +200,11 @@ def test_any_axes(add, watcher, replay, viewer, shape, axes):
     labels.fill([0] * len(shape), 3)
     watcher.flush()
     replay.check()
+    assert set(np.unique(replay.arrays[0])) == {0, 2, 3}
     labels.undo()
     watcher.flush()
     replay.check()
+    assert set(np.unique(replay.arrays[0])) == {0, 2}
 
 
 def test_two_images_and_one_deleted_while_painting(add, images, viewer, watcher, replay):
@@ -228,9 +232,12 @@ def test_replaced_data_and_a_renamed_layer(add, watcher, replay):
     labels.name = "another"
     watcher.flush()
     replay.check()
+    assert replay.arrays[0][20, 20] == 0
+    assert replay.arrays[0][110, 225] == 3
     labels.paint((50, 50), 2)
     watcher.flush()
     replay.check()
+    assert replay.arrays[0][50, 50] == 2
 
 
 def test_changes_by_code_are_found_without_being_told(add, replay, qtbot):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,10 @@ def read(panel, engine, qtbot, given, extent="plane", follow_up=None):
 
 def shown(viewer, role, image="image"):
     return viewer.layers[f"{role} of {image}"]
+
+
+def beside(viewer, role):
+    return viewer.layers[f"random {role} beside image"]
 
 
 def test_a_reading_asks_for_what_is_chosen(panel, engine, qtbot):
@@ -296,7 +301,7 @@ def test_without_places_no_similarity_is_shown(panel, viewer, engine, qtbot):
     panel.controls.control.setChecked(True)
     read(panel, engine, qtbot, maps(), follow_up=maps())
     panel.clicks.clicked.emit((3.1, 4.1), False)
-    pictures = [shown(viewer, role) for role in ("similarity", "random similarity")]
+    pictures = [shown(viewer, "similarity"), beside(viewer, "similarity")]
     assert all(layer.visible for layer in pictures)
     panel.controls.clear.click()
     assert not any(layer.visible for layer in pictures)
@@ -377,8 +382,8 @@ def test_what_is_unticked_is_hidden_and_comes_back(panel, viewer, engine, qtbot)
     for number in (1, 2):
         qtbot.waitUntil(lambda number=number: len(engine.jobs) > number)
         engine.jobs[number].give(maps())
-    qtbot.waitUntil(lambda: "random token clusters of image" in viewer.layers)
-    learnt, random = (shown(viewer, r) for r in ("token clusters", "random token clusters"))
+    qtbot.waitUntil(lambda: "random token clusters beside image" in viewer.layers)
+    learnt, random = (look(viewer, "token clusters") for look in (shown, beside))
     panel.controls.clusters.setChecked(False)
     assert not learnt.visible
     assert not random.visible
@@ -438,11 +443,42 @@ def test_random_weights_are_shown_beside(panel, viewer, engine, qtbot):
         engine.jobs[1].give(maps(summaries=True))
     for role in ("tokens as colour", "attention rollout"):
         assert shown(viewer, role).data.shape[:2] == (5, 6)
-        control = shown(viewer, f"random {role}")
+        control = beside(viewer, role)
         assert control.data.shape[:2] == (5, 6)
         assert control.extent.world[0][1] > shown(viewer, role).extent.world[1][1]  # to the right of it
     assert panel.extras.distances is not None
     assert set(panel.extras.distances.points) == {True, False}
+
+
+def test_a_network_that_has_learnt_nothing_needs_no_random_weights_beside(panel, viewer, engine, qtbot):
+    panel.controls.control.setChecked(True)
+    read(panel, engine, qtbot, maps(), follow_up=maps())
+    panel.model.combo.setCurrentIndex(panel.model.combo.count() - 1)
+    assert not panel.controls.control.isEnabled()
+    assert "own weights are random" in panel.controls.control.toolTip()
+    qtbot.waitUntil(lambda: len(engine.jobs) == 3)
+    with qtbot.waitSignal(panel.shown):
+        engine.jobs[2].give(maps())
+    assert shown(viewer, "random tokens as colour").visible
+    assert not beside(viewer, "tokens as colour").visible
+    panel.model.combo.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 4)
+    engine.jobs[3].give(maps())
+    qtbot.waitUntil(lambda: len(engine.jobs) == 5)
+    with qtbot.waitSignal(panel.shown):
+        engine.jobs[4].give(maps())
+    assert beside(viewer, "tokens as colour").visible
+
+
+def test_the_command_of_clusters_makes_clusters(panel, viewer, engine, qtbot):
+    given = replace(maps(), provenance=dict(command="papernets features image.tif --model toy-vit"))
+    panel.controls.clusters.setChecked(True)
+    panel.controls.count.setValue(3)
+    for _ in range(2):
+        read(panel, engine, qtbot, given)
+    command = shown(viewer, "token clusters").metadata[PROVENANCE]["command"]
+    assert command == "papernets features image.tif --model toy-vit --clusters 3"
+    assert "--clusters" not in shown(viewer, "tokens as colour").metadata[PROVENANCE]["command"]
 
 
 def test_a_shared_basis_keeps_the_meaning_of_colours(panel, viewer, engine, qtbot):
