@@ -29,7 +29,7 @@ from .engine.models import describe_network
 from .engine.predict import predict as run_predict
 from .engine.refine import refine as run_refine
 from .engine.weights import save_weights
-from .model_files import SUFFIX, find_model
+from .model_files import SUFFIX, check_there, find_model
 
 Result = TypeVar("Result")
 OnEvent = Callable[[Event], None]
@@ -143,10 +143,11 @@ def finetune(
     """
     keep_heap()
     blocks, single = as_blocks(images, axes), is_single(images)
-    if not isinstance(annotations, Iterable):
+    if not hasattr(annotations, "dtype") and not isinstance(annotations, Iterable):
         mend = "give an array of whole numbers, or one for each of several images"
         raise InputError("annotations", type(annotations).__name__, mend)
-    labels = [annotations] if single and hasattr(annotations, "dtype") else list(annotations)
+    alone = single and hasattr(annotations, "dtype")
+    labels: list[Any] = [annotations] if alone else list(annotations)  # type: ignore[arg-type]
     job = run_finetune(
         blocks,
         labels,
@@ -202,7 +203,7 @@ def refine(
     """
     keep_heap()
     block = as_block(image, axes)
-    given = probabilities if hasattr(probabilities, "dtype") else np.asarray(probabilities)
+    given = as_maps(probabilities)
     show: Any = "nothing" if on_event is None else "labels"
     job = run_refine(given, block, CRFSettings.of(settings), backend=backend, device=device, show=show)
     return drain(job, on_event).probabilities
@@ -286,7 +287,7 @@ def save_model(model: ModelRef | nn.Module, path: str | Path) -> ModelRef:
     Raises
     ------
     InputError
-        If `path` exists, or names no file.
+        If `path` exists, or names no file, or the model's own file is gone.
     """
     path = Path(path)
     if not path.name or path.is_dir():
@@ -297,6 +298,7 @@ def save_model(model: ModelRef | nn.Module, path: str | Path) -> ModelRef:
     if isinstance(model, nn.Module):
         return save_weights(describe_network(model), model.state_dict(), path)
     ref = find_model(model)
+    check_there(ref.path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
         copy = shutil.copyfile(ref.path, Path(folder) / path.name)
@@ -310,6 +312,17 @@ def as_block(image: Any, axes: str) -> ImageBlock:
         return image
     check_array(image, "image")
     return ImageBlock(image, axes)
+
+
+def as_maps(probabilities: Any) -> Any:
+    """Probabilities as an array, which they may be already."""
+    if hasattr(probabilities, "dtype"):
+        return probabilities
+    try:
+        return np.asarray(probabilities)
+    except ValueError as error:
+        mend = "give an array (K, *stack, Y, X)"
+        raise InputError("probabilities", f"a {type(probabilities).__name__}", mend) from error
 
 
 def as_blocks(images: Any, axes: str) -> list[ImageBlock]:

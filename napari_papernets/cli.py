@@ -16,6 +16,7 @@ from .cli_pretrain import bench_pretrain, pretrain
 from .cli_refine import refine
 from .cli_tools import (
     COUNT,
+    OneLineGroup,
     device_option,
     drain_with_bar,
     expand,
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from .core.results import Prediction
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="papernets")
 def main() -> None:
     """U-Net, DeepLab, ViT and MoCo on your own microscopy images: segment, train, look inside."""

@@ -36,11 +36,28 @@ device_option = click.option(
 )
 
 
+class OneLineGroup(click.Group):
+    """Commands whose misspelt options end with one line, as all bad input does."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with friendly_errors():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with friendly_errors():
+            return super().invoke(ctx)
+
+
 @contextmanager
 def friendly_errors() -> Iterator[None]:
     """Turn what a person can mend into one line and exit code 2; other failures into exit code 1."""
     try:
         yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        click.echo(f"papernets: {' '.join(error.format_message().split())}", err=True)
+        sys.exit(2)
     except (InputError, *MENDABLE) as error:
         click.echo(f"papernets: {_one_line(error)}", err=True)
         sys.exit(2)
@@ -68,6 +85,10 @@ def drain_with_bar(job: Generator[Event, Any, Result], title: str) -> Result:
                 _show(next(job), bar, task)
         except StopIteration as end:
             return end.value
+        except InputError:
+            bar.live.transient = True  # so that one line is left, not even an empty one beside it
+            bar.console.quiet = not bar.console.is_terminal
+            raise
         finally:
             job.close()
 

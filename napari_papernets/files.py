@@ -84,7 +84,7 @@ def read_labels(path: str | Path) -> NDArray[Any]:
     path = Path(path)
     reader = read_index_png if path.suffix.lower() == ".png" else _pick_reader(path)
     _check_exists(path)
-    block = _guarded(lambda: reader(path, None, 0), path)
+    block = _guarded(lambda: reader(path, None, 0), path, "labels")
     stored = _drop_equal_colours(np.asarray(block.data), block.axes, path)
     return as_labels(stored, path.name)
 
@@ -287,7 +287,7 @@ def _check_exists(path: Path, field: str = "image") -> None:
         raise InputError(field, str(path), "there is no such file; check its name and folder")
 
 
-def _guarded(read: Callable[[], ImageBlock], path: Path) -> ImageBlock:
+def _guarded(read: Callable[[], ImageBlock], path: Path, field: str = "image") -> ImageBlock:
     """Turn what a library raises on a damaged file into one line that names the file."""
     try:
         return read()
@@ -296,7 +296,7 @@ def _guarded(read: Callable[[], ImageBlock], path: Path) -> ImageBlock:
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         mend = f"it is damaged or cut off ({reason}): copy or save it again"
-        raise InputError("image", path.name, mend) from error
+        raise InputError(field, path.name, mend) from error
 
 
 def _drop_equal_colours(array: NDArray[Any], axes: str, path: Path) -> NDArray[Any]:

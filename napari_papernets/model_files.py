@@ -106,6 +106,12 @@ def find_model(name_or_path: str | Path | ModelRef) -> ModelRef:
     return models[str(name_or_path)]
 
 
+def check_there(path: Path) -> None:
+    """Refuse the file of a model that was found earlier and is gone."""
+    if not path.is_file():
+        raise ModelError("model", str(path), "the file is gone: choose another model, or put it back")
+
+
 def holds_vgg16(path: Path) -> bool:
     """Whether a file may hold VGG-16's weights, from which a DeepLab can start.
 

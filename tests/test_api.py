@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import zarr
 
 import napari_papernets as pn
 from napari_papernets.core.errors import InputError
@@ -41,6 +42,19 @@ MISUSES = {
     "no annotations": (lambda: pn.finetune(IMAGE, None), "annotations"),
     "no images": (lambda: pn.finetune(None, STROKES), "images"),
     "no images to look at": (lambda: pn.pretrain(None), "images"),
+    "rows of unequal length": (lambda: pn.refine([[1], [1, 2]], IMAGE), "probabilities"),
+    "class names that are numbers": (
+        lambda: pn.finetune(IMAGE, STROKES, class_names=[1, 2]),
+        "class_names",
+    ),
+    "class names in one text": (
+        lambda: pn.finetune(IMAGE, STROKES, class_names="ab"),
+        "class_names",
+    ),
+    "an empty class name": (
+        lambda: pn.finetune(IMAGE, STROKES, class_names=["ground", " "]),
+        "class_names",
+    ),
     "half a region": (lambda: pn.features(IMAGE, TOKENS, region=(0, 8)), "region"),
     "a region between pixels": (lambda: pn.features(IMAGE, TOKENS, region=(0.5, 8, 0, 8)), "region"),
     "planes that are numbers": (lambda: pn.features(STACK, TOKENS, axes="ZYX", planes=[0]), "planes"),
@@ -61,6 +75,27 @@ def test_a_model_is_not_saved_beside_the_folder_that_is_named(tmp_path: Path) ->
     with pytest.raises(InputError, match="not of a folder"):
         pn.save_model(NETWORK, folder)
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_model_whose_file_is_gone_is_refused(tmp_path: Path) -> None:
+    ref = pn.save_model(NETWORK, tmp_path / "kept")
+    ref.path.unlink()
+    for call in (lambda: pn.predict(IMAGE, ref), lambda: pn.save_model(ref, tmp_path / "copy")):
+        with pytest.raises(InputError, match="the file is gone"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_annotation_in_zarrs_format_is_one_array(tmp_path: Path) -> None:
+    settings = pn.TuneSettings(steps=1)
+    tuned = pn.finetune(IMAGE, zarr.array(STROKES), "scratch", settings, folder=tmp_path, name="a")
+    assert tuned.model.path.is_file()
+
+
+def test_refined_beliefs_are_never_the_callers_own_memory() -> None:
+    found = pn.refine(BELIEFS, IMAGE, settings=pn.CRFSettings(iterations=0))
+    np.testing.assert_array_equal(found, BELIEFS)
+    assert not np.shares_memory(found, BELIEFS)
 
 
 def test_models_are_written_to_a_folder_that_is_given_as_text(tmp_path: Path) -> None:

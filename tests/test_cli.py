@@ -165,13 +165,17 @@ def make_garbage(folder) -> None:
         ("cells.tif missing.tif -m net.safetensors", "missing.tif; there is no such file"),
         ("cells.tif net.safetensors -m net.safetensors", "give .tif"),
         ("cells.tif -m net.safetensors --channels 4", "channels"),
+        ("cells.tif -m net.safetensors --region a", "not a list of whole numbers"),
+        ("cells.tif -m net.safetensors --zooom 2", "--zooom"),
+        ("-m net.safetensors", "IMAGES"),
+        ("cells.tif -m nuclei --region 0,999,0,5", "region"),
     ],
 )
 def test_bad_input_ends_with_2_and_one_line_and_writes_nothing(folder, arguments, words):
     make_garbage(folder)
     result = run(f"predict {arguments} -o out")
     assert result.exit_code == 2, result.output
-    line = result.stderr.strip().splitlines()[-1]
+    (line,) = result.stderr.splitlines()
     assert line.startswith("papernets: ")
     assert words in line
     assert not (folder / "out").exists()
@@ -181,6 +185,7 @@ def test_bad_input_ends_with_2_and_one_line_and_writes_nothing(folder, arguments
     ("line", "words"),
     [
         ("finetune cells.tif nowhere.tif", "annotations: got nowhere.tif; there is no such file"),
+        ("finetune cells.tif cut.tif", "labels: got cut.tif; it is damaged"),
         ("finetune cells.tif many", "annotations: got many; give a file"),
         ("finetune many cells.tif", "annotations: got cells.tif; give a folder"),
         ("refine nowhere.tif cells.tif", "probabilities: got nowhere.tif; there is no such file"),
@@ -188,12 +193,26 @@ def test_bad_input_ends_with_2_and_one_line_and_writes_nothing(folder, arguments
     ],
 )
 def test_the_file_that_is_wrong_is_named_by_what_it_is(folder, line, words):
+    make_garbage(folder)
     (folder / "many").mkdir()
     (folder / "many" / "cells.tif").write_bytes((folder / "cells.tif").read_bytes())
     result = run(f"{line} -o out")
     assert result.exit_code == 2, result.output
     assert words in result.stderr
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("line", ["nothing", "--nothing", "bench predict --size 0"])
+def test_what_is_no_command_ends_with_one_line(line):
+    result = run(line)
+    assert result.exit_code == 2
+    (said,) = result.stderr.splitlines()
+    assert said.startswith("papernets: ")
+
+
+def test_commands_alone_show_their_help():
+    for line in ("", "bench"):
+        assert "Commands:" in run(line).output
 
 
 def test_an_image_in_zarrs_format_is_no_folder_of_images(folder):

@@ -197,11 +197,14 @@ def check_array(data: Any, field: str) -> None:
     Raises
     ------
     InputError
-        For anything without shape and type, fewer than 2 or more than 5 axes, an empty array, or
-        values that are not boolean, integer or real.
+        For anything without shape and type, a shape that is not known, fewer than 2 or more than 5
+        axes, an empty array, or values that are not boolean, integer or real.
     """
     if not hasattr(data, "shape") or not hasattr(data, "dtype"):
         raise InputError(field, type(data).__name__, "give a numpy, dask or zarr array")
+    if not all(n == n for n in data.shape):  # dask: NaN where it has not counted
+        mend = "let dask count its pixels first: image.compute_chunk_sizes()"
+        raise InputError(field, f"unknown shape {tuple(data.shape)}", mend)
     if not 2 <= len(data.shape) <= len(AXES):
         mend = "give an image with 2 to 5 axes, named by letters of TZCYX"
         raise InputError(field, f"{len(data.shape)} axes, shape {tuple(data.shape)}", mend)

@@ -170,10 +170,13 @@ class ModelSpec:
     def _checks(self) -> dict[str, bool]:
         """For each field that a file may hold wrongly, whether it can be used."""
         rule, names = self.size_rule, [c.name for c in self.classes]
+        whole = all(isinstance(n, int) for n in (rule.step, rule.minimum, rule.context))
         return {
             "name": isinstance(self.name, str),
             "classes": all(isinstance(name, str) for name in names),
-            "size_rule": rule.step >= 1 and rule.minimum >= 1 and rule.context >= 0,
+            "in_channels": isinstance(self.in_channels, int) and self.in_channels >= 1,
+            "size_rule": whole and rule.step >= 1 and rule.minimum >= 1 and rule.context >= 0,
+            "normalisation": 0 <= self.normalisation.low < self.normalisation.high <= 100,
             "task": self.task in get_args(Task),
             "values_per_pixel": self.values_per_pixel > 0,
             "object_diameter": self.object_diameter is None or self.object_diameter > 0,

@@ -17,12 +17,13 @@ from ..core.image import ImageBlock, kind_of
 from ..core.model import Normalisation
 from ..core.tiles import Region, check_region
 from .normalise import percentile_range, read_sample
-from .prediction_job import check_planes
+from .prediction_job import MOST_CLASSES, check_planes
 
 TOLERANCE = 1e-3  # of the sum of probabilities
 STRETCH = Normalisation(low=0.1, high=99.9)
 SAMPLED_PLANES = 8
-MOST_CLASSES = 255
+FAR = 1e4  # grey levels: nothing is alike over ten of the largest σ_β
+MOST_RAW = 2.0**20  # float32 holds places in the lattice no finer beyond
 
 Plane = tuple[int, ...]
 
@@ -55,6 +56,8 @@ class CRFProblem:
         In order.
     spacing : tuple of float
         Of the axes of a unit, in pixels of X.
+    raw : bool
+        Whether grey values are to be taken as they are, however large.
     """
 
     probabilities: Any
@@ -65,6 +68,7 @@ class CRFProblem:
     region: Region
     units: tuple[Unit, ...]
     spacing: tuple[float, ...]
+    raw: bool = False
 
     @property
     def classes(self) -> int:
@@ -96,7 +100,13 @@ class CRFProblem:
         return found
 
     def grey(self, unit: Unit) -> NDArray[Any]:
-        """Grey values of a unit, (*space, C); what is not finite is the darkest."""
+        """Grey values of a unit, (*space, C); what is not finite is the darkest.
+
+        Raises
+        ------
+        InputError
+            If none is finite, or raw ones are too large for the lattice.
+        """
         y0, y1, x0, x1 = self.region
         parts = [self.image.read(p, (y0, y1), (x0, x1), self.channels) for p in unit.planes]
         found = np.stack(parts, 1) if len(self.spacing) == 3 else parts[0]
@@ -104,8 +114,10 @@ class CRFProblem:
         if found.dtype.kind == "f":
             found = _finite(found, self.image, unit)
         if (self.scale, self.offset) != (1.0, 0.0) or found.dtype.kind == "b":
-            found = found.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
-        return np.ascontiguousarray(found)
+            kind = np.dtype(np.float64 if found.dtype.itemsize > 4 else np.float32)
+            with np.errstate(over="ignore"):  # what is too large is far away
+                found = found.astype(kind) * kind.type(self.scale) + kind.type(self.offset)
+        return np.ascontiguousarray(_within_reach(found, self.raw))
 
 
 def open_problem(
@@ -134,7 +146,8 @@ def open_problem(
         z, x = (image.scale[image.axes.index(a)] for a in "ZX")
         spacing = (z / x, image.plane_scale[0] / x, 1.0)
     where = region or (0, height, 0, width)
-    return CRFProblem(probabilities, image, channels, scale, offset, where, units, spacing)
+    raw = settings.grey == "raw"
+    return CRFProblem(probabilities, image, channels, scale, offset, where, units, spacing, raw)
 
 
 def check_memory(problem: CRFProblem) -> None:
@@ -243,6 +256,18 @@ def _finite(values: NDArray[Any], image: ImageBlock, unit: Unit) -> NDArray[Any]
         mend = "give it finite values, or leave it out"
         raise InputError(image.name, f"{what} without any finite value", mend)
     return np.where(good, values, values[good].min())
+
+
+def _within_reach(values: NDArray[Any], raw: bool) -> NDArray[Any]:
+    """Grey values that the lattice can hold: far ones come nearer, yet stay unlike all others."""
+    most = MOST_RAW if raw else FAR
+    low, high = values.min(), values.max()
+    if -most <= low and high <= most:
+        return values
+    if raw:
+        mend = "choose stretch, or divide the image by a number"
+        raise InputError("grey", f"raw values from {low:.3g} to {high:.3g}", mend)
+    return np.clip(values, -most, most).astype(np.float32)
 
 
 def _units(image: ImageBlock, chosen: tuple[Plane, ...], volume: bool, some: bool) -> tuple[Unit, ...]:

@@ -135,5 +135,5 @@ def _as_model(path: Path) -> ModelRef | None:
         raise
     if spec.architecture not in ("vit", "vit_segmenter"):
         mend = "open the weights of a Vision Transformer"
-        raise ModelError("model", f"{path.name}, which is a {spec.architecture}", mend)
+        raise ModelError("model", f"{path.name}, of architecture {spec.architecture}", mend)
     return ModelRef(spec, path)

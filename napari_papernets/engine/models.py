@@ -11,7 +11,7 @@ from torch import nn
 
 from ..core.errors import ModelError
 from ..core.model import ModelRef, ModelSpec, class_infos
-from ..model_files import find_model
+from ..model_files import check_there, find_model
 from ..networks import DeepLabLargeFOV, HypercolumnUNet, UNet
 from ..networks.build import deeplab_spec, unet_spec, with_hypercolumns
 from ..networks.deeplab import DeepLab, restored
@@ -42,9 +42,9 @@ def load_model(model: ModelLike) -> LoadedModel:
         plain = isinstance(model, DeepLabLargeFOV) and not isinstance(model, DeepLab)
         network = restored(model) if plain else model.eval()
         return LoadedModel(describe_network(model), network, "", None)
-    ref = find_model(model)
-    stat = ref.path.stat()
-    return _load_file(ref.path.absolute(), stat.st_mtime_ns, stat.st_size)
+    path = find_model(model).path
+    check_there(path)
+    return _load_file(path.absolute(), file_identity(path))
 
 
 def describe_network(network: nn.Module) -> ModelSpec:
@@ -68,7 +68,13 @@ def describe_network(network: nn.Module) -> ModelSpec:
     return unet_spec("network", network.in_channels, classes, **network.options)
 
 
+def file_identity(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written or replaced, even where a copy keeps the time of writing."""
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
 @lru_cache(maxsize=2)
-def _load_file(path: Path, _modified: int, _size: int) -> LoadedModel:
+def _load_file(path: Path, _identity: tuple[int, ...]) -> LoadedModel:
     ref = find_model(path)
     return LoadedModel(ref.spec, load_weights(ref), hash_file(path), path)

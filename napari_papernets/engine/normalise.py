@@ -15,6 +15,7 @@ from ..core.model import Normalisation
 
 SAMPLE_PIXELS = 2**20
 LIMIT = 1000.0  # |normalised value|: a single hot pixel must not overflow a network
+LARGEST = 1e300  # grey value, whose distance to the smallest is a number, too
 OTHER_SCALE = 10.0  # times wider or narrower: another camera, or another number of bits
 
 Ranges = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -145,7 +146,7 @@ def percentile_range(
     if not finite.size:
         mend = "give it finite values, or leave it out"
         raise InputError(name, f"{what} without any finite value", mend)
-    finite = finite.astype(np.float64)
+    finite = np.clip(finite.astype(np.float64), -LARGEST, LARGEST)
     low, high = np.percentile(finite, [normalisation.low, normalisation.high])
     if not low < high:
         low, high = finite.min(), finite.max()

@@ -13,7 +13,7 @@ from ..core.events import Event, Notice, PlaneDone, Started, TileDone
 from ..core.image import ImageBlock
 from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
-from ..core.tiles import Region, Tile
+from ..core.tiles import Region, Tile, check_region
 from . import zoom as zooming
 from .answer import Answer, classes_of
 from .instances import to_instances
@@ -74,6 +74,7 @@ def predict(
     started = time.monotonic()
     job = open_job(image, load_model(model), settings or PredictSettings(), device)
     indices = check_planes(image, planes)
+    check_region(region, image.plane_shape)
     job.region, job.planes = region, indices if planes else None
     yield from job.loop.steps_down
     yield from settle_zoom(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,19 +15,20 @@ from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice
 from ..core.image import ImageBlock
 from ..core.predict_settings import PredictSettings
-from ..core.tiles import Region, TilePlan, check_region
+from ..core.tiles import Region, TilePlan
 from . import zoom as zooming
 from .device import pick_device, release_memory
 from .failures import is_out_of_memory
 from .instances import to_instances
 from .metrics import estimate_diameter
 from .models import LoadedModel
-from .runner import Precision, Runner, open_runner
+from .runner import Precision, Runner, forget_runners, open_runner
 from .tiling import PlaneSource, TileLoop, open_source, out_of_memory
 
 # GB, in float32: larger windows gain little on a CPU, and nothing is seen before the first is done.
 CPU_MEMORY = 0.8
 GPU_SHARE = 0.6
+MOST_CLASSES = 255
 PROBE = 128  # side in pixels of the window on which precisions are compared
 
 
@@ -80,7 +81,6 @@ class PredictionJob:
 
     def plan(self) -> TilePlan:
         """The tiles of every plane."""
-        check_region(self.region, self.image.plane_shape)
         return self.loop.plan(self.zoomed_shape, self.zoomed_region)
 
     def facts(self, plan: TilePlan, device: str, seconds: float) -> dict[str, Any]:
@@ -117,11 +117,14 @@ def open_job(
     Raises
     ------
     InputError
-        If the channels do not fit the model, the device is not there or the plane holds no number.
+        If the model has no classes or too many, the channels do not fit it, the device is not there or the plane holds no number.
     """
     if model.spec.task == "features":
         mend = "it is a start for training: fine-tune it on a few strokes first"
         raise ModelError("model", f"{model.spec.name!r}, which has no classes yet", mend)
+    if len(model.spec.classes) > MOST_CLASSES:
+        mend = f"labels are numbers of 8 bits: use a model of at most {MOST_CLASSES} classes"
+        raise ModelError("model", f"{model.spec.name!r} with {len(model.spec.classes)} classes", mend)
     channels = model.spec.pick_channels(image, settings.channels)
     target = pick_device(device)
     first = open_source(image, next(image.planes()), channels, model.spec.normalisation)
@@ -134,7 +137,7 @@ def open_job(
 
     given_up: list[Notice] = []
     try:
-        runner, precision = make(target)
+        runner, precision = _with_room(make, target)
     except RuntimeError as error:
         if target.type == "cpu" or not is_out_of_memory(error):
             raise
@@ -147,6 +150,20 @@ def open_job(
     pixels = model.spec.window_pixels(_memory(settings, target))
     loop = TileLoop(runner, model.spec.size_rule, pixels, settings.tile, steps_down=given_up)
     return PredictionJob(image, model, settings, channels, precision, loop, first)
+
+
+def _with_room(
+    make: Callable[[torch.device], tuple[Runner, Precision]], device: torch.device
+) -> tuple[Runner, Precision]:
+    """A runner on the device, where there is no room without those that were kept of other models."""
+    try:
+        return make(device)
+    except RuntimeError as error:
+        if device.type == "cpu" or not is_out_of_memory(error):
+            raise
+    forget_runners()
+    release_memory()
+    return make(device)
 
 
 def _probe(source: PlaneSource, model: LoadedModel) -> NDArray[np.float32]:

@@ -169,7 +169,7 @@ class _Job:
             q = step.q if step.q is not None else q
             yield self._event(unit, step.iteration, step.energy, rises, step.q)
         # without an iteration nothing changes, not even what the softmax of logarithms rounds
-        return np.ascontiguousarray(q) if self.settings.iterations else beliefs
+        return np.ascontiguousarray(q) if self.settings.iterations else beliefs.copy()
 
     def _run_tiles(
         self, unit: Unit, beliefs: NDArray[np.float32], grey: NDArray[Any]

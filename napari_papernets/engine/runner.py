@@ -149,6 +149,11 @@ def _kept_runner(network: nn.Module, device: torch.device, precision: str, turns
     return Runner(network, device, precision, turns)
 
 
+def forget_runners() -> None:
+    """Let go of what was kept for the next call, and so of its memory on a GPU."""
+    _kept_runner.cache_clear()
+
+
 @dataclass(frozen=True)
 class Precision:
     """Which precision was chosen, and the largest change of a probability that bfloat16 made."""

@@ -242,6 +242,20 @@ def _gap_notices(planes: Sequence[Plane], settings: TuneSettings) -> tuple[Notic
     return (Notice(message, dict(missing=missing)),)
 
 
+def check_class_names(names: Sequence[str]) -> None:
+    """Refuse what are no names.
+
+    Raises
+    ------
+    InputError
+        If it is one text, or one of them is no text, or empty.
+    """
+    texts = not isinstance(names, str) and all(isinstance(n, str) and n.strip() for n in names)
+    if not texts:
+        mend = "give one name for each class, as in ['ground', 'cell']"
+        raise InputError("class_names", names, mend)
+
+
 def name_classes(
     planes: Sequence[Plane],
     settings: TuneSettings,
@@ -253,7 +267,7 @@ def name_classes(
     Raises
     ------
     InputError
-        If there are more classes than names, or names for objects.
+        If there are more classes than names, names for objects, or what is no name.
     """
     if settings.kind == "instances":
         if class_names is not None:
@@ -262,6 +276,7 @@ def name_classes(
         return None
     annotated = annotated_classes(planes)[-1] + 1
     if class_names is not None:
+        check_class_names(class_names)
         if len(class_names) < annotated:
             mend = f"{annotated} classes are annotated: give as many names"
             raise InputError("class_names", list(class_names), mend)

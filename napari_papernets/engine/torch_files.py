@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,4 +64,6 @@ def _read_torch_file(path: Path) -> Any:
     with path.open("rb") as file:
         if not file.read(2).startswith(STARTS):
             raise ValueError("it does not begin as a file of torch does")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():  # of a pickle of another protocol, which it reads or refuses
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True)

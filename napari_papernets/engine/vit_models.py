@@ -121,7 +121,7 @@ def _load(model: str | Path | ModelRef | nn.Module) -> LoadedViT:
     ref = find_model(model)
     if ref.spec.architecture not in ("vit", "vit_segmenter"):
         mend = "choose a Vision Transformer, by name or file"
-        raise ModelError("model", f"{ref.name!r}, which is a {ref.spec.architecture}", mend)
+        raise ModelError("model", f"{ref.name!r}, of architecture {ref.spec.architecture}", mend)
     loaded = load_model(ref)
     return _of_module(loaded.network, loaded.sha256, loaded.spec)
 

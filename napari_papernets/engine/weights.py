@@ -17,6 +17,7 @@ from ..core.errors import ModelError
 from ..core.model import ModelRef, ModelSpec
 from ..model_files import HEADER_KEY, SUFFIX, read_header
 from ..networks import build
+from ..networks.forest import PixelForest
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -72,6 +73,9 @@ def load_weights(ref: ModelRef) -> nn.Module:
     network = build(ref.spec)
     check_state(network, weights, ref.path.name)
     network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    if not all(m.is_sound() for m in network.modules() if isinstance(m, PixelForest)):
+        mend = "copy or download it again, or train anew"
+        raise ModelError("model", f"{ref.path.name} whose forest leads nowhere", mend)
     return network.eval()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core.errors import ModelError
+from ..core.errors import InputError, ModelError
 from ..core.model import ClassInfo, ModelSpec
 from ..core.tiles import Padding
 from . import deeplab
@@ -71,9 +71,12 @@ def build(spec: ModelSpec) -> nn.Module:
         return ARCHITECTURES[spec.architecture](
             in_channels=spec.in_channels, classes=len(spec.classes), **spec.options
         )
-    except TypeError as error:
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:  # sizes beyond all memory, too
         mend = "its description is damaged; save or download the model again"
-        raise ModelError("model", f"bad options ({error})", mend) from error
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError("model", f"bad options ({why})", mend) from error
 
 
 def draw(spec: ModelSpec, seed: int) -> nn.Module:

@@ -20,7 +20,6 @@ from .filters import filter_count, filters
 
 LEAF = -1
 BLOCK = 512  # pixels
-DEEPEST = 64  # levels of a tree that are walked on a GPU
 AT_ONCE = 2**24  # pairs of a pixel and a tree that it walks at once
 
 
@@ -61,6 +60,15 @@ class PixelForest(nn.Module):
         """What makes an empty forest of this size, JSON-able; see `read_sizes`."""
         return dict(trees=len(self.roots), nodes=len(self.feature), sees=list(self.sees))
 
+    def is_sound(self) -> bool:
+        """Whether every walk ends, at a leaf: what a file holds is walked by code that does not look."""
+        nodes, inner = len(self.feature), self.left != LEAF
+        numbers = torch.arange(nodes, device=inner.device)
+        downwards = [(child > numbers) & (child < nodes) for child in (self.left, self.right)]
+        known = (self.feature >= 0) & (self.feature < filter_count(len(self.sees)))
+        rooted = (self.roots >= 0) & (self.roots < nodes)
+        return bool(rooted.all()) and all(bool(fine[inner].all()) for fine in (*downwards, known))
+
     def features(self, x: Tensor) -> Tensor:
         """What the trees look at, (B, F, H, W) float32, of windows (B, C, H, W)."""
         return filters(x[:, list(self.sees)])
@@ -91,7 +99,7 @@ class PixelForest(nn.Module):
         roots, found = self.roots.long(), []
         for part in rows.split(max(1, AT_ONCE // len(roots))):
             node = roots.expand(len(part), -1)  # (rows, trees)
-            for _ in range(DEEPEST):
+            for _ in range(len(feature)):  # no tree is deeper
                 inner = left[node] != LEAF
                 if not bool(inner.any()):
                     break

@@ -112,3 +112,12 @@ def test_large_planes_are_sampled_and_never_read_whole() -> None:
     low, high = normalisation_range(ImageBlock(watched, "YX"))
     assert 0 < watched.most <= SAMPLE_PIXELS
     assert low[0] < high[0]
+
+
+def test_the_whole_range_of_float64_stays_finite() -> None:
+    noise = np.random.default_rng(0).random((20, 30))
+    image = ImageBlock(np.where(noise > 0.5, 1.7e308, -1.7e308), "YX")
+    with np.errstate(all="raise"):
+        found = normalise(image.read(), *normalisation_range(image))
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found[0] > 0.5, noise > 0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import Normalisation
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.tiles import plan_tiles
-from napari_papernets.engine import prediction_job
+from napari_papernets.engine import prediction_job, runner
 from napari_papernets.engine.answer import classes_of
 from napari_papernets.engine.predict import predict as job
 from napari_papernets.engine.runner import Runner
@@ -244,6 +246,47 @@ def test_a_model_of_a_file_is_made_ready_once(tmp_path, monkeypatch):
     np.testing.assert_allclose(found, predict(image, other, settings=EXACT).probabilities, atol=1e-6)
 
 
+def test_a_file_is_read_again_when_its_copy_keeps_the_time_of_writing(tmp_path):
+    image = np.random.default_rng(0).random((40, 50)).astype(np.float32)
+    path, one, two = tmp_path / "model.safetensors", network(), network()
+    with torch.no_grad():
+        two.head.weight.mul_(-1)
+    answers = []
+    for net in (one, two):
+        path.unlink(missing_ok=True)
+        save_model(net, path)
+        os.utime(path, ns=(0, 0))
+        answers.append(predict(image, path, settings=EXACT).probabilities)
+    expected = predict(image, two, settings=EXACT).probabilities
+    np.testing.assert_allclose(answers[1], expected, atol=1e-6)
+    assert np.abs(answers[1] - answers[0]).max() > 0.01
+
+
+def test_runners_kept_of_other_models_make_room_on_a_gpu(tmp_path, monkeypatch):
+    """Only where the model does not fit even without them it runs on the processor."""
+    image = np.random.default_rng(0).random((40, 50)).astype(np.float32)
+    predict(image, save_model(network(), tmp_path / "kept").path, settings=EXACT)
+    made = Runner.__init__
+
+    def crowded(self, *given):
+        if runner._kept_runner.cache_info().currsize:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        made(self, *given)
+
+    other = save_model(network(depth=1), tmp_path / "other").path
+    monkeypatch.setattr(Runner, "__init__", crowded)
+    monkeypatch.setattr(prediction_job, "pick_device", lambda _: torch.device("meta"))
+    monkeypatch.setattr(prediction_job, "open_runner", on_the_processor(prediction_job.open_runner))
+    assert not predict(image, other, settings=EXACT).provenance["notices"]
+
+
+def on_the_processor(make):
+    def made(network, device, *more, **options):
+        return make(network, torch.device("cpu"), *more, **options)
+
+    return made
+
+
 def test_tiles_that_were_done_are_not_done_again(monkeypatch):
     """After stepping down, only what is missing is computed."""
     net, calls = network(), []
@@ -313,6 +356,7 @@ def test_provenance_repeats_and_reports():
         (np.zeros((8, 8)), "YX", {"model": "no such model"}, ModelError),
         (np.zeros((8, 8)), "YX", {"device": "tpu"}, InputError),
         (np.zeros((8, 8)), "YX", {"tile": -3}, InputError),
+        (np.zeros((8, 8)), "YX", {"model": UNet(1, 256, width=2, depth=1)}, ModelError),
     ],
 )
 def test_bad_input_is_one_line_with_the_mend(data, axes, more, error):

@@ -368,3 +368,25 @@ def test_provenance_tells_how_to_repeat() -> None:
     assert account["energies"][0] == list(result.energies[0])
     assert account["settings"]["sigma_alpha"] == 60.0
     assert "numba" in account["versions"]
+
+
+@pytest.mark.parametrize("value", [1e8, 1e12, 1e20, -3.4e38])
+def test_a_single_hot_pixel_is_far_from_all_others(value: float) -> None:
+    """In the lattice it would lie where float32 has no places left."""
+    share, image, _ = scene()
+    grey = image.mean(-1).astype(np.float32)
+    hot = grey.copy()
+    grey[40, 50], hot[40, 50] = grey.max() + 5000, value
+    expected, found = (run(share, ImageBlock(a, "YX"), STRETCHED)[1].probabilities for a in (grey, hot))
+    assert np.isfinite(found).all()
+    assert (np.abs(found - expected) < 0.05).mean() > 0.99
+
+
+STRETCHED = SETTINGS.replace(grey="stretch")
+
+
+@pytest.mark.parametrize("factor", [2.0**33, 1e12, 1e300])
+def test_raw_values_beyond_the_lattice_are_refused(factor: float) -> None:
+    share, image, _ = scene()
+    with pytest.raises(InputError, match="grey: got raw values"):
+        run(share, ImageBlock(image.mean(-1) * factor, "YX"), SETTINGS.replace(grey="raw"))

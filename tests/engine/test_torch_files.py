@@ -46,10 +46,12 @@ def test_tensors_are_read_from_both_kinds(tmp_path: Path) -> None:
         ("half.safetensors", b"\x10\x00", "safetensors"),
         ("object.pth", {"a": Thing()}, "could run code"),
         ("plain.pth", pickle.dumps(Thing(), protocol=2), "could run code"),
+        ("newer.pth", pickle.dumps(Thing(), protocol=4), "could run code"),
         ("list.pth", [torch.zeros(2)], "state dict"),
         ("weights.npz", b"PK", "give a .safetensors file"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_what_is_none_is_refused_by_name(tmp_path: Path, name: str, content: Any, words: str) -> None:
     with pytest.raises(ModelError, match=name) as told:
         read_checkpoint(write(tmp_path / name, content))

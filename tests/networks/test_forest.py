@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 
 from napari_papernets.api import drain
+from napari_papernets.core.errors import ModelError
 from napari_papernets.core.model import ModelRef, class_infos
 from napari_papernets.engine.grow import SMALLEST_LEAF, TREES, growing_forest
 from napari_papernets.engine.weights import load_weights, save_weights
@@ -18,6 +20,7 @@ from napari_papernets.networks import HypercolumnUNet
 from napari_papernets.networks import forest as forest_room
 from napari_papernets.networks.build import unet_spec, with_hypercolumns
 from napari_papernets.networks.filters import SIGMAS, filter_count, filters
+from napari_papernets.networks.forest import PixelForest
 from napari_papernets.networks.hypercolumn import mixed
 
 
@@ -46,6 +49,45 @@ def test_it_votes_as_scikit_learn_does_compiled_and_in_torch(
     monkeypatch.setattr(forest_room, "AT_ONCE", 7 * TREES)  # the pixels in many parts
     assert (forest._walk(torch.from_numpy(x)) - compiled).abs().max() < 1e-5
     assert compiled[:, 1].max() == 0
+
+
+def chain(depth: int) -> PixelForest:
+    """One tree whose right branches go on for so many levels; each leaf votes for its own class."""
+    forest = PixelForest(1, 2 * depth + 1, [0], depth + 1)
+    forest.left.fill_(-1)
+    forest.right.fill_(-1)
+    for level in range(depth):
+        node = 2 * level
+        forest.threshold[node], forest.left[node], forest.right[node] = level, node + 1, node + 2
+        forest.value[node + 1, level] = 1
+    forest.value[2 * depth, depth] = 1
+    return forest
+
+
+@pytest.mark.parametrize("depth", [0, 1, 64, 65, 200])
+def test_trees_of_any_depth_are_walked_alike(depth: int) -> None:
+    forest = chain(depth)
+    rows = torch.zeros(depth + 1, filter_count(1))
+    rows[:, 0] = torch.arange(depth + 1) - 0.5
+    assert forest.is_sound()
+    for walk in (forest._walk, forest._walk_compiled):
+        assert walk(rows).argmax(1).tolist() == list(range(depth + 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("left", 0), ("right", 99), ("right", -1), ("feature", 20), ("roots", 9)]
+)
+def test_a_forest_that_leads_nowhere_is_refused(tmp_path: Path, name: str, value: int) -> None:
+    """Its walk would not end, or read what lies beside its arrays."""
+    forest = chain(2)
+    getattr(forest, name)[0] = value
+    network = HypercolumnUNet(1, 3, width=4, depth=2)
+    network.set_forest(forest)
+    spec = with_hypercolumns(unet_spec("a", 1, class_infos("abc"), width=4, depth=2, padding="same"))
+    spec = replace(spec, options=network.options)
+    ref = save_weights(spec, network.state_dict(), tmp_path / "a")
+    with pytest.raises(ModelError, match="forest leads nowhere"):
+        load_weights(ref)
 
 
 def test_filters_are_those_of_scikit_image_away_from_the_border() -> None:
