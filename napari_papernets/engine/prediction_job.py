@@ -117,7 +117,8 @@ def open_job(
     Raises
     ------
     InputError
-        If the model has no classes or too many, the channels do not fit it, the device is not there or the plane holds no number.
+        If the model has no classes or too many, the channels do not fit it, the device is not there or
+        the plane holds no number.
     """
     if model.spec.task == "features":
         mend = "it is a start for training: fine-tune it on a few strokes first"
