@@ -31,7 +31,7 @@ tests: $(STAMPS)/test
 
 # Where there is a GPU; the other tests leave it alone.
 gpu: $(STAMPS)/test
-	$(PYTEST) -m gpu tests
+	$(PYTEST) -m gpu --ignore tests/widgets
 
 # Viewer tests have processes of their own, one for each binding and file: torch must stay out of them,
 # and what Qt still has to delete after one file must not fall into the next.

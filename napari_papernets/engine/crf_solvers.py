@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from ..core.crf_settings import Backend, CRFSettings
 from ..core.errors import InputError
 from ..networks.densecrf import DenseCRF, torch_lattice
+from ..networks.grid_features import GridFeatures
 from ..networks.lattice_cpu import build_lattice
 from ..networks.meanfield_cpu import Belief, mean_field, unaries_of
-from ..networks.permutohedral import GridFeatures
 from .device import pick_device, to_host
 
 SMALLEST = 1e-5  # probability that counts as 0, as in pydensecrf's unary_from_softmax

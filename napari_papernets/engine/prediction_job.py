@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,41 +130,35 @@ def open_job(
     target = pick_device(device)
     first = open_source(image, next(image.planes()), channels, model.spec.normalisation)
     probe = _probe(first, model)
+    runner, precision, given_up = _make_runner(model, settings, target, probe)
+    if runner.device.type == "cpu":
+        release_memory()  # what making the runner left behind
+    pixels = model.spec.window_pixels(_memory(settings, runner.device))
+    loop = TileLoop(runner, model.spec.size_rule, pixels, settings.tile, steps_down=given_up)
+    return PredictionJob(image, model, settings, channels, precision, loop, first)
+
+
+def _make_runner(
+    model: LoadedModel, settings: PredictSettings, device: torch.device, probe: NDArray[np.float32]
+) -> tuple[Runner, Precision, list[Notice]]:
+    """A runner on the device; where there is no room, without those that were kept of other models;
+    where there is none even so, on the CPU, and a notice of that."""
 
     def make(device: torch.device) -> tuple[Runner, Precision]:
         from_file = bool(model.sha256)  # nobody trains what lies in the store of loaded models
         how = settings.precision, probe, settings.turns
         return open_runner(model.network, device, *how, keep=from_file)
 
-    given_up: list[Notice] = []
-    try:
-        runner, precision = _with_room(make, target)
-    except RuntimeError as error:
-        if target.type == "cpu" or not is_out_of_memory(error):
-            raise
+    for _ in range(2):
+        try:
+            return *make(device), []
+        except RuntimeError as error:
+            if device.type == "cpu" or not is_out_of_memory(error):
+                raise
+        forget_runners()
         release_memory()
-        given_up = [out_of_memory("the model does not fit: going on with the CPU")]
-        target = torch.device("cpu")
-        runner, precision = make(target)
-    if target.type == "cpu":
-        release_memory()  # what making the runner left behind
-    pixels = model.spec.window_pixels(_memory(settings, target))
-    loop = TileLoop(runner, model.spec.size_rule, pixels, settings.tile, steps_down=given_up)
-    return PredictionJob(image, model, settings, channels, precision, loop, first)
-
-
-def _with_room(
-    make: Callable[[torch.device], tuple[Runner, Precision]], device: torch.device
-) -> tuple[Runner, Precision]:
-    """A runner on the device, where there is no room without those that were kept of other models."""
-    try:
-        return make(device)
-    except RuntimeError as error:
-        if device.type == "cpu" or not is_out_of_memory(error):
-            raise
-    forget_runners()
-    release_memory()
-    return make(device)
+    notice = out_of_memory("the model does not fit: going on with the CPU")
+    return *make(torch.device("cpu")), [notice]
 
 
 def _probe(source: PlaneSource, model: LoadedModel) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from ..model_files import HEADER_KEY, SUFFIX, find_model, read_header
 from ..networks import VisionTransformer
 from ..networks.vit import SIZES
 from ..networks.vit_segmenter import ViTSegmenter, vit_spec
-from .models import load_model
+from .models import file_identity, load_model
 from .torch_files import read_checkpoint
 from .weights import save_weights
 
@@ -116,8 +116,7 @@ def _load(model: str | Path | ModelRef | nn.Module) -> LoadedViT:
     if isinstance(model, str | Path):
         path = Path(model).expanduser()
         if path.is_file() and not _is_model_file(path):
-            stat = path.stat()
-            return _load_checkpoint(path.absolute(), stat.st_mtime_ns, stat.st_size)
+            return _load_checkpoint(path.absolute(), file_identity(path))
     ref = find_model(model)
     if ref.spec.architecture not in ("vit", "vit_segmenter"):
         mend = "choose a Vision Transformer, by name or file"
@@ -152,7 +151,7 @@ def _is_model_file(path: Path) -> bool:
 
 
 @lru_cache(maxsize=2)
-def _load_checkpoint(path: Path, _modified: int, _size: int) -> LoadedViT:
+def _load_checkpoint(path: Path, _identity: tuple[int, ...]) -> LoadedViT:
     network = VisionTransformer.from_state_dict(read_checkpoint(path))
     return LoadedViT(vit_spec(path.stem, network), network, _hash(network), path)
 

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from . import lattice_kernels, meanfield_kernels
+from .grid_features import GridFeatures
 from .lattice_cpu import CPULattice, build_lattice
 from .meanfield_cpu import Belief, Unaries, mean_field, pair_energy
-from .permutohedral import GridFeatures, PermutohedralLattice
+from .permutohedral import PermutohedralLattice
 
 Lattice = CPULattice | PermutohedralLattice
 

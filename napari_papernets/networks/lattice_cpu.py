@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from . import lattice_kernels as kernels
 from . import meanfield_kernels
-from .permutohedral import GridFeatures, alpha_of, directions, key_strides, scale_factors
+from .grid_features import GridFeatures
+from .permutohedral import alpha_of, directions, key_strides, scale_factors
 
 BLOCK = 1 << 16  # pixels whose channels are converted at once
 FIRST_TABLE = 15  # bits

@@ -46,7 +46,7 @@ EXACT = PredictSettings(precision="float32", zoom=1.0)
 @pytest.fixture
 def no_room() -> Iterator[Any]:
     """A function that leaves a share of the GPU's memory to this process."""
-    yield lambda share: torch.cuda.set_per_process_memory_fraction(share)
+    yield torch.cuda.set_per_process_memory_fraction
     torch.cuda.set_per_process_memory_fraction(1.0)
     torch.cuda.empty_cache()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import napari_papernets as pn
 from napari_papernets.core.errors import InputError, ModelError
@@ -314,3 +316,16 @@ def test_embedding_is_the_papers_figure(network: VisionTransformer) -> None:
     np.testing.assert_allclose(flat @ flat.T, np.eye(28), atol=1e-4)
     assert found.positions.shape == (4, 4, 4, 4)
     np.testing.assert_allclose(found.positions[1, 2, 1, 2], 1, atol=1e-5)
+
+
+def test_a_checkpoint_is_read_again_when_another_takes_its_place(tmp_path: Path) -> None:
+    """Even one of the same size and time of writing."""
+    path, found = tmp_path / "vit.safetensors", []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        other = VisionTransformer(32, 8, 48, 2, 3)
+        path.unlink(missing_ok=True)
+        save_file(other.state_dict(), path)
+        os.utime(path, ns=(0, 0))
+        found.append(load_vit(path).sha256)
+    assert found[0] != found[1]

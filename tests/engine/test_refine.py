@@ -21,7 +21,7 @@ from napari_papernets.engine import crf_problem, crf_solvers
 from napari_papernets.engine.crf_problem import grey_scale, lattice_bytes, open_problem
 from napari_papernets.engine.crf_solvers import LatticeStore, solve
 from napari_papernets.engine.refine import refine
-from napari_papernets.networks.permutohedral import GridFeatures
+from napari_papernets.networks.grid_features import GridFeatures
 
 room_of_refine = sys.modules[refine.__module__]  # the package shows the verb under its name
 SETTINGS = CRFSettings(sigma_alpha=20.0)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from crf_oracle import gaussian_kernel
 
+from napari_papernets.networks.grid_features import GridFeatures
 from napari_papernets.networks.lattice_cpu import build_lattice, spans
 from napari_papernets.networks.permutohedral import (
-    GridFeatures,
     PermutohedralLattice,
     alpha_of,
     directions,
@@ -36,7 +36,7 @@ GRIDS = [
 def test_compiled_and_torch_lattice_are_the_same(features: GridFeatures, threads: int) -> None:
     compiled = build_lattice(features, threads)
     points = torch.from_numpy(features.matrix())
-    lattice = PermutohedralLattice(points, key_strides(*features.bounds()))
+    lattice = PermutohedralLattice(points)
     assert compiled.vertices == lattice.vertices
     normed = (lattice.weights * lattice.norm[:, None]).numpy()
     np.testing.assert_allclose(compiled.weights, normed, atol=1e-6)
@@ -50,7 +50,7 @@ def test_many_vertices_make_the_table_grow() -> None:
     features = GridFeatures(image((120, 120, 3)), (1.0, 1.0), 1.0)
     compiled = build_lattice(features, 2)
     assert compiled.vertices > 2**15
-    lattice = PermutohedralLattice(torch.from_numpy(features.matrix()), key_strides(*features.bounds()))
+    lattice = PermutohedralLattice(torch.from_numpy(features.matrix()))
     assert compiled.vertices == lattice.vertices
     assert compiled.mass == pytest.approx(lattice.mass, rel=1e-5)
 
