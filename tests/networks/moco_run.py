@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import distributed as dist
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 
+from napari_papernets.engine.processes import joined, mean_over_processes, share_gradients
 from napari_papernets.networks import MoCo
 from napari_papernets.networks.encoders import encoder_factory
+from napari_papernets.networks.moco import world_and_rank
 
 STEPS, BATCH = 4, 8
 
@@ -40,21 +40,17 @@ def train(model: nn.Module, trained: nn.Module, losses: list[float], mine: slice
 
 
 def main(folder: Path) -> None:
-    dist.init_process_group("gloo")
-    rank, world = dist.get_rank(), dist.get_world_size()
-    model, losses = small_moco(bn_groups=1), []
-    share = BATCH // world
-    parallel = DistributedDataParallel(model, broadcast_buffers=False)
-    train(parallel, model.encoder_q, losses, slice(rank * share, (rank + 1) * share))
-    mean = torch.tensor(losses)
-    dist.all_reduce(mean)
-    if rank == 0:
-        weight = model.encoder_k.unet.contract[1][0].weight.flatten()[:8]
-        facts = dict(
-            losses=(mean / world).tolist(), queue=model.queue.sum().item(), weight=weight.tolist()
-        )
-        (folder / "run.json").write_text(json.dumps(facts))
-    dist.destroy_process_group()
+    with joined("cpu") as device:
+        world, rank = world_and_rank()
+        model, losses = small_moco(bn_groups=1), []
+        share = BATCH // world
+        called = share_gradients(model, device)
+        train(called, model.encoder_q, losses, slice(rank * share, (rank + 1) * share))
+        mean = mean_over_processes(torch.tensor(losses))
+        if rank == 0:
+            weight = model.encoder_k.unet.contract[1][0].weight.flatten()[:8]
+            facts = dict(losses=mean.tolist(), queue=model.queue.sum().item(), weight=weight.tolist())
+            (folder / "run.json").write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":
