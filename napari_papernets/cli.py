@@ -78,7 +78,10 @@ def predict(
         settings, ref = PredictSettings.from_dict(given(options)), find_model(model)
         check_folder(out, "out")
         keep_heap()
-        for path, called in result_names(expand(images)).items():
+        names = result_names(expand(images))
+        for path in names if len(names) > 1 else ():  # a bad one is found before any result is written
+            ref.spec.pick_channels(read_image(path, axes), settings.channels)
+        for path, called in names.items():
             image = read_image(path, axes)
             job = run(
                 image,

@@ -55,6 +55,10 @@ MISUSES = {
         lambda: pn.finetune(IMAGE, STROKES, class_names=["ground", " "]),
         "class_names",
     ),
+    "two classes of one name": (
+        lambda: pn.finetune(IMAGE, STROKES, class_names=["cell", "cell "]),
+        "class_names",
+    ),
     "half a region": (lambda: pn.features(IMAGE, TOKENS, region=(0, 8)), "region"),
     "a region between pixels": (lambda: pn.features(IMAGE, TOKENS, region=(0.5, 8, 0, 8)), "region"),
     "planes that are numbers": (lambda: pn.features(STACK, TOKENS, axes="ZYX", planes=[0]), "planes"),

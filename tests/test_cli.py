@@ -163,6 +163,7 @@ def make_garbage(folder) -> None:
         ("cells.tif -m net.safetensors --region 0,999,0,5", "region"),
         ("cells.tif -m net.safetensors --region 0,9", "region"),
         ("cells.tif missing.tif -m net.safetensors", "missing.tif; there is no such file"),
+        ("cells.tif cut.tif -m net.safetensors", "cut.tif; it is damaged"),
         ("cells.tif net.safetensors -m net.safetensors", "give .tif"),
         ("cells.tif -m net.safetensors --channels 4", "channels"),
         ("cells.tif -m net.safetensors --region a", "not a list of whole numbers"),

@@ -198,7 +198,7 @@ def check_array(data: Any, field: str) -> None:
     ------
     InputError
         For anything without shape and type, a shape that is not known, fewer than 2 or more than 5
-        axes, an empty array, or values that are not boolean, integer or real.
+        axes, an empty array, masked values, or values that are not boolean, integer or real.
     """
     if not hasattr(data, "shape") or not hasattr(data, "dtype"):
         raise InputError(field, type(data).__name__, "give a numpy, dask or zarr array")
@@ -213,6 +213,9 @@ def check_array(data: Any, field: str) -> None:
     if kind_of(data.dtype) not in "buif":
         mend = "give a boolean, integer or real-valued image, as a numpy, dask or zarr array"
         raise InputError(field, f"values of type {data.dtype}", mend)
+    if np.ma.is_masked(data):
+        mend = "fill them, as in image.astype(float).filled(numpy.nan): NaN is no signal"
+        raise InputError(field, "masked values", mend)
 
 
 def kind_of(dtype: Any) -> str:

@@ -68,7 +68,7 @@ def read_state(path: Path, verb: str = "finetune") -> State:
     InputError
         If there is no such file, or it is damaged, of a newer format or of the other verb.
     """
-    mend = "start anew with resume=False"
+    mend = "start anew, without resume"
     if not path.is_file():
         raise InputError("resume", f"no checkpoint {path}", mend)
     try:
@@ -107,15 +107,15 @@ def check_resumable(state: State, settings: Settings, fingerprint: str, base: st
     """
     begun = str(state.facts.get("base", base))
     if base is not None and called(begun) != called(base):
-        mend = f"the checkpoint's training started from {begun!r}; give that, or resume=False"
+        mend = f"the checkpoint's training started from {begun!r}; give that, or do not resume"
         raise InputError("model", repr(base), mend)
     before, now = state.facts["settings"], settings.to_dict()
     for name in before.keys() & now.keys():  # what was no setting then is now as it was
         if name not in MAY_CHANGE and before[name] != now[name]:
-            mend = f"the checkpoint was made with {before[name]!r}; keep it, or resume=False"
+            mend = f"the checkpoint was made with {before[name]!r}; keep it, or do not resume"
             raise InputError(name, repr(now[name]), mend)
     if state.facts["fingerprint"] != fingerprint:
-        mend = "it was made from other images, annotations or shares; start anew with resume=False"
+        mend = "it was made from other images, annotations or shares; start anew, without resume"
         raise InputError("resume", "other data", mend)
 
 

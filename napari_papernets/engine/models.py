@@ -15,7 +15,7 @@ from ..model_files import check_there, find_model
 from ..networks import DeepLabLargeFOV, HypercolumnUNet, UNet
 from ..networks.build import deeplab_spec, unet_spec, with_hypercolumns
 from ..networks.deeplab import DeepLab, restored
-from .weights import hash_file, load_weights
+from .weights import check_finite, hash_file, load_weights
 
 ModelLike: TypeAlias = str | Path | ModelRef | nn.Module
 
@@ -41,7 +41,9 @@ def load_model(model: ModelLike) -> LoadedModel:
     if isinstance(model, nn.Module):
         plain = isinstance(model, DeepLabLargeFOV) and not isinstance(model, DeepLab)
         network = restored(model) if plain else model.eval()
-        return LoadedModel(describe_network(model), network, "", None)
+        spec = describe_network(model)
+        check_finite(model.state_dict(), "a network")
+        return LoadedModel(spec, network, "", None)
     path = find_model(model).path
     check_there(path)
     return _load_file(path.absolute(), file_identity(path))

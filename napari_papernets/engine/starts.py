@@ -248,12 +248,14 @@ def check_class_names(names: Sequence[str]) -> None:
     Raises
     ------
     InputError
-        If it is one text, or one of them is no text, or empty.
+        If it is one text, or one of them is no text, or empty, or comes twice.
     """
     texts = not isinstance(names, str) and all(isinstance(n, str) and n.strip() for n in names)
     if not texts:
         mend = "give one name for each class, as in ['ground', 'cell']"
         raise InputError("class_names", names, mend)
+    if len({name.strip() for name in names}) < len(names):
+        raise InputError("class_names", list(names), "give each class a name of its own")
 
 
 def name_classes(

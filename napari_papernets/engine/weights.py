@@ -90,13 +90,19 @@ def check_state(network: nn.Module, weights: Mapping[str, Tensor], source: str) 
             shape = tuple(weights[name].shape)
             mend = f"the described network needs {tuple(tensor.shape)}"
             raise ModelError("model", f"{source} whose {name} has shape {shape}", mend)
-        if weights[name].is_floating_point() and not weights[name].isfinite().all():
-            mend = "use an earlier version of it, or copy or download it again"
-            raise ModelError("model", f"{source} whose {name} holds numbers that are not finite", mend)
+    check_finite({name: weights[name] for name in expected}, source)
     for name in weights:
         if name not in expected:
             mend = "the described network has no such tensor"
             raise ModelError("model", f"{source} with tensor {name}", mend)
+
+
+def check_finite(weights: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that are not finite, naming the first such tensor."""
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            mend = "use an earlier version of it, or copy or download it again"
+            raise ModelError("model", f"{source} whose {name} holds numbers that are not finite", mend)
 
 
 def hash_file(path: Path) -> str:

@@ -88,6 +88,7 @@ def test_guesses(shape, rgb, axes):
         (np.array([["a"]]), "YX", "image"),
         ([[1]], "YX", "image"),
         (da.zeros((5, 5))[da.ones(5) > 0], "YX", "image"),
+        (np.ma.masked_less(np.eye(5), 0.5), "YX", "image"),
         (np.zeros((5, 5)), "YYX", "axes"),
         (np.zeros((5, 5)), "CX", "axes"),
         (np.zeros((5, 5)), "YQ", "axes"),

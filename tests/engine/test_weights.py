@@ -13,6 +13,7 @@ from napari_papernets import atomic
 from napari_papernets.api import load_model, save_model
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.engine.models import describe_network
+from napari_papernets.engine.models import load_model as load_network
 from napari_papernets.engine.weights import load_weights, save_weights
 from napari_papernets.model_files import list_models
 from napari_papernets.networks import UNet
@@ -126,6 +127,8 @@ def test_weights_that_are_not_finite_are_refused(network, tmp_path):
     ref = save_model(network, tmp_path / "m")
     with pytest.raises(ModelError, match=r"head\.weight holds numbers that are not finite"):
         load_weights(ref)
+    with pytest.raises(ModelError, match=r"head\.weight holds numbers that are not finite"):
+        load_network(network)
 
 
 def test_tensors_must_be_those_of_the_description(network, tmp_path):
