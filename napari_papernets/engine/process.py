@@ -18,7 +18,7 @@ from .failures import BROKEN_LINE
 from .messages import Message, Quit, Ready
 from .wire import Line, Parcel
 
-NICE = 19  # how much the engine steps back for the window
+NICE = 10  # how much the engine steps back for the window; at 19 a busy machine starves it
 QUIT_SECONDS = 1.5  # to end by itself before it is killed
 LAST_WORDS = 1.0  # seconds for the last lines of its output to arrive
 
