@@ -12,8 +12,9 @@ from .errors import InputError, ModelError
 from .image import ImageBlock
 from .tiles import SizeRule
 
-# 2: grey values on a shared scale; 3: a threshold; 4: solidity of objects; 5: tokens without positions
-SPEC_VERSION = 5
+# 2: grey values on a shared scale; 3: a threshold; 4: solidity of objects; 5: tokens without positions;
+# 6: tokens apart from their neighbours
+SPEC_VERSION = 6
 
 # Okabe & Ito's palette, told apart with every common colour vision and on grey images; the first class,
 # usually background, is sky blue.

@@ -6,7 +6,9 @@ ends. Tokens are finer than patches where the image is enlarged before it is div
 then looked at in overlapping windows, so that the network meets about as many patches at once as it was
 trained with.
 
-What of the tokens tells of the place in the window alone is left out (`positions`).
+What of the tokens tells of the place in the window alone is left out (`positions`). What the neighbours
+of a token have in common and what it has beyond them are read apart, each at one length: side by side in
+one token the former, which is most of it, would outweigh what tells a thing from its neighbours.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from torch.nn import functional as F
 from ..core.errors import InputError
 from ..core.model import ModelSpec
 from ..core.tiles import SizeRule
-from .bands import GreyBands
+from .bands import GreyBands, smooth
 from .forested import Forested
 from .hypercolumn import HypercolumnHead
 from .positions import direction_count, position_directions, without
@@ -39,6 +41,8 @@ LARGEST = 48  # patches to a side of what a window answers for
 # What a fit of the last layer multiplies them by: some hundred numbers a token, alike within a patch,
 # explain a few strokes by themselves, and then say little of other places.
 BANDS_TRUSTED, TOKENS_TRUSTED = 1.0, 0.3
+NEIGHBOURS = 1.5  # σ in tokens of what counts as neighbours
+LEAST = 0.05  # of a token's length: what is shorter is rounding rather than seen
 # Numbers held at the peak of a block for each channel of a token: the residual, its norm, what is added
 # to it, and twice the MLP's hidden layer, before and after the GELU.
 VALUES_OF_TOKEN = 3 + 2 * 4
@@ -57,6 +61,9 @@ class ViTSegmenter(Forested):
         Tokens for each patch along Y and X: by how much the image is enlarged.
     positions : int
         Directions of tokens, found by `find_positions`, that are left out; not more than D.
+    neighbours : float
+        σ, in tokens, within which neighbours are averaged, to be read apart from what a token has beyond
+        them; 0 leaves tokens whole.
     conv : bool
         Put two 3×3 convolutions between tokens and last layer, to be trained by steps: the small
         convolutional head.
@@ -73,13 +80,17 @@ class ViTSegmenter(Forested):
         density: int = 1,
         conv: bool = False,
         positions: int = 0,
+        neighbours: float = 0.0,
         forest: Mapping[str, Any] | Sequence[int] = (),
         **options: Any,
     ) -> None:
         super().__init__()
         self.in_channels, self.classes, self.density = in_channels, classes, density
         self.vit = VisionTransformer(in_channels=in_channels, **options)
-        self.options = dict(self.vit.options, density=density, conv=conv, positions=positions)
+        self.neighbours = neighbours
+        self.options = dict(
+            self.vit.options, density=density, conv=conv, positions=positions, neighbours=neighbours
+        )
         self.make_forest(forest, classes)
         self.size_rule = vit_rule(self.vit.patch_size)
         self.block = three_quarters(self.vit.depth)
@@ -87,13 +98,17 @@ class ViTSegmenter(Forested):
         dim = self.vit.dim
         if not 0 <= positions <= dim:
             raise InputError("positions", positions, f"give 0 to {dim}, the length of a token")
+        if not neighbours >= 0:
+            raise InputError("neighbours", neighbours, "give 0 or a σ in tokens")
         self.positions: Tensor | None
         self.register_buffer("positions", torch.zeros(positions, dim) if positions else None)
         self.conv = ConvolutionalNeck(dim) if conv else None
-        maps = [dim, ConvolutionalNeck.WIDTH] if conv else [dim]
+        parts = 2 if neighbours else 1
+        maps = [dim] * parts + ([ConvolutionalNeck.WIDTH] if conv else [])
         self.head = HypercolumnHead([self.bands.channels, *maps], classes)
         self.head.scales.fill_(TOKENS_TRUSTED)
         self.head.scales[0] = BANDS_TRUSTED
+        self.head.scales[1 : 1 + parts] /= parts**0.5  # together as one whole token
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, K, H, W) of grey values about 0…1, (B, in_channels, H, W), of whole patches."""
@@ -101,11 +116,12 @@ class ViTSegmenter(Forested):
 
     def read(self, x: Tensor) -> list[Tensor]:
         """The maps that the last layer reads: grey bands (B, C, H, W), then tokens of length √D,
-        (B, D, density · H/P, density · W/P)."""
+        (B, D, density · H/P, density · W/P), in two maps where neighbours are read apart."""
         x = x[:, : self.in_channels]  # what follows is for the forest
-        maps = [self.bands(x), self._tokens(x)]
+        tokens = self._tokens(x)
+        maps = [self.bands(x), *apart(tokens, self.neighbours)]
         if self.conv is not None:
-            maps.append(self.conv(maps[-1]))
+            maps.append(self.conv(tokens))
         return maps
 
     def find_positions(self) -> None:
@@ -144,9 +160,25 @@ class ViTSegmenter(Forested):
         z = self.vit.norm(inside.tokens[self.block][:, inside.prefix :])  # (B, N, D)
         if self.positions is not None:
             z = without(z, self.positions.to(z.dtype))
-        # Some tokens are far longer than others, and would outweigh them in a fit.
-        z = (F.normalize(z.float(), dim=-1) * self.vit.dim**0.5).to(z.dtype)
-        return z.transpose(1, 2).unflatten(2, inside.grid)
+        return at_one_length(z.transpose(1, 2).unflatten(2, inside.grid))
+
+
+def at_one_length(tokens: Tensor) -> Tensor:
+    """Tokens (B, D, gy, gx) of length √D: some are far longer, and would outweigh others in a fit.
+
+    What is next to nothing stays short.
+    """
+    length = tokens.shape[1] ** 0.5
+    return (F.normalize(tokens.float(), dim=1, eps=LEAST * length) * length).to(tokens.dtype)
+
+
+def apart(tokens: Tensor, sigma: float) -> list[Tensor]:
+    """What tokens (B, D, gy, gx) have beyond their neighbours, and what these have in common, each of
+    length √D; the tokens themselves where σ is 0."""
+    if not sigma:
+        return [tokens]
+    near = smooth(tokens, sigma)
+    return [at_one_length(tokens - near), at_one_length(near)]
 
 
 class ConvolutionalNeck(nn.Module):
@@ -230,12 +262,12 @@ def token_values(options: Mapping[str, Any]) -> float:
 def with_linear_head(spec: ModelSpec, density: int = 1, conv: bool = False) -> ModelSpec:
     """Description of a segmenter, for the classes of `spec`, on the encoder that it describes."""
     bands = GreyBands(spec.in_channels).channels
-    added = ("density", "conv", "positions", "forest")
+    added = ("density", "conv", "positions", "neighbours", "forest")
     own = {k: v for k, v in spec.options.items() if k not in added}
-    positions = direction_count(own["dim"])
+    head = dict(density=density, conv=conv, positions=direction_count(own["dim"]), neighbours=NEIGHBOURS)
     return replace(
         spec,
         architecture="vit_segmenter",
-        options={**own, "density": density, "conv": conv, "positions": positions},
+        options={**own, **head},
         values_per_pixel=token_values(own) * density**2 + 2 * bands + 3 * len(spec.classes),
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
 from napari_papernets.core.errors import InputError
@@ -56,6 +58,32 @@ def test_maps_are_the_tokens_of_a_block_at_one_length() -> None:
     assert torch.allclose(torch.cosine_similarity(found, expected), torch.ones(1, 4, 5), atol=1e-5)
 
 
+def test_tokens_are_read_apart_from_their_neighbours() -> None:
+    whole, split, x = segmenter(), segmenter(neighbours=1.5), torch.rand(1, 3, 64, 80)
+    split.load_state_dict(whole.state_dict() | split.head.state_dict(prefix="head."))
+    with torch.no_grad():
+        tokens = whole.read(x)[-1]
+        own, near = split.read(x)[1:]
+        assert split(x).shape == (1, 2, 64, 80)
+    middle = gaussian_filter(tokens[0].numpy(), (0, 1.5, 1.5), radius=5)[:, 4, 5]
+    aside = tokens[0, :, 4, 5].numpy() - middle
+    # Beyond the border nothing is averaged there, and mirrored here: the middle is not quite the same.
+    assert np.corrcoef(near[0, :, 4, 5].numpy(), middle)[0, 1] > 0.99
+    assert np.corrcoef(own[0, :, 4, 5].numpy(), aside)[0, 1] > 0.99
+    for part in (own, near):
+        assert torch.allclose(part.norm(dim=1), torch.tensor(24**0.5), atol=1e-3)
+    together = split.head.scales[1:].square().sum()
+    assert torch.allclose(together, whole.head.scales[1:].square().sum())
+
+
+def test_one_token_has_no_neighbours() -> None:
+    with torch.no_grad():
+        own, near = segmenter(neighbours=1.5).read(torch.rand(1, 3, 8, 8))[1:]
+    assert own.shape == near.shape == (1, 24, 1, 1)
+    assert own.abs().max() < 1e-3
+    assert near.norm() == pytest.approx(24**0.5, abs=1e-3)
+
+
 def test_what_tells_of_the_place_alone_is_left_out() -> None:
     """In an image of one grey value nothing else differs; what is seen stays."""
     torch.manual_seed(0)
@@ -88,6 +116,16 @@ def test_positions_are_found_at_the_start_and_stay_with_the_model() -> None:
     assert "positions" not in build(old).state_dict()  # a model from before they were left out
     with pytest.raises(InputError, match="positions"):
         ViTSegmenter(3, 2, positions=99, **SIZES)
+
+
+def test_models_from_before_neighbours_were_read_apart_are_read_as_they_were() -> None:
+    spec = replace(vit_spec("ours", VisionTransformer(**SIZES)), classes=class_infos(["a", "b"]))
+    made = with_linear_head(spec)
+    assert len(build(made).head.channels) == 3
+    old = replace(made, options={k: v for k, v in made.options.items() if k != "neighbours"})
+    assert build(old).head.channels == build(made).head.channels[:2]
+    with pytest.raises(InputError, match="neighbours"):
+        ViTSegmenter(3, 2, neighbours=-1.0, **SIZES)
 
 
 def test_a_finer_grid_is_that_of_the_enlarged_image() -> None:
