@@ -33,7 +33,7 @@ def joined(device: str) -> Iterator[torch.device]:
         yield mine
         # Nobody leaves before the others are done, nor while a thread of gloo still holds the last
         # tensor: let go during the interpreter's end, it aborts the process.
-        dist.barrier()
+        dist.barrier(device_ids=[mine.index] if mine.type == "cuda" else None)
     finally:
         dist.destroy_process_group()
 
