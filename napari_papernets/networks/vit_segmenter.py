@@ -163,13 +163,14 @@ class ViTSegmenter(Forested):
         return at_one_length(z.transpose(1, 2).unflatten(2, inside.grid))
 
 
-def at_one_length(tokens: Tensor) -> Tensor:
+def at_one_length(tokens: Tensor, least: float = 0.0) -> Tensor:
     """Tokens (B, D, gy, gx) of length √D: some are far longer, and would outweigh others in a fit.
 
-    What is next to nothing stays short.
+    Those shorter than a fraction `least` of it are in proportion.
     """
     length = tokens.shape[1] ** 0.5
-    return (F.normalize(tokens.float(), dim=1, eps=LEAST * length) * length).to(tokens.dtype)
+    eps = max(least * length, 1e-12)
+    return (F.normalize(tokens.float(), dim=1, eps=eps) * length).to(tokens.dtype)
 
 
 def apart(tokens: Tensor, sigma: float) -> list[Tensor]:
@@ -178,7 +179,7 @@ def apart(tokens: Tensor, sigma: float) -> list[Tensor]:
     if not sigma:
         return [tokens]
     near = smooth(tokens, sigma)
-    return [at_one_length(tokens - near), at_one_length(near)]
+    return [at_one_length(tokens - near, LEAST), at_one_length(near)]
 
 
 class ConvolutionalNeck(nn.Module):
