@@ -17,6 +17,7 @@ from napari_papernets.core.errors import EngineError, InputError
 from napari_papernets.core.events import Notice, Started, TileDone
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.results import LevelMaps
+from napari_papernets.widgets.calm_collector import NEVER
 from napari_papernets.widgets.outputs import PROVENANCE
 
 pytestmark = pytest.mark.gui
@@ -163,16 +164,17 @@ def test_the_activity_dock_shows_the_run_and_can_cancel_it(panel, engine, qtbot)
 
 
 def test_the_press_returns_before_napari_makes_the_layer(panel, viewer, engine, qtbot):
+    usual = gc.get_threshold()
     panel.bar.buttons["plane"].click()
     job = engine.jobs[-1]
     assert len(viewer.layers) == 1
     job.tell(TileDone(1, 2, (), (0, 20), (0, 50), np.ones((20, 50), np.uint8)))
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
     assert viewer.layers["image toy"].data[:20].all()
-    assert gc.get_freeze_count() > 0
+    assert gc.get_threshold()[2] == NEVER
     panel.control.leave()
     assert len(viewer.layers) == 1
-    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == usual
 
 
 def test_a_result_may_come_before_the_layer(panel, viewer, engine, qtbot):
