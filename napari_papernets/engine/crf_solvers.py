@@ -147,7 +147,7 @@ def _compiled(
     smoothness, appearance = (
         _lattice(f, f"cpu {threads}", partial(build_lattice, f, threads), store) for f in features
     )
-    unaries = unaries_of(probabilities.reshape(len(probabilities), -1), SMALLEST)
+    unaries = unaries_of(probabilities.reshape(len(probabilities), -1), SMALLEST, threads)
     weights = settings.w2, settings.w1
     yield from mean_field(
         unaries, (smoothness, appearance), weights, settings.iterations, threads, every

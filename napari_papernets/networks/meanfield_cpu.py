@@ -48,15 +48,17 @@ class Unaries:
     base: float
 
 
-def unaries_of(probabilities: NDArray[np.float32], smallest: float) -> Unaries:
+def unaries_of(probabilities: NDArray[np.float32], smallest: float, threads: int = 1) -> Unaries:
     """Unaries of probabilities (K, N), which count as at least `smallest`; block by block."""
     classes, n = probabilities.shape
-    u, base = np.empty((n, classes - 1), np.float32), 0.0
-    for block in spans(n, -(-n // BLOCK)):
+    u = np.empty((n, classes - 1), np.float32)
+
+    def part(block: slice) -> float:
         logs = np.log(np.clip(probabilities[:, block], smallest, 1.0))
         u[block] = (logs[0] - logs[1:]).T
-        base -= float(logs[0].sum(dtype=np.float64))
-    return Unaries(u, base)
+        return -float(logs[0].sum(dtype=np.float64))
+
+    return Unaries(u, sum(run_all(part, spans(n, -(-n // BLOCK)), threads)))
 
 
 def mean_field(
