@@ -255,11 +255,13 @@ def _fit(side: int, length: int, rule: SizeRule) -> int:
 
 
 def _choose_window(shape: tuple[int, int], rule: SizeRule, max_pixels: int | None) -> tuple[int, int]:
-    def cost(window: tuple[int, int]) -> tuple[int, int]:
-        counts = [len(_starts(n, w, rule)) for n, w in zip(shape, window, strict=True)]
-        return counts[0] * counts[1] * window[0] * window[1], counts[0] * counts[1]
+    sides = [{side: _count(length, side, rule) for side in _windows(length, rule)} for length in shape]
 
-    candidates = list(product(_windows(shape[0], rule), _windows(shape[1], rule)))
+    def cost(window: tuple[int, int]) -> tuple[int, int]:
+        tiles = sides[0][window[0]] * sides[1][window[1]]
+        return tiles * window[0] * window[1], tiles
+
+    candidates = list(product(*sides))
     if max_pixels is None:
         return candidates[0]
     fitting = [w for w in candidates if w[0] * w[1] <= max_pixels]
@@ -284,18 +286,26 @@ def _windows(length: int, rule: SizeRule) -> list[int]:
     return list(dict.fromkeys(sides))
 
 
+def _count(length: int, window: int, rule: SizeRule) -> int:
+    """How many windows cover a line."""
+    last, stride = _reach(length, window, rule)
+    return 1 + ceil(last / stride)
+
+
 def _starts(length: int, window: int, rule: SizeRule) -> list[int]:
     """Starts of the windows: "same" on the canvas, "valid" of their outputs; multiples of step."""
+    last, gaps = _reach(length, window, rule)[0], _count(length, window, rule) - 1
+    return [i * last // gaps * rule.step for i in range(gaps + 1)] if gaps else [0]
+
+
+def _reach(length: int, window: int, rule: SizeRule) -> tuple[int, int]:
+    """Start of the last window and the farthest from one start to the next, both in steps."""
     if window >= rule.whole(length):
-        return [0]
+        return 0, 1
     if rule.padding == "valid":
         output = window - 2 * rule.context
-        last, stride = ceil((length - output) / rule.step), output // rule.step
-    else:
-        last = (rule.whole(length) - window) // rule.step
-        stride = (window - 2 * rule.context) // rule.step
-    gaps = ceil(last / stride)
-    return [i * last // gaps * rule.step for i in range(gaps + 1)]
+        return ceil((length - output) / rule.step), output // rule.step
+    return (rule.whole(length) - window) // rule.step, (window - 2 * rule.context) // rule.step
 
 
 def _spans(length: int, window: int, rule: SizeRule) -> list[Span]:
