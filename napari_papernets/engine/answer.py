@@ -85,5 +85,6 @@ def classes_of(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     for number, values in enumerate(probabilities[1:], start=2):
         wins = (values > highest).view(np.uint8)
         np.maximum(labels, wins * np.uint8(number), out=labels)  # a later one has the larger number
-        highest = np.maximum(highest, values)
+        if number < len(probabilities):
+            highest = np.maximum(highest, values)
     return labels

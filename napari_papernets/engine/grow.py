@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 TREES = 100
 AT_ONCE = 10  # trees between two looks at whether there is something more urgent
-THREADS = 2  # so few trees grow before more threads are started
+THREADS = 2  # each grows a part of the forest; scikit-learn would make a pool of threads at every step
 SMALLEST_LEAF = 4  # pixels
 
 
@@ -102,20 +103,27 @@ def growing_forest(
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    grown = RandomForestClassifier(
-        min_samples_leaf=SMALLEST_LEAF,
-        class_weight="balanced_subsample",
-        n_jobs=THREADS,
-        random_state=seed,
-        warm_start=True,
-    )
-    for number in range(AT_ONCE, TREES + 1, AT_ONCE):
-        with warnings.catch_warnings():
-            # That the data are not those of the trees before, which here they are.
-            warnings.filterwarnings("ignore", "class_weight presets", UserWarning)
-            grown.set_params(n_estimators=number).fit(features, classes)
-        yield
-    return packed(grown, count, sees)
+    parts = [
+        RandomForestClassifier(
+            min_samples_leaf=SMALLEST_LEAF,
+            class_weight="balanced_subsample",
+            random_state=int(state),
+            warm_start=True,
+        )
+        for state in np.random.SeedSequence(seed).generate_state(THREADS)
+    ]
+
+    def add(part: RandomForestClassifier) -> None:
+        part.set_params(n_estimators=number // THREADS).fit(features, classes)
+
+    with ThreadPoolExecutor(THREADS, "trees") as threads:
+        for number in range(AT_ONCE, TREES + 1, AT_ONCE):
+            with warnings.catch_warnings():
+                # That the data are not those of the trees before, which here they are.
+                warnings.filterwarnings("ignore", "class_weight presets", UserWarning)
+                list(threads.map(add, parts))
+            yield
+    return packed(parts, count, sees)
 
 
 def warm_up() -> None:
@@ -125,9 +133,10 @@ def warm_up() -> None:
     compiled_walk()
 
 
-def packed(grown: RandomForestClassifier, count: int, sees: Sequence[int]) -> PixelForest:
-    """The trees of scikit-learn as arrays."""
-    trees = [e.tree_ for e in grown.estimators_]
+def packed(parts: Sequence[RandomForestClassifier], count: int, sees: Sequence[int]) -> PixelForest:
+    """The trees of scikit-learn's forests of the same data as arrays."""
+    trees = [e.tree_ for part in parts for e in part.estimators_]
+    present = parts[0].classes_.astype(int)
     sizes = [t.node_count for t in trees]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     forest = PixelForest(len(trees), int(starts[-1]), sees, count)
@@ -135,7 +144,7 @@ def packed(grown: RandomForestClassifier, count: int, sees: Sequence[int]) -> Pi
     for tree, start in zip(trees, starts, strict=False):
         part = slice(start, start + tree.node_count)
         votes = tree.value[:, 0]
-        value[part, grown.classes_.astype(int)] = votes / votes.sum(1, keepdims=True)
+        value[part, present] = votes / votes.sum(1, keepdims=True)
         inner = tree.children_left != LEAF
         for name, children in (("left", tree.children_left), ("right", tree.children_right)):
             getattr(forest, name)[part] = torch.from_numpy(np.where(inner, children + start, LEAF))

@@ -215,8 +215,10 @@ def simplices(features: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
     steps = torch.nn.functional.pad(strides * (d + 1), (0, 1))
     first = (base * steps).sum(1, keepdim=True)
     ways = torch.zeros_like(base).scatter_(1, place, steps.expand_as(base))
-    rising = (strides.sum() - ways[:, 1:].flip(1)).cumsum(1)
-    return torch.cat([first, first + rising], 1), weights
+    keys, every = [first], strides.sum()
+    for k in range(d, 0, -1):  # `cumsum` along so short rows takes a GPU half of the whole set-up
+        keys.append(keys[-1] + every - ways[:, k : k + 1])
+    return torch.cat(keys, 1), weights
 
 
 def _elevate(features: Tensor) -> Tensor:
