@@ -255,13 +255,13 @@ def _fit(side: int, length: int, rule: SizeRule) -> int:
 
 
 def _choose_window(shape: tuple[int, int], rule: SizeRule, max_pixels: int | None) -> tuple[int, int]:
-    sides = [{side: _count(length, side, rule) for side in _windows(length, rule)} for length in shape]
+    y, x = ({side: _count(length, side, rule) for side in _windows(length, rule)} for length in shape)
 
     def cost(window: tuple[int, int]) -> tuple[int, int]:
-        tiles = sides[0][window[0]] * sides[1][window[1]]
+        tiles = y[window[0]] * x[window[1]]
         return tiles * window[0] * window[1], tiles
 
-    candidates = list(product(*sides))
+    candidates = list(product(y, x))
     if max_pixels is None:
         return candidates[0]
     fitting = [w for w in candidates if w[0] * w[1] <= max_pixels]

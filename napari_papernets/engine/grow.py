@@ -113,15 +113,15 @@ def growing_forest(
         for state in np.random.SeedSequence(seed).generate_state(THREADS)
     ]
 
-    def add(part: RandomForestClassifier) -> None:
-        part.set_params(n_estimators=number // THREADS).fit(features, classes)
+    def grow(part: RandomForestClassifier, trees: int) -> None:
+        part.set_params(n_estimators=trees).fit(features, classes)
 
     with ThreadPoolExecutor(THREADS, "trees") as threads:
         for number in range(AT_ONCE, TREES + 1, AT_ONCE):
             with warnings.catch_warnings():
                 # That the data are not those of the trees before, which here they are.
                 warnings.filterwarnings("ignore", "class_weight presets", UserWarning)
-                list(threads.map(add, parts))
+                list(threads.map(grow, parts, [number // THREADS] * THREADS))
             yield
     return packed(parts, count, sees)
 
