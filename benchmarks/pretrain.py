@@ -6,6 +6,7 @@ encoder on views that lie ready. Both take turns, ten steps each, in one process
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import time
 from collections.abc import Callable
@@ -79,8 +80,9 @@ def step(training: Pretraining) -> None:
 
 def bare_step(training: Pretraining) -> Callable[[], None]:
     """The encoders' passes of one step, on views that lie ready."""
-    views = training._views(training._read(0), 0)
-    query, key = training.model.encoder_q, training.model.encoder_k
+    views = training._views(training._read(0))
+    model = copy.deepcopy(training.model)
+    query, key = model.encoder_q, model.encoder_k
 
     def encode(module: torch.nn.Module, images: Tensor, places: Tensor | None) -> Tensor:
         return module(images) if places is None else module(images, places)

@@ -118,7 +118,9 @@ def normalise(
     for top in range(0, array.shape[1], ROWS):
         rows = array[:, top : top + ROWS]
         with np.errstate(over="ignore", invalid="ignore"):
-            values = (rows.astype(kind) - zero) * factor
+            values = rows.astype(kind)
+            values -= zero
+            values *= factor
         if array.dtype.kind == "f":
             values[~np.isfinite(rows)] = 0
         result[:, top : top + ROWS] = np.clip(values, -LIMIT, LIMIT, out=values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..core.events import Checkpoint, Event, LookUps, Step
 from ..core.moco_settings import MoCoSettings
 from ..networks.moco import LookUpLoss, MoCo, world_and_rank
 from .checkpoints import State
+from .encoder_graphs import EncoderGraphs, can_record
 from .optimisation import reproducible_kernels
 from .processes import average_statistics, mean_over_processes, share_gradients
 from .stepwise import Stepwise
@@ -28,7 +30,7 @@ TELL_EVERY = 0.5  # seconds between two `LookUps`
 SHOWN = 2**17  # similarities that one of them counts, about
 ADAMW_RATE, SGD_RATE, SGD_MOMENTUM = 2e-3, 0.03, 0.9
 
-Batch = Views | tuple[Tensor, Tensor]  # or windows (B, C, S, S), grey (B,), where a GPU makes views
+Batch = tuple[Views, torch.cuda.Event | None]  # the event tells when a GPU has made them
 
 
 class Pretraining(Stepwise[MoCoSettings, Batch]):
@@ -85,6 +87,8 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
         share = settings.batch // world
         self.source, self.items = source, range(rank * share, (rank + 1) * share)
         self.as_planned, self._told = True, -TELL_EVERY
+        self._beside = torch.cuda.Stream(device) if device.type == "cuda" else None  # makes views
+        self._graphs: EncoderGraphs | None = None
 
     def learning_rate(self, progress: float) -> float:
         """Of the next step."""
@@ -152,27 +156,38 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
     def _read(self, step: int) -> Batch:
         drawn = [self.source.draw(step, item) for item in self.items]
         windows = torch.from_numpy(np.stack([window for window, _ in drawn]))
-        batch = windows, torch.tensor([grey for _, grey in drawn])
-        if self.device.type == "cuda":  # which makes the views, in time with its other work
-            return windows.pin_memory(), batch[1]
-        return self._views(batch, step)
+        grey = np.array([grey for _, grey in drawn])
+        if self._beside is None:
+            return draw_views(windows.to(self.device), grey, self.settings, step, self.items), None
+        with torch.cuda.stream(self._beside):
+            moved = windows.pin_memory().to(self.device, non_blocking=True)
+            views = draw_views(moved, grey, self.settings, step, self.items)
+            return views, self._beside.record_event()
 
-    def _views(self, batch: Batch, step: int) -> Views:
-        """The two views of a batch, on the device."""
-        if isinstance(batch, Views):
-            return batch
-        windows, grey = (t.to(self.device, non_blocking=True) for t in batch)
-        return draw_views(windows, grey, self.settings, step, self.items)
+    def _views(self, batch: Batch) -> Views:
+        """The two views of a batch, ready for this thread's work."""
+        views, made = batch
+        if made is not None:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_event(made)
+            for tensor in views.tensors:
+                tensor.record_stream(current)
+        return views
 
     def _look_up(self, rate: float) -> tuple[Tensor, Tensor]:
         """Loss (a scalar with its graph) and logits of this step's queries."""
+        self._called.train()
+        if self._graphs is None and can_record(self.device, self._called):
+            with self._repeatable():
+                views = self._views(self._read(self.step))
+                self._graphs = EncoderGraphs(self.model, views, self.bf16)
         batch = self._batch()
         self._note_weights()
-        self._called.train()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with self._repeatable():  # the shuffling
-            views = self._views(batch, self.step)
+        replayed = self._graphs.in_use() if self._graphs else nullcontext()
+        with self._repeatable(), replayed:  # the shuffling is drawn here
+            views = self._views(batch)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 logits, _ = self._called(views.im_q, views.im_k, views.places_q, views.places_k)
             return LookUpLoss.apply(logits.float()), logits.detach()

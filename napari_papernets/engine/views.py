@@ -87,7 +87,7 @@ class Geometry:
 
     def inverse(self, x: Tensor) -> Tensor:
         """Points of the window to points of the view; undoes `forward` to a tenth of a pixel."""
-        back = torch.linalg.inv(self.matrix).mT
+        back = torch.linalg.inv_ex(self.matrix).inverse.mT  # does not wait for a GPU, as `inv` does
         u = (x - self.shift[:, None]) @ back
         for _ in range(ELASTIC_ROUNDS):
             u = (x - self.shift[:, None] - self._displacement(u)) @ back
@@ -101,12 +101,13 @@ class Geometry:
 
     def sample(self, windows: Tensor) -> Tensor:
         """Bilinear values (B, C, side, side) of windows (B, C, S, S), mirrored beyond their border."""
-        side, span = self.side, windows.shape[-1] - 1
-        steps = torch.arange(side, device=windows.device) - (side - 1) / 2
-        y, x = torch.meshgrid(steps, steps, indexing="ij")
-        u = torch.stack([x, y], dim=-1).reshape(1, -1, 2).to(windows.dtype)  # (1, side², 2)
-        points = u @ self.matrix.mT + self.shift[:, None] + self.elastic.flatten(2).mT
-        grid = (points * (2 / span)).view(-1, side, side, 2)
+        line = torch.arange(self.side, device=windows.device) - (self.side - 1) / 2
+        across = (
+            self.matrix[:, :, :1] * line
+        )  # (B, 2, side): what x and y of the window gain along a row
+        down = self.matrix[:, :, 1:] * line + self.shift[:, :, None]
+        points = self.elastic + across[:, :, None] + down[..., None]  # (B, 2, side, side)
+        grid = points.mul_(2 / (windows.shape[-1] - 1)).permute(0, 2, 3, 1)
         return F.grid_sample(windows, grid, padding_mode="reflection", align_corners=True)
 
 
@@ -157,7 +158,9 @@ def shared_places(dice: Dice, first: Geometry, second: Geometry, count: int) -> 
     return u.gather(1, chosen) / half, v.gather(1, chosen) / half
 
 
-def change_greys(dice: Dice, x: Tensor, grey: Tensor, settings: MoCoSettings, channels: int) -> Tensor:
+def change_greys(
+    dice: Dice, x: Tensor, grey: NDArray[np.bool_], settings: MoCoSettings, channels: int
+) -> Tensor:
     """Random gamma, contrast, brightness, blur and noise.
 
     Parameters
@@ -166,14 +169,14 @@ def change_greys(dice: Dice, x: Tensor, grey: Tensor, settings: MoCoSettings, ch
         Of these images.
     x : Tensor, shape (B, C, side, side)
         Grey values, about 0…1.
-    grey : Tensor, shape (B,), bool
+    grey : ndarray of bool, shape (B,)
         Images whose channels are copies of each other, and stay so.
     settings : MoCoSettings
         Strengths.
     channels : int
         Of the network; C is less where all images are grey.
     """
-    coloured = ~grey.cpu().numpy()[:, None]
+    coloured = ~grey[:, None]
 
     def spread(strength: float) -> Tensor:
         """A number for each image and channel: a common one, and for colours one of their own."""
@@ -194,7 +197,7 @@ def change_greys(dice: Dice, x: Tensor, grey: Tensor, settings: MoCoSettings, ch
     return x
 
 
-def draw_noise(dice: Dice, x: Tensor, grey: Tensor) -> Tensor:
+def draw_noise(dice: Dice, x: Tensor, grey: NDArray[np.bool_]) -> Tensor:
     """Normal noise like `x`; the same for all channels of grey images."""
     generator = torch.Generator(x.device).manual_seed(dice.seed())
     items = torch.from_numpy(dice.items).to(x.device)
@@ -206,7 +209,8 @@ def draw_noise(dice: Dice, x: Tensor, grey: Tensor) -> Tensor:
     noise = draw(1)
     if x.shape[1] == 1:
         return noise
-    colours = torch.where(grey.to(x.device)[:, None, None, None], noise, draw(x.shape[1] - 1))
+    copies = torch.from_numpy(grey).to(x.device)[:, None, None, None]
+    colours = torch.where(copies, noise, draw(x.shape[1] - 1))
     return torch.cat([noise, colours], 1)
 
 
@@ -216,13 +220,25 @@ def blur(x: Tensor, sigma: NDArray[np.float64], largest: float) -> Tensor:
     steps = np.arange(-radius, radius + 1)
     kernels = np.exp(-(steps**2) / (2 * np.maximum(sigma, 1e-3)[:, None] ** 2))
     kernels /= kernels.sum(1, keepdims=True)
-    weight = put(kernels, x.device).repeat_interleave(x.shape[1], 0)  # (B·C, 2·radius + 1)
-    flat = x.reshape(1, len(weight), *x.shape[2:])
-    flat = F.pad(flat, (0, 0, radius, radius), "replicate")
-    flat = F.conv2d(flat, weight[:, None, :, None], groups=len(weight))
-    flat = F.pad(flat, (radius, radius, 0, 0), "replicate")
-    flat = F.conv2d(flat, weight[:, None, None, :], groups=len(weight))
-    return flat.view_as(x)
+    rows, columns = (
+        (put(kernels, x.device) @ taps(radius, length).to(x.device)).view(-1, 1, length, length)
+        for length in x.shape[2:]
+    )
+    return rows @ x @ columns.mT
+
+
+@lru_cache(maxsize=8)
+def taps(radius: int, length: int) -> Tensor:
+    """For each tap of a kernel the matrix that moves a line by it, (2·radius + 1, length²).
+
+    What comes from beyond an end is the pixel at it. Products with such matrices take a processor
+    less time than convolutions by a kernel for each image.
+    """
+    found = torch.zeros(2 * radius + 1, length, length)
+    pixels = torch.arange(length)
+    for number, shift in enumerate(range(-radius, radius + 1)):
+        found[number, pixels, (pixels + shift).clamp(0, length - 1)] = 1
+    return found.flatten(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,9 +250,13 @@ class Views:
     places_q: Tensor | None
     places_k: Tensor | None
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return tuple(t for t in (self.im_q, self.im_k, self.places_q, self.places_k) if t is not None)
+
 
 def draw_views(
-    windows: Tensor, grey: Tensor, settings: MoCoSettings, step: int, items: Sequence[int]
+    windows: Tensor, grey: NDArray[np.bool_], settings: MoCoSettings, step: int, items: Sequence[int]
 ) -> Views:
     """Two views of each window (B, C, S, S), and where the same places lie in both.
 
@@ -244,7 +264,7 @@ def draw_views(
     ----------
     windows : Tensor, shape (B, C, S, S), float32
         Grey values, about 0…1, on the device.
-    grey : Tensor, shape (B,), bool
+    grey : ndarray of bool, shape (B,)
         Windows whose channels are copies of each other.
     settings : MoCoSettings
         Strengths, and the seed.
@@ -254,7 +274,7 @@ def draw_views(
         Place of each window in the batch.
     """
     dice = Dice(keyed_generator(settings.seed, PURPOSE_VIEW, step), items, settings.batch)
-    source = windows[:, :1] if bool(grey.all()) else windows
+    source = windows[:, :1] if grey.all() else windows
     first, second = (draw_geometry(dice, settings, windows.device) for _ in range(2))
     im_q, im_k = (
         change_greys(dice, g.sample(source), grey, settings, windows.shape[1])

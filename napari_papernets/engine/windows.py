@@ -99,7 +99,9 @@ class WindowSource:
         distinct = sorted(set(channels))
         low, high = self.grey_range(number, plane)
         raw = image.read(plane, (y, y + self.side), (x, x + self.side), distinct)
-        window = normalise(raw, low, high)[[distinct.index(c) for c in channels]]
+        window = normalise(raw, low, high)
+        if distinct != list(channels):
+            window = window[[distinct.index(c) for c in channels]]
         return window, len(distinct) == 1
 
     def _start(self, rng: np.random.Generator, length: int) -> int:

@@ -91,7 +91,7 @@ class MoCo(nn.Module):
         if not (0 <= m <= 1 and T > 0):
             raise InputError("m, T", (m, T), "give 0 ≤ m ≤ 1 and T > 0")
         self.dim, self.K, self.m, self.T = dim, K, m, T
-        self.near, self.queue_device = near, queue_device
+        self.near, self.bn_groups, self.queue_device = near, bn_groups, queue_device
         self.encoder_q = base_encoder(num_classes=dim)
         self.encoder_k = base_encoder(num_classes=dim)
         for encoder in (self.encoder_q, self.encoder_k):
@@ -169,12 +169,12 @@ class MoCo(nn.Module):
     def _dequeue_and_enqueue(self, keys: Tensor) -> None:
         """The newest keys take the places of the oldest; of more than K only the last K stay."""
         keys = concat_all_gather(keys)  # gather keys before updating queue
-        ptr, count = int(self.queue_ptr), len(keys)
+        ptr, count = self.queue_ptr, len(keys)
         kept = keys[-self.K :]
-        at = (ptr + count - len(kept) + torch.arange(len(kept))) % self.K
+        at = (ptr + count - len(kept) + torch.arange(len(kept), device=ptr.device)) % self.K
         at = at.to(self.queue.device)
         self.queue[:, at] = kept.T.to(self.queue.device, self.queue.dtype)  # dequeue and enqueue
-        self.queue_ptr.fill_((ptr + count) % self.K)  # move pointer
+        self.queue_ptr.copy_((ptr + count) % self.K)  # move pointer
 
     @torch.no_grad()
     def _batch_shuffle(
@@ -187,9 +187,12 @@ class MoCo(nn.Module):
         x, places
             This device's share after shuffling.
         idx_unshuffle : Tensor or None
-            For each image of the whole batch its place in the shuffled one.
+            For each image of the whole batch its place in the shuffled one; None where all are
+            normalised together, so that their order means nothing.
         """
         world, rank = world_and_rank()
+        if world * self.bn_groups == 1:
+            return x, places, None
         idx_shuffle = torch.randperm(len(x) * world).to(x.device)  # random shuffle index
         if world > 1:
             dist.broadcast(idx_shuffle, src=0)  # the same on all devices
@@ -203,8 +206,10 @@ class MoCo(nn.Module):
         return shuffled, places, idx_unshuffle
 
     @torch.no_grad()
-    def _batch_unshuffle(self, k: Tensor, idx_unshuffle: Tensor) -> Tensor:
+    def _batch_unshuffle(self, k: Tensor, idx_unshuffle: Tensor | None) -> Tensor:
         """Undo `_batch_shuffle` for keys (N, C), each image's places together."""
+        if idx_unshuffle is None:
+            return k
         world, rank = world_and_rank()
         every = concat_all_gather(k).view(len(idx_unshuffle), -1, k.shape[1])  # (B of all, P, C)
         idx_this = idx_unshuffle.view(world, -1)[rank]
@@ -217,8 +222,9 @@ class MoCo(nn.Module):
             return []
         queries, keys = (t.view(images, count, -1) for t in (q, k))
         every = torch.einsum("bpc,bqc->bpq", queries, keys).flatten(0, 1)  # (N, P)
-        own = torch.eye(count, dtype=torch.bool, device=q.device).repeat(images, 1)
-        return [every[~own].view(len(q), count - 1)]
+        place, other = (torch.arange(n, device=q.device) for n in (count, count - 1))
+        others = other + (other >= place[:, None])  # (P, P − 1): of each place all but itself
+        return [every.gather(1, others.repeat(images, 1))]
 
     def _apply(self, fn: Any, recurse: bool = True) -> MoCo:
         queue = self.queue

@@ -39,7 +39,7 @@ def test_places_are_the_same_in_both_views() -> None:
     """Under rotation, mirroring, zoom, shift and elastic deformation together."""
     settings = MoCoSettings(crop=64, elastic=4.0, grey=0.0, blur=0.0, noise=0.0, places=50)
     windows = smooth_windows(6, window_side(settings), channels=2)
-    views = draw_views(windows, torch.zeros(6, dtype=torch.bool), settings, 0, range(6))
+    views = draw_views(windows, np.zeros(6, dtype=bool), settings, 0, range(6))
     assert views.places_q is not None
     assert views.places_k is not None
     assert views.places_q.abs().max() < 1
@@ -52,7 +52,7 @@ def test_places_are_the_same_in_both_views() -> None:
 
 def test_without_augmentation_a_view_is_the_middle_of_its_window() -> None:
     windows = torch.rand(2, 1, window_side(STILL), window_side(STILL))
-    views = draw_views(windows, torch.ones(2, dtype=torch.bool), STILL, 3, range(2))
+    views = draw_views(windows, np.ones(2, dtype=bool), STILL, 3, range(2))
     start = (windows.shape[-1] - 32) // 2
     expected = windows[..., start : start + 32, start : start + 32]
     assert windows.shape[-1] % 2 == 0
@@ -71,7 +71,7 @@ def test_grey_images_stay_grey_among_colour() -> None:
     settings = MoCoSettings(crop=32, places=4)
     windows = torch.rand(4, 3, window_side(settings), window_side(settings))
     windows[:2] = windows[:2, :1]
-    grey = torch.tensor([True, True, False, False])
+    grey = np.array([True, True, False, False])
     views = draw_views(windows, grey, settings, 0, range(4))
     for image, is_grey in zip(views.im_q, grey, strict=True):
         same = torch.allclose(image[0], image[1]) and torch.allclose(image[0], image[2])
@@ -81,7 +81,7 @@ def test_grey_images_stay_grey_among_colour() -> None:
 def test_colours_change_channel_by_channel() -> None:
     settings = STILL.replace(grey=1.0)
     x = torch.full((1, 3, 8, 8), 0.4)
-    changed = change_greys(Dice(keyed_generator(0, 1), [0], 1), x, torch.tensor([False]), settings, 3)
+    changed = change_greys(Dice(keyed_generator(0, 1), [0], 1), x, np.array([False]), settings, 3)
     assert changed[0, :, 0, 0].std() > 0.005
 
 
@@ -93,7 +93,7 @@ def test_views_depend_on_seed_step_and_item_alone(all_grey: bool) -> None:
     windows[:2] = windows[:2, :1]
     if all_grey:
         windows = windows[:, :1].repeat(1, 3, 1, 1)
-    grey = torch.tensor([True, True, all_grey, all_grey])
+    grey = np.array([True, True, all_grey, all_grey])
     whole = draw_views(windows, grey, settings, 5, range(4))
     share = draw_views(windows[:2], grey[:2], settings, 5, range(2))
     rest = draw_views(windows[2:], grey[2:], settings, 5, range(2, 4))
