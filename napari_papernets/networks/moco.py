@@ -193,7 +193,7 @@ class MoCo(nn.Module):
         world, rank = world_and_rank()
         if world * self.bn_groups == 1:
             return x, places, None
-        idx_shuffle = torch.randperm(len(x) * world).to(x.device)  # random shuffle index
+        idx_shuffle = torch.randperm(len(x) * world, device=x.device)  # random shuffle index
         if world > 1:
             dist.broadcast(idx_shuffle, src=0)  # the same on all devices
         idx_unshuffle = torch.argsort(idx_shuffle)  # index for restoring
