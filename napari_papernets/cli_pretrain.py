@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from .cli_options import settings_options
 from .cli_tools import COUNT, device_option, drain_with_bar, expand, friendly_errors, given
-from .core.moco_settings import Encoder, MoCoSettings
+from .core.moco_settings import MoCoSettings
 
 
 @click.command()
@@ -57,20 +57,14 @@ def pretrain(
 
 
 @click.command("pretrain")
-@click.option("--encoder", type=click.Choice(get_args(Encoder)), default="contracting",
-              show_default=True, help="What is trained.")  # fmt: skip
-@click.option("--batch", type=COUNT, default=16, show_default=True, help="Crops in each step.")
-@click.option("--crop", type=COUNT, default=64, show_default=True, help="Side of a crop in pixels.")
 @click.option(
     "--rounds", type=COUNT, default=4, show_default=True, help="Interleaved rounds of 10 steps."
 )
 @device_option
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
-def bench_pretrain(
-    encoder: str, batch: int, crop: int, rounds: int, device: str, write: Path | None
-) -> None:
+def bench_pretrain(rounds: int, device: str, write: Path | None) -> None:
     """A step of pre-training beside its bare cost: the encoders' passes alone, without data."""
     with friendly_errors():
         from .benchmarks.pretrain import run_benchmark
 
-        run_benchmark(encoder, batch, crop, rounds, device, write)
+        run_benchmark(rounds, device, write)

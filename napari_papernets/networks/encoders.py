@@ -103,7 +103,8 @@ def at_places(maps: Sequence[Tensor], places: Tensor, strides: Sequence[int] = (
 
 def sides_of(x: Tensor) -> Tensor:
     """(W, H) of a map, on its device."""
-    return torch.tensor([x.shape[-1], x.shape[-2]], device=x.device)
+    sides = (torch.full((1,), x.shape[axis], device=x.device) for axis in (-1, -2))
+    return torch.cat(tuple(sides))  # made where it lies: a CUDA graph takes nothing from elsewhere
 
 
 def encoder_factory(

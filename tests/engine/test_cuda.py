@@ -28,6 +28,7 @@ from napari_papernets.core.model import class_infos
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.results import Refinement, Tuned
 from napari_papernets.core.tune_settings import TuneSettings
+from napari_papernets.engine import pretraining
 from napari_papernets.engine.door import Engine
 from napari_papernets.engine.refine import refine
 from napari_papernets.engine.weights import load_weights
@@ -96,21 +97,21 @@ def test_bfloat16_is_chosen_and_told() -> None:
     assert 0 < found.provenance["bf16_max_difference"] <= 0.05
 
 
-def test_where_the_memory_does_not_suffice_it_goes_on_with_less(no_room: Any) -> None:
+@pytest.mark.parametrize(("room", "side", "words"), [(0.9e9, 1600, "tiles reduced"), (1e6, 400, "CPU")])
+def test_where_the_memory_does_not_suffice_it_goes_on_with_less(
+    no_room: Any, room: float, side: int, words: str
+) -> None:
     """First in smaller tiles, then on the processor; the answer stays the same."""
     torch.manual_seed(0)
     network = UNet(1, 2, width=32, depth=4, padding="same", norm="batch").eval()
-    image = np.random.default_rng(0).random((1600, 1600)).astype(np.float32)
+    image = np.random.default_rng(0).random((side, side)).astype(np.float32)
     expected = pn.predict(image, network, settings=EXACT, device="cuda")
     assert "out_of_memory" not in str(expected.provenance)
-    total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
-    for room, words in ((0.9e9, "tiles reduced"), (1e6, "CPU")):
-        no_room(room / total)
-        found = pn.predict(image, network, settings=EXACT, device="cuda")
-        told = str(found.provenance["notices"])
-        assert words in told, told
-        np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
+    no_room(room / torch.cuda.get_device_properties(0).total_memory)
+    found = pn.predict(image, network, settings=EXACT, device="cuda")
+    assert words in str(found.provenance["notices"])
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
 
 
 @pytest.mark.parametrize("model", ["scratch", "strokes"])
@@ -156,6 +157,22 @@ def test_pre_training_runs_and_resumes(tmp_path: Path, contrast: Any, encoder: A
     after = load_weights(again.model).state_dict()
     assert all(torch.isfinite(v).all() for v in after.values())
     assert any(not torch.equal(before[k], after[k]) for k in before)
+
+
+@pytest.mark.parametrize("encoder", ["unet", "contracting", "vgg16", "resnet18", "resnet50"])
+@pytest.mark.parametrize("bn_groups", [1, 2])
+def test_recorded_passes_learn_what_others_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Any, bn_groups: int
+) -> None:
+    settings = TINY_MOCO.replace(encoder=encoder, crop=64, batch=8, bn_groups=bn_groups, steps=5)
+    settings = settings.replace(contrast="dense", precision="float32", learning_rate=1e-4)
+    losses = []
+    for recorded in (True, False):
+        monkeypatch.setattr(pretraining, "can_record", lambda *_, so=recorded: so)
+        folder = tmp_path / str(recorded)
+        tuned = pn.pretrain(unlabelled(), settings=settings, folder=folder, device="cuda")
+        losses.append([row["loss"] for row in tuned.history])
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 @pytest.mark.parametrize("density", [1, 2])
@@ -209,7 +226,7 @@ def test_the_crf_learns_on_the_device() -> None:
     gradients = {}
     for device in ("cpu", "cuda"):
         crf = DenseCRF().to(device)
-        u = unary.to(device).requires_grad_()
+        u = unary.clone().to(device).requires_grad_()
         crf(u, image.to(device))[0].sum().backward()
         gradients[device] = u.grad.cpu(), crf.w1.grad.cpu(), crf.w2.grad.cpu()
     for ours, theirs in zip(gradients["cuda"], gradients["cpu"], strict=True):
