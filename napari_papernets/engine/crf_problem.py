@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import torch
 from numpy.typing import NDArray
 
 from ..core.crf_settings import CRFSettings
@@ -16,6 +17,7 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock, kind_of
 from ..core.model import Normalisation
 from ..core.tiles import Region, check_region
+from ..networks.lattice_cpu import BLOCK, run_all, spans
 from .normalise import percentile_range, read_sample
 from .prediction_job import MOST_CLASSES, check_planes
 
@@ -194,16 +196,23 @@ def check_shape(probabilities: Any, image: ImageBlock, region: Region | None) ->
 
 def check_probabilities(found: NDArray[np.float32]) -> None:
     """Refuse values (K, ...) that are no probabilities."""
-    if not np.isfinite(found).all():
+    values = found.reshape(len(found), -1)
+
+    def part(block: slice) -> tuple[float, float, float]:
+        total = values[:, block].sum(0)
+        return values[:, block].min(), total.min(), total.max()
+
+    blocks = spans(values.shape[1], -(-values.shape[1] // BLOCK))
+    lowest, least, most = np.transpose(run_all(part, blocks, torch.get_num_threads()))
+    if not np.isfinite([lowest, least, most]).all():
         mend = "replace NaN and infinity, for instance by 1/K in every class"
         raise InputError("probabilities", "values that are not finite", mend)
-    if found.min() < -TOLERANCE:
+    if lowest.min() < -TOLERANCE:
         mend = "give probabilities from 0 to 1; the softmax of scores is one"
-        raise InputError("probabilities", f"values from {found.min():.3g}", mend)
-    total = found.sum(0)
-    if abs(total.min() - 1) > TOLERANCE or abs(total.max() - 1) > TOLERANCE:
+        raise InputError("probabilities", f"values from {lowest.min():.3g}", mend)
+    if least.min() < 1 - TOLERANCE or most.max() > 1 + TOLERANCE:
         mend = "let the classes of every pixel (axis 0) sum to 1; the softmax of scores does"
-        raise InputError("probabilities", f"sums from {total.min():.6g} to {total.max():.6g}", mend)
+        raise InputError("probabilities", f"sums from {least.min():.6g} to {most.max():.6g}", mend)
 
 
 def pick_channels(image: ImageBlock, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
