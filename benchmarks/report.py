@@ -51,7 +51,7 @@ def brief(seconds: float) -> str:
 
 
 def publish(text: str, key: str, page: Path | None) -> None:
-    """Print a section, whose title tells where it was measured on a GPU, and put it into a page."""
+    """Print a section, and put it into a page where one is given; on a GPU its title says so."""
     if key.endswith("-cuda"):
         text = text.replace("\n", ", on a GPU\n", 1)
     print(text)

@@ -213,19 +213,20 @@ def main() -> None:
     given = parser.parse_args()
     keep_heap()
     tasks = load_tasks(TASKS)
-    found = [find_model(name) for name in given.encoders]
-    scores = [compare(ref, tasks) for ref in found]
+    refs = [find_model(name) for name in given.encoders]
+    scores = [compare(ref, tasks) for ref in refs]
     if given.install:
-        print(install(found[0], scores[0]))
-    parts = [account(*pair) for pair in zip(found, scores, strict=True)]
+        print(install(refs[0], scores[0]))
     text = (
         f"## A linear probe on frozen features from 3 + 3 strokes\n\n"
         f"Mean IoU over the classes on images without strokes, {SEEDS} annotators; beside it the mean "
         f"of {DRAWS} encoders of the same shape with random weights, as they are drawn and with the "
         f"statistics of batch normalisation measured on the annotated images. Made by "
-        f"`benchmarks/moco/probe.py`. {machine('scikit-learn')}\n\n" + "\n\n".join(parts)
+        f"`benchmarks/moco/probe.py`. {machine('scikit-learn')}"
     )
     publish(text, "moco-probe", given.write)
+    for ref, found in zip(refs, scores, strict=True):  # those of other runs stay on the page
+        publish(account(ref, found), f"moco-probe-{ref.name}", given.write)
 
 
 if __name__ == "__main__":

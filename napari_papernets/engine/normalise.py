@@ -16,7 +16,7 @@ from ..core.model import Normalisation
 SAMPLE_PIXELS = 2**20
 LIMIT = 1000.0  # |normalised value|: a single hot pixel must not overflow a network
 LARGEST = 1e300  # grey value, whose distance to the smallest is a number, too
-ROWS = 64  # normalised at a time, so that what is between stays in the processor's cache
+ROWS = 64  # normalised at a time, so that of a tile what is between stays in the processor's cache
 OTHER_SCALE = 10.0  # times wider or narrower: another camera, or another number of bits
 
 Ranges = tuple[NDArray[np.float64], NDArray[np.float64]]

@@ -171,12 +171,14 @@ class WeightAverage:
             restore_state(self.network, current)
 
 
+@torch.no_grad()
 def copy_into(kept: dict[str, Tensor], network: nn.Module) -> None:
     """Renew a snapshot in place."""
     pairs: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
-    for name, value in learnt_state(network).items():
-        to, of = pairs.setdefault(value.dtype, ([], []))
-        to.append(kept[name])
-        of.append(value.detach())
+    live = network.state_dict(keep_vars=True)  # to detach hundreds of tensors takes milliseconds
+    for name, copy in kept.items():
+        to, of = pairs.setdefault(copy.dtype, ([], []))
+        to.append(copy)
+        of.append(live[name])
     for to, of in pairs.values():  # all of a type in one call: hundreds would cost a GPU milliseconds
         torch._foreach_copy_(to, of)

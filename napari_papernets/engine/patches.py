@@ -166,7 +166,7 @@ def encode(
     """Keys, keys of other views, thumbnails and thumbnails of other views of some places."""
     drawn = list(_windows(source, places))
     windows = torch.from_numpy(np.stack([w for w, _ in drawn])).to(device)
-    grey = torch.tensor([g for _, g in drawn])
+    grey = np.array([g for _, g in drawn])
     margin = (windows.shape[-1] - settings.crop) // 2
     plain = windows[..., margin : margin + settings.crop, margin : margin + settings.crop]
     generator = keyed_generator(settings.seed, PURPOSE_PATCH, first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, optim
 
-from ..core.events import Checkpoint, Event, LookUps, Step
+from ..core.events import Checkpoint, Event, LookUps, Notice, Step
 from ..core.moco_settings import MoCoSettings
 from ..networks.moco import LookUpLoss, MoCo, world_and_rank
 from .checkpoints import State
 from .encoder_graphs import EncoderGraphs, can_record
 from .optimisation import reproducible_kernels
 from .processes import average_statistics, mean_over_processes, share_gradients
-from .stepwise import Stepwise
+from .stepwise import USING_GPU, Stepwise
 from .views import Views, draw_views
 from .windows import WindowSource
 
@@ -81,7 +82,7 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
             bf16,
             path,
             identity,
-            ThreadPoolExecutor(1, "windows", initializer=use_one_thread),
+            ThreadPoolExecutor(1, "windows", prepare_loader, (device,)),
         )
         world, rank = world_and_rank()
         share = settings.batch // world
@@ -89,6 +90,7 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
         self.as_planned, self._told = True, -TELL_EVERY
         self._beside = torch.cuda.Stream(device) if device.type == "cuda" else None  # makes views
         self._graphs: EncoderGraphs | None = None
+        self._records = can_record(device, self._called)  # before its first step
 
     def learning_rate(self, progress: float) -> float:
         """Of the next step."""
@@ -106,6 +108,8 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
 
     def advance(self, rate: float) -> Iterator[Event]:
         """One optimiser step, and the checkpoint that is due after it."""
+        if self._records:
+            yield from self._record()
         with self._enough_memory(self.settings.crop, "batch, crop, K or width"):
             loss, logits = self._look_up(rate)
         hits = (logits[:, 0] >= logits.amax(1)).float().mean()  # a fraction of argmax's time
@@ -150,6 +154,14 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
         self._mend_weights()
         average_statistics(self.model)
 
+    def close(self) -> None:
+        """Let the loading thread end, and go of the memory of the graphs."""
+        super().close()
+        if self._graphs is not None:
+            self._graphs = None
+            self.optimiser.zero_grad(set_to_none=True)  # gradients lie in it
+            gc.collect()
+
     def _agreed(self, spent: float) -> float:
         return float(mean_over_processes(torch.tensor(spent, device=self.device)))
 
@@ -174,15 +186,23 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
                 tensor.record_stream(current)
         return views
 
+    def _record(self) -> Iterator[Event]:
+        """Record the encoders' passes; where that fails a GPU is told them kernel by kernel."""
+        self._records = False
+        self._called.train()
+        try:
+            with USING_GPU, self._repeatable():
+                views = self._views(self._read(self.step))  # a batch for the graphs to keep
+                self._graphs = EncoderGraphs(self.model, views, self.bf16)
+        except RuntimeError as error:
+            why = str(error).strip().splitlines()[0]
+            yield Notice(f"Steps take longer: they could not be recorded ({why})", dict(why=why))
+
     def _look_up(self, rate: float) -> tuple[Tensor, Tensor]:
         """Loss (a scalar with its graph) and logits of this step's queries."""
-        self._called.train()
-        if self._graphs is None and can_record(self.device, self._called):
-            with self._repeatable():
-                views = self._views(self._read(self.step))
-                self._graphs = EncoderGraphs(self.model, views, self.bf16)
         batch = self._batch()
         self._note_weights()
+        self._called.train()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         replayed = self._graphs.in_use() if self._graphs else nullcontext()
@@ -247,6 +267,9 @@ def lay_out_like_weights(optimiser: optim.Optimizer) -> None:
                 moments[name] = torch.empty_like(weights, requires_grad=False).copy_(value)
 
 
-def use_one_thread() -> None:
-    """Let this thread alone compute without helpers: they would stand in the way of the training's."""
+def prepare_loader(device: torch.device) -> None:
+    """Let this thread compute without helpers, which would stand in the way of the training's, and on
+    its GPU."""
     torch.set_num_threads(1)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -29,6 +30,8 @@ from .optimisation import (
 
 S = TypeVar("S", TuneSettings, MoCoSettings)
 Batch = TypeVar("Batch")
+
+USING_GPU = Lock()  # held by threads that load, which compute too, and by who needs a GPU for itself
 
 
 class Stepwise(Generic[S, Batch]):
@@ -150,8 +153,13 @@ class Stepwise(Generic[S, Batch]):
             batch = self._next[1].result()
         else:
             batch = self._read(self.step)
-        self._next = (self.step + 1, self._loader.submit(self._read, self.step + 1))
+        self._next = (self.step + 1, self._loader.submit(self._read_ahead, self.step + 1))
         return batch
+
+    def _read_ahead(self, step: int) -> Batch:
+        """As `_read`, in the loading thread."""
+        with USING_GPU if self.device.type == "cuda" else nullcontext():
+            return self._read(step)
 
     @contextmanager
     def _repeatable(self) -> Iterator[None]:

@@ -102,9 +102,8 @@ class Geometry:
     def sample(self, windows: Tensor) -> Tensor:
         """Bilinear values (B, C, side, side) of windows (B, C, S, S), mirrored beyond their border."""
         line = torch.arange(self.side, device=windows.device) - (self.side - 1) / 2
-        across = (
-            self.matrix[:, :, :1] * line
-        )  # (B, 2, side): what x and y of the window gain along a row
+        # (B, 2, side): by what a row, and a column, changes x and y of the window
+        across = self.matrix[:, :, :1] * line
         down = self.matrix[:, :, 1:] * line + self.shift[:, :, None]
         points = self.elastic + across[:, :, None] + down[..., None]  # (B, 2, side, side)
         grid = points.mul_(2 / (windows.shape[-1] - 1)).permute(0, 2, 3, 1)
@@ -220,25 +219,13 @@ def blur(x: Tensor, sigma: NDArray[np.float64], largest: float) -> Tensor:
     steps = np.arange(-radius, radius + 1)
     kernels = np.exp(-(steps**2) / (2 * np.maximum(sigma, 1e-3)[:, None] ** 2))
     kernels /= kernels.sum(1, keepdims=True)
-    rows, columns = (
-        (put(kernels, x.device) @ taps(radius, length).to(x.device)).view(-1, 1, length, length)
-        for length in x.shape[2:]
-    )
-    return rows @ x @ columns.mT
-
-
-@lru_cache(maxsize=8)
-def taps(radius: int, length: int) -> Tensor:
-    """For each tap of a kernel the matrix that moves a line by it, (2·radius + 1, length²).
-
-    What comes from beyond an end is the pixel at it. Products with such matrices take a processor
-    less time than convolutions by a kernel for each image.
-    """
-    found = torch.zeros(2 * radius + 1, length, length)
-    pixels = torch.arange(length)
-    for number, shift in enumerate(range(-radius, radius + 1)):
-        found[number, pixels, (pixels + shift).clamp(0, length - 1)] = 1
-    return found.flatten(1)
+    weight = put(kernels, x.device).repeat_interleave(x.shape[1], 0)  # (B·C, 2·radius + 1)
+    flat = x.reshape(1, len(weight), *x.shape[2:])
+    flat = F.pad(flat, (0, 0, radius, radius), "replicate")
+    flat = F.conv2d(flat, weight[:, None, :, None], groups=len(weight))
+    flat = F.pad(flat, (radius, radius, 0, 0), "replicate")
+    flat = F.conv2d(flat, weight[:, None, None, :], groups=len(weight))
+    return flat.view_as(x)
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,6 +59,8 @@ class MoCo(nn.Module):
     ----------
     encoder_q, encoder_k : nn.Module
         f_q and f_k.
+    bn_groups : int
+        As given.
     queue : Tensor, shape (dim, K)
         Keys of length 1, as columns.
     queue_ptr : Tensor, shape (1,), int64

@@ -6,6 +6,7 @@ import os
 import queue
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,16 @@ from napari_papernets.core.results import Refinement, Tuned
 from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine import pretraining
 from napari_papernets.engine.door import Engine
+from napari_papernets.engine.encoder_graphs import EncoderGraphs
+from napari_papernets.engine.optimisation import reproducible_kernels
 from napari_papernets.engine.refine import refine
+from napari_papernets.engine.views import Views
 from napari_papernets.engine.weights import load_weights
 from napari_papernets.model_files import find_model
 from napari_papernets.networks import DeepLab, UNet, VisionTransformer
 from napari_papernets.networks.densecrf import DenseCRF
+from napari_papernets.networks.encoders import encoder_factory
+from napari_papernets.networks.moco import MoCo
 
 pytestmark = [
     pytest.mark.gpu,
@@ -173,6 +179,33 @@ def test_recorded_passes_learn_what_others_do(
         tuned = pn.pretrain(unlabelled(), settings=settings, folder=folder, device="cuda")
         losses.append([row["loss"] for row in tuned.history])
     np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+def test_recorded_passes_follow_the_weights() -> None:
+    torch.manual_seed(0)
+    make = encoder_factory("contracting", 1, 4, 2, dense=True)
+    model = MoCo(make, dim=16, K=40, bn_groups=2).to("cuda", memory_format=torch.channels_last)
+    images = [torch.rand(8, 1, 32, 32, device="cuda") for _ in range(2)]
+    places = [torch.rand(8, 5, 2, device="cuda") * 2 - 1 for _ in range(2)]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with reproducible_kernels():
+        graphs = EncoderGraphs(model, Views(*images, *places), bf16=False)
+        assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+        for _ in range(3):
+            found = []
+            for how in (graphs.in_use(), nullcontext()):
+                model.zero_grad(set_to_none=True)
+                with how:
+                    q = model.encoder_q(images[1].clone(), places[1].clone())
+                    k = model.encoder_k(images[0].clone(), places[0].clone())
+                    q.square().mean().backward()
+                gradients = [p.grad.clone() for p in model.encoder_q.parameters() if p.grad is not None]
+                found.append([q.detach().clone(), k.detach().clone(), *gradients])
+            for ours, theirs in zip(*found, strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+            with torch.no_grad():
+                for p in model.parameters():
+                    p.add_(0.1 * torch.randn_like(p))
 
 
 @pytest.mark.parametrize("density", [1, 2])
