@@ -199,7 +199,8 @@ def check_probabilities(found: NDArray[np.float32]) -> None:
     values = found.reshape(len(found), -1)
 
     def part(block: slice) -> tuple[float, float, float]:
-        total = values[:, block].sum(0)
+        with np.errstate(invalid="ignore", over="ignore"):  # told below
+            total = values[:, block].sum(0)
         return values[:, block].min(), total.min(), total.max()
 
     blocks = spans(values.shape[1], -(-values.shape[1] // BLOCK))
