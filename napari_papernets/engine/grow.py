@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -20,11 +19,11 @@ from .pixels import PixelMemory, Places
 from .quick import to_device
 
 if TYPE_CHECKING:
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.tree import DecisionTreeClassifier
 
 TREES = 100
 AT_ONCE = 10  # trees between two looks at whether there is something more urgent
-THREADS = 2  # each grows a part of the forest; scikit-learn would make a pool of threads at every step
+THREADS = 2  # so few trees grow before more threads are started
 SMALLEST_LEAF = 4  # pixels
 
 
@@ -88,6 +87,10 @@ def growing_forest(
 ) -> Generator[None, None, PixelForest]:
     """A forest in which every class weighs alike; `AT_ONCE` trees at every step.
 
+    The trees are those of scikit-learn's `RandomForestClassifier` with this `random_state` and
+    `class_weight="balanced_subsample"`, which makes and ends a pool of threads whenever it goes on: for
+    few pixels that takes as long as the trees.
+
     Parameters
     ----------
     features : ndarray of float32, shape (N, F)
@@ -101,42 +104,40 @@ def growing_forest(
     seed : int
         The same seed gives the same trees.
     """
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.tree import DecisionTreeClassifier
+    from sklearn.utils.class_weight import compute_sample_weight
 
-    parts = [
-        RandomForestClassifier(
-            min_samples_leaf=SMALLEST_LEAF,
-            class_weight="balanced_subsample",
-            random_state=int(state),
-            warm_start=True,
+    count_of_pixels = len(features)
+
+    def grow(state: int) -> DecisionTreeClassifier:
+        drawn = np.random.RandomState(state).randint(0, count_of_pixels, count_of_pixels)
+        often = np.bincount(drawn, minlength=count_of_pixels)
+        weights = often * compute_sample_weight("balanced", classes, indices=drawn)
+        tree = DecisionTreeClassifier(
+            max_features="sqrt", min_samples_leaf=SMALLEST_LEAF, random_state=state
         )
-        for state in np.random.SeedSequence(seed).generate_state(THREADS)
-    ]
+        return tree.fit(features, classes, sample_weight=weights, check_input=False)
 
-    def grow(part: RandomForestClassifier, trees: int) -> None:
-        part.set_params(n_estimators=trees).fit(features, classes)
-
+    trees: list[DecisionTreeClassifier] = []
+    features = np.ascontiguousarray(features, np.float32)
+    states = np.random.RandomState(seed).randint(np.iinfo(np.int32).max, size=TREES)
     with ThreadPoolExecutor(THREADS, "trees") as threads:
-        for number in range(AT_ONCE, TREES + 1, AT_ONCE):
-            with warnings.catch_warnings():
-                # That the data are not those of the trees before, which here they are.
-                warnings.filterwarnings("ignore", "class_weight presets", UserWarning)
-                list(threads.map(grow, parts, [number // THREADS] * THREADS))
+        for first in range(0, TREES, AT_ONCE):
+            trees += threads.map(grow, states[first : first + AT_ONCE])
             yield
-    return packed(parts, count, sees)
+    return packed(trees, count, sees)
 
 
 def warm_up() -> None:
     """Import and compile what the first forest needs: seconds that nobody should wait for."""
-    import sklearn.ensemble  # noqa: F401
+    import sklearn.tree  # noqa: F401
 
     compiled_walk()
 
 
-def packed(parts: Sequence[RandomForestClassifier], count: int, sees: Sequence[int]) -> PixelForest:
-    """The trees of scikit-learn's forests of the same data as arrays."""
-    trees = [e.tree_ for part in parts for e in part.estimators_]
-    present = parts[0].classes_.astype(int)
+def packed(grown: Sequence[DecisionTreeClassifier], count: int, sees: Sequence[int]) -> PixelForest:
+    """Trees of scikit-learn that learnt from the same pixels as arrays."""
+    trees, present = [tree.tree_ for tree in grown], grown[0].classes_.astype(int)
     sizes = [t.node_count for t in trees]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     forest = PixelForest(len(trees), int(starts[-1]), sees, count)
