@@ -195,7 +195,7 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
                 views = self._views(self._read(self.step))  # a batch for the graphs to keep
                 self._graphs = EncoderGraphs(self.model, views, self.bf16)
         except RuntimeError as error:
-            why = str(error).strip().splitlines()[0]
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
             yield Notice(f"Steps take longer: they could not be recorded ({why})", dict(why=why))
 
     def _look_up(self, rate: float) -> tuple[Tensor, Tensor]:
