@@ -50,11 +50,11 @@ def run_benchmark(rounds: int, device: str, page: Path | None) -> None:
                 rows.append([case, contrast, *measure(training, rounds)])
                 training.close()
     header = ["encoder", "contrast", "step, ms", "bare, ms", "ratio (range)", "images/s"]
-    eager = " The bare passes run kernel by kernel; a step replays recorded ones."
+    eager = ". The bare passes run kernel by kernel; a step replays recorded ones."
     text = (
         f"## A step of pre-training beside its bare cost\n\n"
         f"Medians of {rounds} interleaved rounds of {STEPS} steps. Made by `papernets bench pretrain`. "
-        f"{machine('torchvision')}{'.' + eager if where.type == 'cuda' else ''}\n\n"
+        f"{machine('torchvision')}{eager if where.type == 'cuda' else ''}\n\n"
         f"{markdown_table(header, rows)}"
     )
     publish(text, key_on("pretrain", where), page)

@@ -17,7 +17,7 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock, kind_of
 from ..core.model import Normalisation
 from ..core.tiles import Region, check_region
-from ..networks.lattice_cpu import BLOCK, run_all, spans
+from ..networks.lattice_cpu import run_blocks
 from .normalise import percentile_range, read_sample
 from .prediction_job import MOST_CLASSES, check_planes
 
@@ -203,8 +203,8 @@ def check_probabilities(found: NDArray[np.float32]) -> None:
             total = values[:, block].sum(0)
         return values[:, block].min(), total.min(), total.max()
 
-    blocks = spans(values.shape[1], -(-values.shape[1] // BLOCK))
-    lowest, least, most = np.transpose(run_all(part, blocks, torch.get_num_threads()))
+    parts = run_blocks(part, values.shape[1], torch.get_num_threads())
+    lowest, least, most = np.transpose(parts)
     if not np.isfinite([lowest, least, most]).all():
         mend = "replace NaN and infinity, for instance by 1/K in every class"
         raise InputError("probabilities", "values that are not finite", mend)

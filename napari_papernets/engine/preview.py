@@ -14,8 +14,9 @@ from ..core.results import AugmentedCrop
 from ..core.tune_settings import TuneSettings
 from .annotated import annotated_classes, read_planes
 from .augment import Field
+from .class_names import object_classes
 from .crops import Crop, Problem, draw_crop, pose_problem
-from .starts import object_classes, scratch_spec
+from .starts import scratch_spec
 
 GRID_STEP = 16  # pixels of the image between lines of the drawn grid
 

@@ -21,10 +21,10 @@ from ..networks.encoder_network import EncoderNetwork
 from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork
 from ..networks.vit_segmenter import with_linear_head
-from .annotated import Plane, annotated_classes, read_planes
+from .annotated import Plane, read_planes
 from .checkpoints import State
+from .class_names import name_classes, notices_of_gaps, object_classes
 from .encoder_starts import network_of_encoder
-from .targets import BORDER_CLASSES, RIDGE_CLASSES
 from .vgg_files import import_vgg16
 from .weights import load_weights
 from .windows import channels_of
@@ -76,7 +76,7 @@ def prepare(
         start = Start(spec, network, fresh=True, fits_head=fits)
     else:
         start = continue_from(base, names, settings, name)
-    return replace(start, notices=start.notices + _gap_notices(planes, settings)), planes
+    return replace(start, notices=start.notices + notices_of_gaps(planes, settings)), planes
 
 
 def live_start(
@@ -230,64 +230,6 @@ def _encoding_notices(base: ModelRef, settings: TuneSettings) -> tuple[Notice, .
     return (Notice(message, dict(encoding=base.spec.encoding)),)
 
 
-def _gap_notices(planes: Sequence[Plane], settings: TuneSettings) -> tuple[Notice, ...]:
-    """What to say where a class below the highest is never annotated."""
-    if settings.kind == "instances":
-        return ()
-    seen, first = annotated_classes(planes), int(settings.kind == "strokes")
-    missing = [c + first for c in range(seen[-1]) if c not in seen]
-    if not missing:
-        return ()
-    message = f"Nothing is annotated as class {', '.join(map(str, missing))}: it will not be learnt"
-    return (Notice(message, dict(missing=missing)),)
-
-
-def check_class_names(names: Sequence[str]) -> None:
-    """Refuse what are no names.
-
-    Raises
-    ------
-    InputError
-        If it is one text, or one of them is no text, or empty, or comes twice.
-    """
-    texts = not isinstance(names, str) and all(isinstance(n, str) and n.strip() for n in names)
-    if not texts:
-        mend = "give one name for each class, as in ['ground', 'cell']"
-        raise InputError("class_names", names, mend)
-    if len({name.strip() for name in names}) < len(names):
-        raise InputError("class_names", list(names), "give each class a name of its own")
-
-
-def name_classes(
-    planes: Sequence[Plane],
-    settings: TuneSettings,
-    class_names: Sequence[str] | None,
-    base: ModelRef | None,
-) -> list[str] | None:
-    """Names of the classes that are annotated; None where those of `base`, or of objects, stand.
-
-    Raises
-    ------
-    InputError
-        If there are more classes than names, names for objects, or what is no name.
-    """
-    if settings.kind == "instances":
-        if class_names is not None:
-            mend = "objects have no class names; leave class_names out"
-            raise InputError("class_names", list(class_names), mend)
-        return None
-    annotated = annotated_classes(planes)[-1] + 1
-    if class_names is not None:
-        check_class_names(class_names)
-        if len(class_names) < annotated:
-            mend = f"{annotated} classes are annotated: give as many names"
-            raise InputError("class_names", list(class_names), mend)
-        return list(class_names)
-    if base is not None and base.spec.task == "semantic" and annotated <= len(base.spec.classes):
-        return None
-    return [f"class {i + 1}" for i in range(annotated)]
-
-
 def scratch_spec(
     images: Sequence[ImageBlock], settings: TuneSettings, name: str, classes: Sequence[str]
 ) -> ModelSpec:
@@ -313,11 +255,6 @@ def scratch_spec(
     )
     quick = settings.kind == "strokes" and settings.padding == "same"
     return with_hypercolumns(spec) if quick else spec
-
-
-def object_classes(encoding: str) -> tuple[str, ...]:
-    """Names of the classes that objects are turned into."""
-    return BORDER_CLASSES if encoding == "border" else RIDGE_CLASSES
 
 
 def _task(settings: TuneSettings) -> tuple[Any, str]:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -235,6 +236,11 @@ def run_all(work: Callable[[Any], Any], items: Sequence[Any], threads: int) -> l
     if threads < 2 or len(items) < 2:
         return [work(item) for item in items]
     return list(_pool(threads).map(work, items))
+
+
+def run_blocks(work: Callable[[slice], Any], n: int, threads: int) -> list[Any]:
+    """`work` of every run of about `BLOCK` of n pixels; see `run_all`."""
+    return run_all(work, spans(n, ceil(n / BLOCK)), threads)
 
 
 @cache

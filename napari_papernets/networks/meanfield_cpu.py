@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import meanfield_kernels as kernels
-from .lattice_cpu import BLOCK, CPULattice, run_all, spans
+from .lattice_cpu import CPULattice, run_all, run_blocks, spans
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ def unaries_of(probabilities: NDArray[np.float32], smallest: float, threads: int
         u[block] = (logs[0] - logs[1:]).T
         return -float(logs[0].sum(dtype=np.float64))
 
-    return Unaries(u, sum(run_all(part, spans(n, -(-n // BLOCK)), threads)))
+    return Unaries(u, sum(run_blocks(part, n, threads)))
 
 
 def mean_field(

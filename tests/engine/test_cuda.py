@@ -107,7 +107,7 @@ def test_bfloat16_is_chosen_and_told() -> None:
 def test_where_the_memory_does_not_suffice_it_goes_on_with_less(
     no_room: Any, room: float, side: int, words: str
 ) -> None:
-    """First in smaller tiles, then on the processor; the answer stays the same."""
+    """In smaller tiles, or where there is hardly any on the processor; the answer stays the same."""
     torch.manual_seed(0)
     network = UNet(1, 2, width=32, depth=4, padding="same", norm="batch").eval()
     image = np.random.default_rng(0).random((side, side)).astype(np.float32)
@@ -167,7 +167,7 @@ def test_pre_training_runs_and_resumes(tmp_path: Path, contrast: Any, encoder: A
 
 @pytest.mark.parametrize("encoder", ["unet", "contracting", "vgg16", "resnet18", "resnet50"])
 @pytest.mark.parametrize("bn_groups", [1, 2])
-def test_recorded_passes_learn_what_others_do(
+def test_recorded_passes_give_the_losses_of_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Any, bn_groups: int
 ) -> None:
     settings = TINY_MOCO.replace(encoder=encoder, crop=64, batch=8, bn_groups=bn_groups, steps=5)
