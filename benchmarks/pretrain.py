@@ -85,7 +85,7 @@ def step(training: Pretraining) -> None:
 
 def bare_step(training: Pretraining) -> Callable[[], None]:
     """The encoders' passes of one step, on views that lie ready."""
-    views = training._views(training._read(0))
+    views = training._read(0)()
     model = copy.deepcopy(training.model)
     query, key = model.encoder_q, model.encoder_k
 

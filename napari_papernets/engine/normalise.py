@@ -16,7 +16,7 @@ from ..core.model import Normalisation
 SAMPLE_PIXELS = 2**20
 LIMIT = 1000.0  # |normalised value|: a single hot pixel must not overflow a network
 LARGEST = 1e300  # grey value, whose distance to the smallest is a number, too
-ROWS = 64  # normalised at a time, so that of a tile what is between stays in the processor's cache
+BLOCK = 2**17  # pixels normalised at a time, so that what is between stays in the processor's cache
 OTHER_SCALE = 10.0  # times wider or narrower: another camera, or another number of bits
 
 Ranges = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -108,23 +108,38 @@ def normalise(
     ndarray, shape (C, Y, X), float32
         Finite; values that are no finite number become 0, and ±1000 is never left.
     """
-    span = np.asarray(high, np.float64) - np.asarray(low, np.float64)
-    scale = np.divide(1.0, span, out=np.zeros_like(span), where=span > 0)
-    # float32 holds 8- and 16-bit integers exactly; of others the difference is what counts
-    small = array.dtype.kind in "bui" and array.dtype.itemsize <= 2
-    kind = np.dtype(np.float32 if small else np.float64)
-    zero, factor = (np.asarray(v, kind)[:, None, None] for v in (low, scale))
+    zero, factor = (v[:, None, None] for v in zero_and_factor(low, high, array.dtype))
     result = np.empty(array.shape, np.float32)
-    for top in range(0, array.shape[1], ROWS):
-        rows = array[:, top : top + ROWS]
+    rows = max(1, BLOCK // max(1, array.shape[2]))
+    for top in range(0, array.shape[1], rows):
+        block = array[:, top : top + rows]
         with np.errstate(over="ignore", invalid="ignore"):
-            values = rows.astype(kind)
+            values = block.astype(zero.dtype)
             values -= zero
             values *= factor
         if array.dtype.kind == "f":
-            values[~np.isfinite(rows)] = 0
-        result[:, top : top + ROWS] = np.clip(values, -LIMIT, LIMIT, out=values)
+            values[~np.isfinite(block)] = 0
+        result[:, top : top + rows] = np.clip(values, -LIMIT, LIMIT, out=values)
     return result
+
+
+def zero_and_factor(
+    low: NDArray[np.float64], high: NDArray[np.float64], dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What `normalise` takes from grey values of that type, and multiplies what is left by, each (C,).
+
+    Of a type of 8 or 16 bits float32 holds all integers: they are float32. Of others the difference is
+    what counts: they are float64.
+    """
+    kind = np.dtype(np.float32 if is_small(dtype) else np.float64)
+    span = np.asarray(high, np.float64) - np.asarray(low, np.float64)
+    factor = np.divide(1.0, span, out=np.zeros_like(span), where=span > 0)
+    return np.asarray(low, kind), factor.astype(kind)
+
+
+def is_small(dtype: np.dtype[Any]) -> bool:
+    """Whether float32 holds every value of a boolean or integer type of 8 or 16 bits."""
+    return dtype.kind in "bui" and dtype.itemsize <= 2
 
 
 def read_sample(image: ImageBlock, plane: Sequence[int] = ()) -> NDArray[Any]:

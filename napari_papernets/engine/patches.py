@@ -27,7 +27,7 @@ from .models import load_model
 from .provenance import versions
 from .runner import twin
 from .views import Dice, change_greys, draw_geometry, window_side
-from .windows import WindowSource
+from .windows import Window, WindowSource, batch_of
 
 PURPOSE_PATCH = 14
 BATCH = 64
@@ -164,22 +164,19 @@ def encode(
     device: torch.device,
 ) -> tuple[NDArray[Any], ...]:
     """Keys, keys of other views, thumbnails and thumbnails of other views of some places."""
-    drawn = list(_windows(source, places))
-    windows = torch.from_numpy(np.stack([w for w, _ in drawn])).to(device)
-    grey = np.array([g for _, g in drawn])
+    batch = batch_of(list(_windows(source, places)))
+    windows = batch.on(device)
     margin = (windows.shape[-1] - settings.crop) // 2
     plain = windows[..., margin : margin + settings.crop, margin : margin + settings.crop]
     generator = keyed_generator(settings.seed, PURPOSE_PATCH, first)
     dice = Dice(generator, range(len(places)), len(places))
     view = draw_geometry(dice, settings, device).sample(windows)
-    view = change_greys(dice, view, grey, settings, windows.shape[1])
+    view = change_greys(dice, view, batch.grey, settings, windows.shape[1])
     keys, positives = (pooled(network.encoder, x).cpu().numpy() for x in (plain, view))
     return keys, positives, thumbnails_of(plain), thumbnails_of(view)
 
 
-def _windows(
-    source: WindowSource, places: Sequence[Place]
-) -> Iterator[tuple[NDArray[np.float32], bool]]:
+def _windows(source: WindowSource, places: Sequence[Place]) -> Iterator[Window]:
     half = source.side // 2
     for number, plane, y, x in places:
         stack = source.images[number].stack_shape

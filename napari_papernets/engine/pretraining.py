@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from .optimisation import reproducible_kernels
 from .processes import average_statistics, mean_over_processes, share_gradients
 from .stepwise import USING_GPU, Stepwise
 from .views import Views, draw_views
-from .windows import WindowSource
+from .windows import WindowBatch, WindowSource, batch_of
 
 WARM_UP = 50  # steps over which the learning rate rises
 BINS = 64
@@ -31,7 +32,9 @@ TELL_EVERY = 0.5  # seconds between two `LookUps`
 SHOWN = 2**17  # similarities that one of them counts, about
 ADAMW_RATE, SGD_RATE, SGD_MOMENTUM = 2e-3, 0.03, 0.9
 
-Batch = tuple[Views, torch.cuda.Event | None]  # the event tells when a GPU has made them
+# Gives the views: a GPU makes them ahead, beside the training; a processor, all of whose cores the
+# training keeps busy, reads their windows ahead and makes them when they are asked for.
+Batch = Callable[[], Views]
 
 
 class Pretraining(Stepwise[MoCoSettings, Batch]):
@@ -166,24 +169,23 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
         return float(mean_over_processes(torch.tensor(spent, device=self.device)))
 
     def _read(self, step: int) -> Batch:
-        drawn = [self.source.draw(step, item) for item in self.items]
-        windows = torch.from_numpy(np.stack([window for window, _ in drawn]))
-        grey = np.array([grey for _, grey in drawn])
+        windows = batch_of([self.source.draw(step, item) for item in self.items])
         if self._beside is None:
-            return draw_views(windows.to(self.device), grey, self.settings, step, self.items), None
+            return partial(self._draw_views, windows, step)
         with torch.cuda.stream(self._beside):
-            moved = windows.pin_memory().to(self.device, non_blocking=True)
-            views = draw_views(moved, grey, self.settings, step, self.items)
-            return views, self._beside.record_event()
+            views = self._draw_views(windows, step)
+            made = self._beside.record_event()
+        return partial(self._take_views, views, made)
 
-    def _views(self, batch: Batch) -> Views:
-        """The two views of a batch, ready for this thread's work."""
-        views, made = batch
-        if made is not None:
-            current = torch.cuda.current_stream(self.device)
-            current.wait_event(made)
-            for tensor in views.tensors:
-                tensor.record_stream(current)
+    def _draw_views(self, windows: WindowBatch, step: int) -> Views:
+        return draw_views(windows.on(self.device), windows.grey, self.settings, step, self.items)
+
+    def _take_views(self, views: Views, made: torch.cuda.Event) -> Views:
+        """Views that the stream beside makes, for work on this thread's."""
+        current = torch.cuda.current_stream(self.device)
+        current.wait_event(made)
+        for tensor in views.tensors:
+            tensor.record_stream(current)
         return views
 
     def _record(self) -> Iterator[Event]:
@@ -192,7 +194,7 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
         self._called.train()
         try:
             with USING_GPU, self._repeatable():
-                views = self._views(self._read(self.step))  # a batch for the graphs to keep
+                views = self._read(self.step)()  # a batch for the graphs to keep
                 self._graphs = EncoderGraphs(self.model, views, self.bf16)
         except RuntimeError as error:
             why = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -207,7 +209,7 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
             group["lr"] = rate
         replayed = self._graphs.in_use() if self._graphs else nullcontext()
         with self._repeatable(), replayed:  # the shuffling is drawn here
-            views = self._views(batch)
+            views = batch()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 logits, _ = self._called(views.im_q, views.im_k, views.places_q, views.places_k)
             return LookUpLoss.apply(logits.float()), logits.detach()

@@ -99,15 +99,28 @@ class Geometry:
         found = F.grid_sample(self.elastic, grid, padding_mode="border", align_corners=True)
         return found[..., 0].mT
 
+    def halves(self) -> tuple[Geometry, Geometry]:
+        """Of the first and of the last half of the views."""
+        parts = (t.chunk(2) for t in (self.matrix, self.shift, self.elastic))
+        first, second = zip(*parts, strict=True)
+        return Geometry(*first), Geometry(*second)
+
     def sample(self, windows: Tensor) -> Tensor:
-        """Bilinear values (B, C, side, side) of windows (B, C, S, S), mirrored beyond their border."""
+        """Bilinear values (B, C, side, side) of windows (N, C, S, S), mirrored beyond their border.
+
+        The first N views are of all windows, the next N again.
+        """
         line = torch.arange(self.side, device=windows.device) - (self.side - 1) / 2
         # (B, 2, side): by what a row, and a column, changes x and y of the window
         across = self.matrix[:, :, :1] * line
         down = self.matrix[:, :, 1:] * line + self.shift[:, :, None]
         points = self.elastic + across[:, :, None] + down[..., None]  # (B, 2, side, side)
         grid = points.mul_(2 / (windows.shape[-1] - 1)).permute(0, 2, 3, 1)
-        return F.grid_sample(windows, grid, padding_mode="reflection", align_corners=True)
+        views = [
+            F.grid_sample(windows, part, padding_mode="reflection", align_corners=True)
+            for part in grid.split(len(windows))
+        ]
+        return torch.cat(views) if len(views) > 1 else views[0]
 
 
 def window_side(settings: MoCoSettings) -> int:
@@ -260,18 +273,20 @@ def draw_views(
     items : sequence of int
         Place of each window in the batch.
     """
-    dice = Dice(keyed_generator(settings.seed, PURPOSE_VIEW, step), items, settings.batch)
-    source = windows[:, :1] if grey.all() else windows
-    first, second = (draw_geometry(dice, settings, windows.device) for _ in range(2))
+    rng = keyed_generator(settings.seed, PURPOSE_VIEW, step)
+    second = [settings.batch + item for item in items]
+    both = Dice(rng, [*items, *second], 2 * settings.batch)  # all first views, then all second ones
+    geometry = draw_geometry(both, settings, windows.device)
+    images = geometry.sample(windows[:, :1] if grey.all() else windows)
+    images = change_greys(both, images, np.tile(grey, 2), settings, windows.shape[1])
     im_q, im_k = (
-        change_greys(dice, g.sample(source), grey, settings, windows.shape[1])
-        .expand(-1, windows.shape[1], -1, -1)
-        .contiguous(memory_format=torch.channels_last)
-        for g in (first, second)
+        views.expand(-1, windows.shape[1], -1, -1).contiguous(memory_format=torch.channels_last)
+        for views in images.chunk(2)
     )
     if settings.contrast == "image":
         return Views(im_q, im_k, None, None)
-    return Views(im_q, im_k, *shared_places(dice, first, second, settings.places))
+    dice = Dice(rng, items, settings.batch)
+    return Views(im_q, im_k, *shared_places(dice, *geometry.halves(), settings.places))
 
 
 def put(array: NDArray[np.float64], device: torch.device) -> Tensor:

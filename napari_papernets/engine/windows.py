@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.model import ModelSpec, Normalisation
 from .augment import keyed_generator
-from .normalise import normalisation_range, normalise, percentile_range
+from .normalise import (
+    LIMIT,
+    is_small,
+    normalisation_range,
+    normalise,
+    percentile_range,
+    zero_and_factor,
+)
 
 PURPOSE_WINDOW, PURPOSE_RANGE = 12, 13
 WHOLE = 2**22  # pixels of a plane up to which all of it is looked at for its grey values
@@ -23,6 +33,30 @@ REMEMBERED = 4096  # planes whose grey values are known
 BLANK, TRIES = 0.02, 4  # standard deviation of a window with nothing in it; how often another is drawn
 
 GreyRange: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A square of an image.
+
+    Attributes
+    ----------
+    pixels : ndarray, shape (C, side, side)
+        Grey values in the type of the image.
+    low, high : ndarray, shape (C,)
+        Which become 0 and 1.
+    grey : bool
+        Its channels are copies of one.
+    """
+
+    pixels: NDArray[Any]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    grey: bool
+
+    def normalised(self, every: int = 1) -> NDArray[np.float32]:
+        """About 0…1, (C, side, side), or every so manyth pixel of them along rows and columns."""
+        return normalise(self.pixels[:, ::every, ::every], self.low, self.high)
 
 
 class WindowSource:
@@ -70,39 +104,29 @@ class WindowSource:
         self._ranges: OrderedDict[tuple[int, tuple[int, ...]], GreyRange] = OrderedDict()
         self._lock = Lock()
 
-    def draw(self, step: int, item: int) -> tuple[NDArray[np.float32], bool]:
-        """The window number `item` of a step.
-
-        Returns
-        -------
-        window : ndarray, shape (C, side, side), float32
-            Normalised grey values.
-        grey : bool
-            Its channels are copies of one.
-        """
+    def draw(self, step: int, item: int) -> Window:
+        """The window number `item` of a step."""
         rng = keyed_generator(self.seed, PURPOSE_WINDOW, step, item)
         for _ in range(TRIES):
             number = int(np.searchsorted(self._upto, rng.random(), side="right"))
             image = self.images[number]
             plane = tuple(int(rng.integers(n)) for n in image.stack_shape)
             y, x = (self._start(rng, n) for n in image.plane_shape)
-            window, grey = self.read(number, plane, y, x)
-            if window[:, ::2, ::2].std() > BLANK:
+            window = self.read(number, plane, y, x)
+            if window.normalised(every=2).std() > BLANK:
                 break
-        return window, grey
+        return window
 
-    def read(
-        self, number: int, plane: tuple[int, ...], y: int, x: int
-    ) -> tuple[NDArray[np.float32], bool]:
-        """The window of a plane of an image whose first row and column are y and x; as `draw`."""
+    def read(self, number: int, plane: tuple[int, ...], y: int, x: int) -> Window:
+        """The window of a plane of an image whose first row and column are y and x."""
         image, channels = self.images[number], self._channels[number]
         distinct = sorted(set(channels))
         low, high = self.grey_range(number, plane)
-        raw = image.read(plane, (y, y + self.side), (x, x + self.side), distinct)
-        window = normalise(raw, low, high)
+        pixels = image.read(plane, (y, y + self.side), (x, x + self.side), distinct)
         if distinct != list(channels):
-            window = window[[distinct.index(c) for c in channels]]
-        return window, len(distinct) == 1
+            order = [distinct.index(c) for c in channels]
+            pixels, low, high = pixels[order], low[order], high[order]
+        return Window(pixels, low, high, len(distinct) == 1)
 
     def _start(self, rng: np.random.Generator, length: int) -> int:
         """First row or column of a window."""
@@ -140,6 +164,54 @@ class WindowSource:
             y, x = (int(rng.integers(max(1, n - LOOK_SIDE))) for n in image.plane_shape)
             window = image.read(plane, (y, y + LOOK_SIDE), (x, x + LOOK_SIDE), distinct)
             yield window.reshape(len(distinct), -1)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowBatch:
+    """Windows side by side, of the smallest type that holds them; normalised where they are needed.
+
+    Attributes
+    ----------
+    pixels : Tensor, shape (B, C, side, side), uint8 or float32
+        Grey values; those that float32 does not hold are normalised already.
+    zero, factor : Tensor, shape (B, C, 1, 1), float32
+        What is taken from them, and what is left is multiplied by.
+    grey : ndarray of bool, shape (B,)
+        Windows whose channels are copies of one.
+    """
+
+    pixels: Tensor
+    zero: Tensor
+    factor: Tensor
+    grey: NDArray[np.bool_]
+
+    def on(self, device: torch.device) -> Tensor:
+        """Normalised grey values on the device, float32; a GPU is not waited for."""
+
+        def put(values: Tensor) -> Tensor:
+            return (values.pin_memory() if device.type == "cuda" else values).to(
+                device, non_blocking=True
+            )
+
+        values = put(self.pixels).to(torch.float32, copy=True)
+        return values.sub_(put(self.zero)).mul_(put(self.factor)).clamp_(-LIMIT, LIMIT)
+
+
+def batch_of(windows: Sequence[Window]) -> WindowBatch:
+    """Windows of one size, as they are drawn or read."""
+    pixels, scales = [], []
+    for window in windows:
+        if is_small(window.pixels.dtype):
+            pixels.append(window.pixels)
+            scales.append(zero_and_factor(window.low, window.high, window.pixels.dtype))
+        else:
+            pixels.append(window.normalised())
+            scales.append((np.zeros_like(window.low), np.ones_like(window.low)))
+    one_byte = all(p.dtype == np.uint8 for p in pixels)
+    stacked = np.stack(pixels, dtype=np.uint8 if one_byte else np.float32)
+    zero, factor = np.array(scales, np.float32).transpose(1, 0, 2)[..., None, None]
+    grey = np.array([window.grey for window in windows])
+    return WindowBatch(torch.from_numpy(stacked), torch.from_numpy(zero), torch.from_numpy(factor), grey)
 
 
 def channels_of(images: Sequence[ImageBlock]) -> tuple[int, Normalisation]:

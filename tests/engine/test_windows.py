@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import ModelSpec, Normalisation, class_infos
-from napari_papernets.engine.windows import WindowSource, channels_of
+from napari_papernets.engine.windows import WindowSource, batch_of, channels_of
 from napari_papernets.networks.build import encoder_spec
 
 
@@ -38,21 +39,23 @@ def test_a_window_depends_on_its_key_alone() -> None:
     rng = np.random.default_rng(0)
     images = [ImageBlock(rng.random((50, 60)), "YX"), ImageBlock(rng.random((3, 40, 70)), "ZYX")]
     first = WindowSource(images, spec(), 32, 16)
-    windows = [first.draw(step, item)[0] for step in range(3) for item in range(4)]
+    windows = [first.draw(step, item).normalised() for step in range(3) for item in range(4)]
     again = WindowSource(images, spec(), 32, 16)
-    assert np.array_equal(again.draw(2, 3)[0], windows[-1])
+    assert np.array_equal(again.draw(2, 3).normalised(), windows[-1])
     assert len({w.tobytes() for w in windows}) == len(windows)
     assert all(w.shape == (1, 32, 32) and w.dtype == np.float32 for w in windows)
-    assert not np.array_equal(WindowSource(images, spec(), 32, 16, seed=1).draw(2, 3)[0], windows[-1])
+    assert not np.array_equal(
+        WindowSource(images, spec(), 32, 16, seed=1).draw(2, 3).pixels, windows[-1]
+    )
 
 
 def test_little_is_read_of_a_large_stack() -> None:
     lazy = Lazy()
     source = WindowSource([ImageBlock(lazy, "ZYX")], spec(), 128, 96)
     for item in range(20):
-        window, grey = source.draw(0, item)
-        assert grey
-        assert -1 < window.min() < window.max() < 2
+        window = source.draw(0, item)
+        assert window.grey
+        assert -1 < window.normalised().min() < window.normalised().max() < 2
     assert lazy.largest <= 256**2
 
 
@@ -69,16 +72,40 @@ def test_grey_is_repeated_for_colour_networks_and_told_apart() -> None:
     assert channels_of(images)[0] == 3
     source = WindowSource(images, spec(3), 32, 16)
     drawn = [source.draw(0, item) for item in range(12)]
-    assert {grey for _, grey in drawn} == {True, False}
-    for window, grey in drawn:
-        assert np.array_equal(window[0], window[1]) == grey
+    assert {window.grey for window in drawn} == {True, False}
+    for window in drawn:
+        first, second = window.normalised()[:2]
+        assert np.array_equal(first, second) == window.grey
+
+
+@pytest.mark.parametrize(
+    "types", [["u1"], ["u2"], ["u1", "?"], ["u1", "f4"], ["i4", "u2"], ["f8"]], ids="+".join
+)
+def test_a_batch_is_normalised_as_its_windows_are(types: list[str]) -> None:
+    rng = np.random.default_rng(0)
+    images = [ImageBlock((rng.random((2, 50, 60)) * 250).astype(kind), "CYX") for kind in types]
+    images[0].data.flat[7] = 0
+    source = WindowSource(images, spec(2), 32, 16)
+    drawn = [source.draw(0, item) for item in range(8)]
+    batch = batch_of(drawn)
+    assert batch.pixels.dtype == (torch.uint8 if types == ["u1"] else torch.float32)
+    expected = np.stack([window.normalised() for window in drawn])
+    for _ in range(2):  # it stays as it is
+        assert np.array_equal(batch.on(torch.device("cpu")), expected)
+
+
+def test_what_is_no_number_is_nothing_in_a_batch() -> None:
+    pixels = np.random.default_rng(0).random((40, 40)).astype(np.float32)
+    pixels[::7, ::5] = np.nan
+    batch = batch_of([WindowSource([ImageBlock(pixels, "YX")], spec(), 32, 16).draw(0, 0)])
+    assert bool(batch.on(torch.device("cpu")).isfinite().all())
 
 
 def test_shares_say_how_often() -> None:
     images = [ImageBlock(np.random.default_rng(i).random((40, 40)) + i, "YX") for i in range(2)]
     source = WindowSource(images, spec(), 16, 16, shares=[0, 1])
     alone = WindowSource(images[1:], spec(), 16, 16)
-    assert all(np.array_equal(source.draw(0, i)[0], alone.draw(0, i)[0]) for i in range(5))
+    assert all(np.array_equal(source.draw(0, i).pixels, alone.draw(0, i).pixels) for i in range(5))
     with pytest.raises(InputError, match="2 numbers"):
         WindowSource(images, spec(), 16, 16, shares=[1])
 
@@ -87,7 +114,7 @@ def test_blank_places_are_avoided() -> None:
     pixels = np.zeros((400, 400), np.float32)
     pixels[:200] = np.random.default_rng(0).random((200, 400))
     source = WindowSource([ImageBlock(pixels, "YX")], spec(), 16, 16)
-    blank = sum(source.draw(0, item)[0].std() < 0.02 for item in range(60))
+    blank = sum(source.draw(0, item).normalised().std() < 0.02 for item in range(60))
     assert blank < 12  # one in sixteen, not one in two
 
 
