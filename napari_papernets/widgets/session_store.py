@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from ..session import Session, VersionRecord, create_session, describe_image
 from .live_plan import LivePlan
 from .plane_shadow import add_counts, count_strokes
 from .round_files import write_round
+from .work_folder import clear_old_folders, make_work_folder
 
 LARGEST_KEPT = 200_000_000  # bytes of an image without a file that is kept with the strokes
 
@@ -75,13 +75,14 @@ class SessionStore(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.work = Path(tempfile.mkdtemp(prefix="papernets-live-"))
+        self.work = make_work_folder()
         self._session: Session | None = None
         self._contents = Contents()
         self._known: set[int] = set()
         self._lock = threading.RLock()
         self._lane = ThreadPoolExecutor(1, "papernets-session")
         self._closed = False
+        self._later(clear_old_folders)
 
     @property
     def session(self) -> Session | None:
