@@ -1,13 +1,15 @@
 """A linear probe on frozen features from 3 + 3 strokes, beside random weights.
 
     python -m napari_papernets.benchmarks.moco.probe ENCODER.safetensors … --write docs/benchmarks.md
+    python -m napari_papernets.benchmarks.moco.probe ENCODER.safetensors --penalties
     python -m napari_papernets.benchmarks.moco.probe ENCODER.safetensors --install
 
 On two images of each task three strokes are painted in each of the two classes, a logistic regression is
 fitted to all maps of the encoder at the painted pixels, and judged by the mean IoU over the classes on
 images without strokes. Each level of the encoder counts alike, however many channels it has: otherwise
 the coarsest would outvote the others. The same is done with encoders of the same shape whose weights are
-random. With --install the encoder goes into the package, with these scores among its provenance.
+random. The penalty is the one at which random weights do best; --penalties tells how much hangs on it.
+With --install the encoder goes into the package, with these scores among its provenance.
 """
 
 from __future__ import annotations
@@ -40,12 +42,13 @@ from ..report import machine, markdown_table, publish
 
 TASKS = ("fluo", "histology", "phase contrast", "DIC", "EM membranes")
 JUDGED = 8000  # pixels of each image without strokes
-PENALTY = 0.001  # scikit-learn's C: many features, few pixels
+PENALTIES = (1e-6, 1e-5, 3e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # scikit-learn's C
+PENALTY = 3e-5  # pixels of a stroke are alike: there are six examples rather than some hundreds
 SEEDS, DRAWS = 8, 3  # annotators; encoders with random weights
 
 NAME = "microscopy"
 DESCRIPTION = (
-    "A small contracting path that learnt by momentum contrast from fluorescence, H&E and other "
+    "A small U-Net that learnt by momentum contrast from fluorescence, H&E and other "
     "microscope images without annotation. Its features tell strokes apart {gain:.1f} points of mean "
     "IoU better than random ones, on average over five kinds of images."
 )
@@ -54,13 +57,15 @@ DATA = "BBBC038 (2018 Data Science Bowl), CC0; CellProfiler's example images, BS
 Maps = tuple[list[Tensor], tuple[int, int], Sequence[int]]  # and their strides
 
 
-def probe(network: EncoderNetwork, tasks: Sequence[Task], seeds: int = SEEDS) -> dict[str, float]:
+def probe(
+    network: EncoderNetwork, tasks: Sequence[Task], penalty: float = PENALTY, seeds: int = SEEDS
+) -> dict[str, float]:
     """Mean IoU of each task, mean over annotators."""
     network.eval()
-    return {task.name: probe_task(network, task, seeds) for task in tasks}
+    return {task.name: probe_task(network, task, penalty, seeds) for task in tasks}
 
 
-def probe_task(network: EncoderNetwork, task: Task, seeds: int) -> float:
+def probe_task(network: EncoderNetwork, task: Task, penalty: float, seeds: int) -> float:
     """Mean IoU over the classes on the images without strokes."""
     maps = [maps_of(network, image) for image in task.images]
     weights = level_weights(network.encoder.channels)
@@ -68,7 +73,7 @@ def probe_task(network: EncoderNetwork, task: Task, seeds: int) -> float:
     for truth, found in list(zip(task.truths, maps, strict=True))[task.annotated :]:
         points = rng.permutation(np.argwhere(truth > 0))[:JUDGED]
         judged.append((features(found, points), truth[tuple(points.T)]))
-    return float(np.mean([_score(task, maps, judged, weights, seed) for seed in range(seeds)]))
+    return float(np.mean([_score(task, maps, judged, weights, penalty, s) for s in range(seeds)]))
 
 
 def _score(
@@ -76,6 +81,7 @@ def _score(
     maps: Sequence[Maps],
     judged: Sequence[tuple[NDArray, NDArray]],
     weights: NDArray[np.float64],
+    penalty: float,
     seed: int,
 ) -> float:
     annotator = Annotator(task.truths[: task.annotated], seed)
@@ -88,7 +94,7 @@ def _score(
             y.append(strokes[tuple(points.T)])
     learnt, classes = np.concatenate(x), np.concatenate(y)
     mean, spread = learnt.mean(0), (learnt.std(0) + 1e-3) / weights
-    model = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=100)
+    model = LogisticRegression(C=penalty, class_weight="balanced", max_iter=100)
     model.fit((learnt - mean) / spread, classes)
     k, scores = task.classes, []
     for values, truth in judged:
@@ -149,20 +155,31 @@ def measure_statistics(network: EncoderNetwork, tasks: Sequence[Task]) -> None:
 
 
 Scores = Mapping[str, tuple[float, float, float]]
+Pair = tuple[dict[str, float], dict[str, float]]
 
 
-def compare(ref: ModelRef, tasks: Sequence[Task]) -> Scores:
-    """For each task the score of the encoder, and the means of random ones, as drawn and measured."""
-    ours, drawn, measured = probe(load_weights(ref), tasks), [], []
+def score_random(ref: ModelRef, tasks: Sequence[Task]) -> Pair:
+    """For each task the means of random encoders of the same shape, as drawn and measured."""
+    drawn, measured = [], []
     for network in random_networks(ref):
         drawn.append(probe(network, tasks))
         measure_statistics(network, tasks)
         measured.append(probe(network, tasks))
 
-    def mean(found: Sequence[Mapping[str, float]], name: str) -> float:
-        return float(np.mean([scores[name] for scores in found]))
+    def mean(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        return {name: float(np.mean([scores[name] for scores in found])) for name in found[0]}
 
-    return {name: (ours[name], mean(drawn, name), mean(measured, name)) for name in ours}
+    return mean(drawn), mean(measured)
+
+
+def compare(ref: ModelRef, tasks: Sequence[Task], random: dict[str, Pair]) -> Scores:
+    """For each task the scores of the encoder and of random ones, which are remembered by shape."""
+    shape = repr((ref.spec.options, ref.spec.in_channels))
+    if shape not in random:
+        random[shape] = score_random(ref, tasks)
+    drawn, measured = random[shape]
+    ours = probe(load_weights(ref), tasks)
+    return {name: (ours[name], drawn[name], measured[name]) for name in ours}
 
 
 def table(scores: Scores) -> str:
@@ -173,6 +190,18 @@ def table(scores: Scores) -> str:
     return markdown_table(
         header, [[n, f"{a:.3f}", f"{b:.3f}", f"{a - b:+.3f}", f"{c:.3f}"] for n, a, b, c in rows]
     )
+
+
+def sweep(ref: ModelRef, tasks: Sequence[Task]) -> str:
+    """Mean over the tasks for each penalty, of the encoder and of random ones as they are drawn."""
+    networks = [load_weights(ref), *random_networks(ref)]
+    rows = []
+    for penalty in PENALTIES:
+        ours, *drawn = (float(np.mean(list(probe(n, tasks, penalty).values()))) for n in networks)
+        random = float(np.mean(drawn))
+        rows.append([f"{penalty:g}", f"{ours:.3f}", f"{random:.4f}", f"{ours - random:+.3f}"])
+        print(rows[-1], flush=True)
+    return markdown_table(["C", "pre-trained", "random weights", "difference"], rows)
 
 
 def install(ref: ModelRef, scores: Scores) -> Path:
@@ -208,18 +237,25 @@ def account(ref: ModelRef, scores: Scores) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("encoders", nargs="+", help="names or files")
+    parser.add_argument("--penalties", action="store_true", help="of the first: only how C matters")
     parser.add_argument("--install", action="store_true", help="bundle the first of them")
     parser.add_argument("--write", type=Path, help="put the tables into this Markdown page")
     given = parser.parse_args()
     keep_heap()
     tasks = load_tasks(TASKS)
     refs = [find_model(name) for name in given.encoders]
-    scores = [compare(ref, tasks) for ref in refs]
+    if given.penalties:
+        text = f"Encoder `{refs[0].name}`, mean of the tasks by the penalty of the regression:"
+        publish(f"{text}\n\n{sweep(refs[0], tasks)}", "moco-probe-penalties", given.write)
+        return
+    random: dict[str, Pair] = {}
+    scores = [compare(ref, tasks, random) for ref in refs]
     if given.install:
         print(install(refs[0], scores[0]))
     text = (
         f"## A linear probe on frozen features from 3 + 3 strokes\n\n"
-        f"Mean IoU over the classes on images without strokes, {SEEDS} annotators; beside it the mean "
+        f"Mean IoU over the classes on images without strokes, {SEEDS} annotators; a logistic "
+        f"regression with C = {PENALTY:g}, at which random weights do best; beside it the mean "
         f"of {DRAWS} encoders of the same shape with random weights, as they are drawn and with the "
         f"statistics of batch normalisation measured on the annotated images. Made by "
         f"`benchmarks/moco/probe.py`. {machine('scikit-learn')}"

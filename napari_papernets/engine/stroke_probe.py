@@ -23,7 +23,7 @@ from .pixels import PixelMemory, Places
 from .quick import fit_head, to_device
 
 EVERY, SHARE = 20.0, 0.1  # seconds between two scores, and the share of the time that they may take
-PENALTY = 1e-2
+PENALTY = 1.0  # pixels of a stroke are alike: there are few examples, however many pixels
 
 
 class ProbedStrokes:
