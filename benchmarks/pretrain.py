@@ -29,7 +29,7 @@ from napari_papernets.files import read_image
 from .report import key_on, machine, markdown_table, publish
 
 STEPS, WARM_UP = 10, 3
-SMALL = ("contracting", 16, 64)  # encoder, crops in a step, side of a crop
+SMALL = ("contracting", 16, 64)  # encoder (width 16, depth 4), crops in a step, side of a crop
 CASES = {"cpu": (SMALL, ("resnet18", 32, 128)), "cuda": (SMALL, ("resnet50", 128, 128))}
 
 
@@ -40,7 +40,13 @@ def run_benchmark(rounds: int, device: str, page: Path | None) -> None:
     for encoder, batch, crop in CASES.get(where.type, CASES["cpu"]):
         for contrast in ("image", "dense"):
             settings = MoCoSettings(
-                encoder=encoder, contrast=contrast, batch=batch, crop=crop, steps=10**6
+                encoder=encoder,
+                contrast=contrast,
+                batch=batch,
+                crop=crop,
+                width=16,
+                depth=4,
+                steps=10**6,
             )
             with tempfile.TemporaryDirectory() as folder:
                 image = read_image(Path(samples).with_name("nuclei_stack.tif"))
@@ -53,7 +59,8 @@ def run_benchmark(rounds: int, device: str, page: Path | None) -> None:
     eager = ". The bare passes run kernel by kernel; a step replays recorded ones."
     text = (
         f"## A step of pre-training beside its bare cost\n\n"
-        f"Medians of {rounds} interleaved rounds of {STEPS} steps. Made by `papernets bench pretrain`. "
+        f"Medians of {rounds} interleaved rounds of {STEPS} steps; the contracting path has width 16 and "
+        f"depth 4. Made by `papernets bench pretrain`. "
         f"{machine('torchvision')}{eager if where.type == 'cuda' else ''}\n\n"
         f"{markdown_table(header, rows)}"
     )

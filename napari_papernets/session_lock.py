@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import platform
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +21,7 @@ from .session_files import LOCK
 
 # Seconds by which two readings of a start time may differ: clocks are set, numbers come again.
 SAME = 30.0
+LOCKS = 16
 
 
 def lock(folder: Path) -> None:
@@ -33,16 +34,21 @@ def lock(folder: Path) -> None:
     """
     path, me = folder / LOCK, psutil.Process()
     holder = {"process": me.pid, "started": me.create_time(), "computer": platform.node()}
-    with _one_at_a_time(), replacing(path) as fresh:
+    with _one_at_a_time(folder), replacing(path) as fresh:
         _refuse_if_alive(path)
         fresh.write_text(json.dumps(holder), encoding="utf-8")
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """No other program of this user on this computer looks at, or changes, who has a session open."""
-    user = str(os.getuid()) if sys.platform != "win32" else getpass.getuser()
-    with (Path(tempfile.gettempdir()) / f"papernets-sessions-{user}.lock").open("a+b") as file:
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """No other program of this user on this computer looks at, or changes, who has the session open.
+
+    The files that see to it stay, so there are a few for all sessions.
+    """
+    user = "" if sys.platform == "win32" else f"-{os.getuid()}"  # Windows has a folder for each user
+    number = zlib.crc32(str(folder.resolve()).encode()) % LOCKS
+    name = f"papernets-sessions{user}-{number}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("a+b") as file:
         if sys.platform == "win32":
             import msvcrt
 

@@ -31,7 +31,7 @@ SIZES = (16, 256, 4096, 16384)
 M, K = 0.99, 4096  # of the runs in which the other is varied
 LAST = 20  # steps over which the end of a run is averaged
 BASE = pn.MoCoSettings(
-    encoder="contracting", width=8, depth=3, crop=48, batch=16, places=16, dim=64, schedule="cosine"
+    encoder="contracting", width=8, depth=3, crop=48, batch=16, places=16, dim=64, near=False
 )
 
 
@@ -112,12 +112,12 @@ def mean_similarity(counts: np.ndarray) -> float:
 def table(outcomes: Sequence[Outcome]) -> str:
     """One row for each run."""
     header = [
-        "m", "K", "loss", "chance ln(K+P)", "swing of the loss", "looked up", "positives − negatives",
+        "m", "K", "loss", "chance ln(K+1)", "swing of the loss", "looked up", "positives − negatives",
         "linear probe", "random weights",
     ]  # fmt: skip
     rows = []
     for o in outcomes:
-        chance = math.log(o.K + BASE.places)
+        chance = math.log(o.K + 1)
         rows.append(
             [
                 f"{o.m:g}",

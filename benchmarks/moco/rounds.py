@@ -80,7 +80,8 @@ def main() -> None:
     lines = [line for path in given.rows if path.is_file() for line in path.read_text().splitlines()]
     found = {tuple(key): pair for *key, pair in map(json.loads, lines)}
     about = (hash_file(ref.path), given.steps)
-    rows = []
+    rows: list[list[str]] = []
+    every: list[list[list[float]]] = []
     with tempfile.TemporaryDirectory() as folder:
         for task in load_tasks(given.tasks):
             for seed in given.seeds:
@@ -94,7 +95,9 @@ def main() -> None:
                     with given.rows[0].open("a") as file:
                         file.write(json.dumps([*key, found[key]]) + "\n")
             pairs = [found[*about, task.name, seed] for seed in given.seeds]
+            every += pairs
             rows.append(row(task.name, *zip(*pairs, strict=True)))
+    rows.append(row("mean", *zip(*every, strict=True)))
     header = ["task", *(f"round {n + 1}" for n in range(ROUNDS))]
     text = (
         "## Fine-tuning a U-Net from the pre-trained encoder, and from scratch\n\n"

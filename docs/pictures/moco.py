@@ -7,11 +7,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QScrollArea, QWidget
 from stage import SETTLE, Stage
 
-from napari_papernets.core.moco_settings import MoCoSettings
-
 SAMPLE = "nuclei_stack"
 MINUTES = 6
-SETTINGS = MoCoSettings(encoder="contracting", K=2048, crop=48, near=False, blur=0.5, noise=0.02)
 PANEL = 505  # pixels: eight pictures side by side
 RIGHT = 0.85  # share of the map's width beyond which dots are drawn around
 
@@ -22,7 +19,6 @@ def main() -> None:
     widen(stage, PANEL)
     kept: list[object] = []
     panel.trained.connect(kept.append)
-    panel.form.settings.setValue(SETTINGS)
     panel.form.name.setText("nuclei")
     panel.form.minutes.setValue(MINUTES)
     strokes = stage.layer(f"{SAMPLE} strokes")

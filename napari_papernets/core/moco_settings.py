@@ -13,7 +13,7 @@ Contrast = Literal["dense", "image"]
 
 @dataclass(frozen=True, repr=False)
 class MoCoSettings(Settings):
-    """How to pre-train; the defaults keep a step short on a processor, and are not tuned for quality."""
+    """How to pre-train; the defaults keep a step short on a processor (docs/moco.md tells what they do)."""
 
     seconds: Annotated[
         float | None,
@@ -61,10 +61,10 @@ class MoCoSettings(Settings):
             max=256,
             step=8,
         ),
-    ] = 16
+    ] = 8
     depth: Annotated[
         int, described("Depth", "Number of the U-Net's poolings.", min=1, max=6, step=1)
-    ] = 4
+    ] = 3
     K: Annotated[
         int,
         described(
@@ -115,13 +115,13 @@ class MoCoSettings(Settings):
     near: Annotated[
         bool,
         described("Near negatives", "Other places of the same crop are negatives too (dense only)."),
-    ] = True
+    ] = False
     places: Annotated[
         int,
         described("Places", "Looked up in each crop (dense only).", min=1, max=4096, step=16),
     ] = 32
-    batch: Annotated[int, described("Batch", "Crops in each step.", min=1, max=4096, step=4)] = 16
-    crop: Annotated[int, described("Crop", "Side of a crop in pixels.", min=16, max=4096, step=16)] = 96
+    batch: Annotated[int, described("Batch", "Crops in each step.", min=1, max=4096, step=4)] = 32
+    crop: Annotated[int, described("Crop", "Side of a crop in pixels.", min=16, max=4096, step=16)] = 64
     optimiser: Annotated[
         Literal["adamw", "sgd"],
         described("Optimiser", "sgd: the paper's, with momentum 0.9; or adamw."),
@@ -188,7 +188,7 @@ class MoCoSettings(Settings):
     blur: Annotated[
         float,
         described("Blur σ", "Largest blur of a view, in pixels (0: off).", min=0.0, max=20.0, step=0.5),
-    ] = 1.5
+    ] = 1.0
     noise: Annotated[
         float,
         described(

@@ -32,8 +32,8 @@ TELL_EVERY = 0.5  # seconds between two `LookUps`
 SHOWN = 2**17  # similarities that one of them counts, about
 ADAMW_RATE, SGD_RATE, SGD_MOMENTUM = 2e-3, 0.03, 0.9
 
-# Gives the views: a GPU makes them ahead, beside the training; a processor, all of whose cores the
-# training keeps busy, reads their windows ahead and makes them when they are asked for.
+# Gives the views. With CUDA they are made ahead, beside the training; elsewhere, where the training keeps
+# all cores busy, only their windows are read ahead, and they are made when they are asked for.
 Batch = Callable[[], Views]
 
 
@@ -212,7 +212,7 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
             views = batch()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 logits, _ = self._called(views.im_q, views.im_k, views.places_q, views.places_k)
-            return LookUpLoss.apply(logits.float()), logits.detach()
+            return LookUpLoss.apply(logits), logits.detach()
 
     def _finish_step(self, loss: Tensor, rate: float) -> None:
         self._trust_weights()

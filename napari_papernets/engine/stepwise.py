@@ -56,7 +56,7 @@ class Stepwise(Generic[S, Batch]):
     identity : dict
         JSON-able facts that go into every checkpoint beside the progress.
     loader : ThreadPoolExecutor
-        One thread, which makes the batch of the next step; it ends with the training.
+        One thread, which reads the batch of the next step; it ends with the training.
 
     Attributes
     ----------
@@ -136,8 +136,9 @@ class Stepwise(Generic[S, Batch]):
         self.started = time.monotonic()
 
     def close(self) -> None:
-        """Let the loading thread end."""
+        """Let the loading thread end, and go of what it read last."""
         self._loader.shutdown(wait=True, cancel_futures=True)
+        self._next = None
 
     def _read(self, step: int) -> Batch:
         """What a step learns from; called in the loading thread too."""
@@ -148,7 +149,7 @@ class Stepwise(Generic[S, Batch]):
         return spent
 
     def _batch(self) -> Batch:
-        """What this step learns from; that of the next is made meanwhile."""
+        """What this step learns from; that of the next is read meanwhile."""
         if self._next is not None and self._next[0] == self.step:
             batch = self._next[1].result()
         else:

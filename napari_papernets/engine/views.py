@@ -25,7 +25,7 @@ from ..core.moco_settings import MoCoSettings
 from .augment import GRID, keyed_generator
 
 PURPOSE_VIEW = 11
-ELASTIC_ROUNDS = 8  # of the fixed point that inverts an elastic deformation
+ELASTIC_ROUNDS = 16  # of the fixed point that inverts an elastic deformation
 CANDIDATES = 4  # places drawn for each that is needed
 MARGIN = 0.92  # places stay within this share of a view
 

@@ -189,9 +189,9 @@ class WindowBatch:
         """Normalised grey values on the device, float32; a GPU is not waited for."""
 
         def put(values: Tensor) -> Tensor:
-            return (values.pin_memory() if device.type == "cuda" else values).to(
-                device, non_blocking=True
-            )
+            if device.type == "cuda":
+                return values.pin_memory().to(device, non_blocking=True)
+            return values.to(device)
 
         values = put(self.pixels).to(torch.float32, copy=True)
         return values.sub_(put(self.zero)).mul_(put(self.factor)).clamp_(-LIMIT, LIMIT)
@@ -209,7 +209,7 @@ def batch_of(windows: Sequence[Window]) -> WindowBatch:
             scales.append((np.zeros_like(window.low), np.ones_like(window.low)))
     one_byte = all(p.dtype == np.uint8 for p in pixels)
     stacked = np.stack(pixels, dtype=np.uint8 if one_byte else np.float32)
-    zero, factor = np.array(scales, np.float32).transpose(1, 0, 2)[..., None, None]
+    zero, factor = (np.array(s, np.float32)[..., None, None] for s in zip(*scales, strict=True))
     grey = np.array([window.grey for window in windows])
     return WindowBatch(torch.from_numpy(stacked), torch.from_numpy(zero), torch.from_numpy(factor), grey)
 

@@ -239,14 +239,15 @@ class MoCo(nn.Module):
 class LookUpLoss(torch.autograd.Function):
     """Cross-entropy of logits (N, 1 + K) whose right answer is the first, mean over N (equation 1).
 
-    The same as `cross_entropy(logits, labels)`, in half the time where K is large: the backward pass
-    renews one array in place instead of filling and passing on two. It can be gone back through once.
+    The same as `cross_entropy(logits.float(), labels)`, in half the time where K is large: one array of
+    float32 is renewed in place from the logits to their gradient. It can be gone back through once.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
-        most = logits.amax(1, keepdim=True)
-        ctx.shares = (logits - most).exp_()
+        most, values = logits.amax(1, keepdim=True).float(), logits.float()
+        less = values - most if values is logits else values.sub_(most)
+        ctx.shares, ctx.kind = less.exp_(), logits.dtype
         ctx.total = ctx.shares.sum(1, keepdim=True)  # (N, 1)
         return (ctx.total.log() + most - logits[:, :1]).mean()
 
@@ -256,7 +257,7 @@ class LookUpLoss(torch.autograd.Function):
         found = ctx.shares.mul_(of_each / ctx.total)
         found[:, 0] -= of_each
         del ctx.shares
-        return found
+        return found.to(ctx.kind)
 
 
 def two_layers(fc: nn.Module) -> nn.Sequential:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import tempfile
 import time
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-PREFIX = "papernets-live-"
-OLD = 24 * 3600  # seconds: whoever shares the folder but not the numbers of processes keeps its own
+PREFIX = f"papernets-live-{platform.node()}-"  # several computers may share the folder
+OLD = 24 * 3600  # seconds
 
 
 def make_work_folder() -> Path:
@@ -23,7 +24,7 @@ def clear_old_folders() -> None:
     """Remove those that belong to no process any more and were not touched for a day."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         process = folder.name.removeprefix(PREFIX).split("-")[0]
-        if process.isdecimal() and psutil.pid_exists(int(process)):
+        if not process.isdecimal() or _lives(int(process)):
             continue
         try:
             untouched = time.time() - folder.stat().st_mtime
@@ -31,3 +32,10 @@ def clear_old_folders() -> None:
             continue
         if untouched > OLD:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        return psutil.pid_exists(process)
+    except OverflowError:  # no system has such a number
+        return False

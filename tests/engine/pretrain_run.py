@@ -16,7 +16,7 @@ from napari_papernets.engine.pretrain import pretrain
 
 SETTINGS = MoCoSettings(
     steps=6, encoder="contracting", width=4, depth=2, K=40, dim=16, crop=32, batch=4, places=5,
-    checkpoint_every=4, precision="float32",
+    near=True, checkpoint_every=4, precision="float32",
 )  # fmt: skip
 
 

@@ -18,14 +18,12 @@ def test_only_old_folders_of_dead_processes_go(tmp_path: Path, monkeypatch: pyte
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     mine = make_work_folder()
-    dead, fresh, unnamed, other = (
-        tmp_path / name
-        for name in (f"{PREFIX}{ended.pid}-a", f"{PREFIX}{ended.pid}-b", f"{PREFIX}abc", "papernets-x")
-    )
-    for folder in (dead, fresh, unnamed, other):
+    names = [f"{PREFIX}{ended.pid}-a", f"{PREFIX}{10**12}-a", f"{PREFIX}{ended.pid}-b", f"{PREFIX}abc"]
+    dead, impossible, fresh, foreign = (tmp_path / name for name in names)
+    for folder in (dead, impossible, fresh, foreign):
         folder.mkdir()
         (folder / "live 1.safetensors").touch()
-    for folder in (mine, dead, unnamed, other):
+    for folder in (mine, dead, impossible, foreign):
         os.utime(folder, (1, 1))
     clear_old_folders()
-    assert set(tmp_path.iterdir()) == {mine, fresh, other}
+    assert set(tmp_path.iterdir()) == {mine, fresh, foreign}
