@@ -39,15 +39,8 @@ def run_benchmark(rounds: int, device: str, page: Path | None) -> None:
     where, rows = pick_device(device), []
     for encoder, batch, crop in CASES.get(where.type, CASES["cpu"]):
         for contrast in ("image", "dense"):
-            settings = MoCoSettings(
-                encoder=encoder,
-                contrast=contrast,
-                batch=batch,
-                crop=crop,
-                width=16,
-                depth=4,
-                steps=10**6,
-            )
+            chosen = dict(encoder=encoder, contrast=contrast, batch=batch, crop=crop)
+            settings = MoCoSettings(width=16, depth=4, steps=10**6, **chosen)
             with tempfile.TemporaryDirectory() as folder:
                 image = read_image(Path(samples).with_name("nuclei_stack.tif"))
                 request = Request([image], "scratch", settings, "bench", Path(folder), None, {})
@@ -59,8 +52,8 @@ def run_benchmark(rounds: int, device: str, page: Path | None) -> None:
     eager = ". The bare passes run kernel by kernel; a step replays recorded ones."
     text = (
         f"## A step of pre-training beside its bare cost\n\n"
-        f"Medians of {rounds} interleaved rounds of {STEPS} steps; the contracting path has width 16 and "
-        f"depth 4. Made by `papernets bench pretrain`. "
+        f"Medians of {rounds} interleaved rounds of {STEPS} steps; the contracting path has width 16 "
+        f"and depth 4. Made by `papernets bench pretrain`. "
         f"{machine('torchvision')}{eager if where.type == 'cuda' else ''}\n\n"
         f"{markdown_table(header, rows)}"
     )

@@ -32,8 +32,8 @@ TELL_EVERY = 0.5  # seconds between two `LookUps`
 SHOWN = 2**17  # similarities that one of them counts, about
 ADAMW_RATE, SGD_RATE, SGD_MOMENTUM = 2e-3, 0.03, 0.9
 
-# Gives the views. With CUDA they are made ahead, beside the training; elsewhere, where the training keeps
-# all cores busy, only their windows are read ahead, and they are made when they are asked for.
+# Gives the views. With CUDA they are made ahead, beside the training; elsewhere, where the training
+# keeps all cores busy, only their windows are read ahead, and they are made when asked for.
 Batch = Callable[[], Views]
 
 

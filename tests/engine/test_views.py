@@ -46,7 +46,7 @@ def test_places_are_the_same_in_both_views() -> None:
     assert views.places_k.abs().max() < 1
     first, second = values_at(views.im_q, views.places_q), values_at(views.im_k, views.places_k)
     assert (first - second).abs().max() < 0.01
-    assert first.std() > 0.1  # the values do differ from place to place
+    assert first.std() > 0.05  # the values do differ from place to place
     assert (views.places_q - views.places_k).abs().mean() > 0.2
 
 
