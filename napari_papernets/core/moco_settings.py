@@ -13,7 +13,7 @@ Contrast = Literal["dense", "image"]
 
 @dataclass(frozen=True, repr=False)
 class MoCoSettings(Settings):
-    """How to pre-train; the defaults keep a step short on a processor, docs/moco.md tells what they do."""
+    """How to pre-train; the defaults keep a step short on a processor."""
 
     seconds: Annotated[
         float | None,
