@@ -66,15 +66,19 @@ def test_loss_is_infonce() -> None:
     assert F.cross_entropy(logits, labels).item() == pytest.approx(by_hand, abs=1e-6)
 
 
-def test_the_quick_loss_is_the_cross_entropy() -> None:
+@pytest.mark.parametrize(("kind", "close"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-3)])
+def test_the_quick_loss_is_the_cross_entropy(kind: torch.dtype, close: float) -> None:
     torch.manual_seed(0)
-    logits = (torch.randn(7, 50) * 20).requires_grad_()
-    plain = logits.detach().clone().requires_grad_()
+    logits = (torch.randn(7, 50) * 20).to(kind).requires_grad_()
+    before = logits.detach().clone()
+    plain = before.float().requires_grad_()
     ours, wanted = LookUpLoss.apply(logits), F.cross_entropy(plain, torch.zeros(7, dtype=torch.long))
     (3 * ours).backward()
     (3 * wanted).backward()
     assert ours.item() == pytest.approx(wanted.item(), abs=1e-5)
-    assert torch.allclose(logits.grad, plain.grad, atol=1e-6)
+    assert logits.grad.dtype == kind
+    assert torch.allclose(logits.grad.float(), plain.grad, atol=close)
+    assert torch.equal(logits.detach(), before)  # others read them, too
 
 
 def test_loss_is_that_of_a_reference() -> None:
