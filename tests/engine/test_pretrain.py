@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from napari_papernets.core.model import class_infos
 from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine import pretraining, stroke_probe
 from napari_papernets.engine.finetune import finetune
-from napari_papernets.engine.pretrain import pretrain
+from napari_papernets.engine.pretrain import open_pretraining, pretrain
+from napari_papernets.engine.pretrain_account import Request
 from napari_papernets.engine.starts import live_start
 from napari_papernets.engine.weights import load_weights
 from napari_papernets.networks import MoCo
@@ -36,6 +39,22 @@ def weights(ref: Any) -> dict[str, torch.Tensor]:
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_training_that_is_closed_lets_go_of_its_memory(tmp_path: Path) -> None:
+    """At once, not when Python next looks for cycles: on a GPU that would be gigabytes."""
+    request = Request(images(), "scratch", SETTINGS.replace(steps=2), "x", tmp_path, None, {})
+    _, training, _ = open_pretraining(request, torch.device("cpu"), resume=False)
+    gc.collect()
+    gc.disable()
+    try:
+        assert [type(event) for event in training.run()].count(Step) == 2
+        training.close()
+        alive = weakref.ref(training)
+        del training
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_a_run_tells_what_it_does_and_keeps_an_encoder(tmp_path: Path) -> None:
