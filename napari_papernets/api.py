@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,11 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from .api_arguments import as_annotations, as_block, as_blocks, as_maps, is_single
+from .atomic import replacing
 from .core.crf_settings import Backend, CRFSettings
 from .core.errors import InputError
 from .core.events import Event
 from .core.feature_settings import FeatureSettings
-from .core.image import ImageBlock, check_array
 from .core.model import ModelRef
 from .core.predict_settings import PredictSettings
 from .core.results import FeatureMaps, Prediction, Tuned
@@ -142,15 +142,9 @@ def finetune(
         If anything given cannot be used; the message names the field and the mend.
     """
     keep_heap()
-    blocks, single = as_blocks(images, axes), is_single(images)
-    if not hasattr(annotations, "dtype") and not isinstance(annotations, Iterable):
-        mend = "give an array of whole numbers, or one for each of several images"
-        raise InputError("annotations", type(annotations).__name__, mend)
-    alone = single and hasattr(annotations, "dtype")
-    labels: list[Any] = [annotations] if alone else list(annotations)  # type: ignore[arg-type]
     job = run_finetune(
-        blocks,
-        labels,
+        as_blocks(images, axes),
+        as_annotations(annotations, is_single(images)),
         model,
         TuneSettings.of(settings),
         device=device,
@@ -299,42 +293,9 @@ def save_model(model: ModelRef | nn.Module, path: str | Path) -> ModelRef:
         return save_weights(describe_network(model), model.state_dict(), path)
     ref = find_model(model)
     check_there(ref.path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        copy = shutil.copyfile(ref.path, Path(folder) / path.name)
-        Path(copy).rename(path)
+    with replacing(path) as fresh:
+        shutil.copyfile(ref.path, fresh)
     return ModelRef(ref.spec, path)
-
-
-def as_block(image: Any, axes: str) -> ImageBlock:
-    """An ImageBlock of an array, or the block itself."""
-    if isinstance(image, ImageBlock):
-        return image
-    check_array(image, "image")
-    return ImageBlock(image, axes)
-
-
-def as_maps(probabilities: Any) -> Any:
-    """Probabilities as an array, which they may be already."""
-    if hasattr(probabilities, "dtype"):
-        return probabilities
-    try:
-        return np.asarray(probabilities)
-    except ValueError as error:
-        mend = "give an array (K, *stack, Y, X)"
-        raise InputError("probabilities", f"a {type(probabilities).__name__}", mend) from error
-
-
-def as_blocks(images: Any, axes: str) -> list[ImageBlock]:
-    """ImageBlocks of an array, a block, or a sequence of either."""
-    if not is_single(images) and not isinstance(images, Iterable):
-        raise InputError("images", type(images).__name__, "give an array, or several in a list")
-    return [as_block(image, axes) for image in ([images] if is_single(images) else images)]
-
-
-def is_single(images: Any) -> bool:
-    """Whether it is one image rather than a sequence of images."""
-    return isinstance(images, ImageBlock) or hasattr(images, "dtype")
 
 
 def drain(job: Generator[Event, Any, Result], on_event: OnEvent | None = None) -> Result:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .api import OnEvent, as_blocks, drain
+from .api import OnEvent, drain
+from .api_arguments import as_blocks
 from .core.moco_settings import MoCoSettings
 from .core.model import ModelRef
 from .core.results import Tuned

@@ -85,7 +85,7 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
             bf16,
             path,
             identity,
-            ThreadPoolExecutor(1, "windows", prepare_loader, (device,)),
+            ThreadPoolExecutor(1, "windows"),
         )
         world, rank = world_and_rank()
         share = settings.batch // world
@@ -267,11 +267,3 @@ def lay_out_like_weights(optimiser: optim.Optimizer) -> None:
         for name, value in moments.items():
             if isinstance(value, Tensor) and value.shape == weights.shape:
                 moments[name] = torch.empty_like(weights, requires_grad=False).copy_(value)
-
-
-def prepare_loader(device: torch.device) -> None:
-    """Let this thread compute without helpers, which would stand in the way of the training's, and on
-    its GPU."""
-    torch.set_num_threads(1)
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)

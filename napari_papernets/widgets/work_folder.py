@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-PREFIX = f"papernets-live-{platform.node()}-"  # several computers may share the folder
+PREFIX = f"papernets-live-{platform.node()}@"  # several computers may share the folder
 OLD = 24 * 3600  # seconds
 
 
