@@ -45,5 +45,13 @@ def _option(name: str, value: Any) -> list[str]:
     if value is False:
         return ["--no-" + flag[2:]]
     if isinstance(value, tuple | list):
-        return [flag, ",".join(str(v) for v in value)]
-    return [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+        return [flag, ",".join(_text(v) for v in value)]
+    return [flag, _text(value)]
+
+
+def _text(value: Any) -> str:
+    """The shortest text that reads back as the same value."""
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))

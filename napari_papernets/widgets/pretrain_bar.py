@@ -10,7 +10,7 @@ from .pretrain_checkpoint import Unfinished
 from .run_bar import duration
 
 START_HELP = "Learn from the chosen images, without annotation, for the time that is set."
-STOP_HELP = "End now and keep the encoder as it is."
+STOP_HELP = "End now and keep the encoder as it is, once it has learnt a first step."
 GO_ON_HELP = (
     "Go on with the training of this name: it was left at step {step}, after {minutes:.1f} minutes."
 )
@@ -40,7 +40,7 @@ class PretrainBar(QWidget):
         self.bar, self.status = QProgressBar(), QLabel()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Progress")
-        self._total, self._fits = 1.0, False
+        self._total, self._fits, self._stopping = 1.0, False, False
         line = QHBoxLayout()
         for button in (self.start, self.go_on, self.stop, self.cancel):
             line.addWidget(button, 1)
@@ -63,7 +63,7 @@ class PretrainBar(QWidget):
 
     def set_running(self, seconds: float) -> None:
         """A training of so many seconds was submitted."""
-        self._total = max(seconds, 1.0)
+        self._total, self._stopping = max(seconds, 1.0), False
         self.bar.setRange(0, 0)
         self._switch(True, "Starting…")
 
@@ -73,12 +73,14 @@ class PretrainBar(QWidget):
 
     def set_stopping(self) -> None:
         """It was asked to end."""
+        self._stopping = True
         self.stop.setEnabled(False)
         self.status.setText("Stopping…")
 
     def show_event(self, event: Event) -> None:
         """Follow a training."""
-        if isinstance(event, Step) and self.stop.isEnabled():
+        if isinstance(event, Step) and not self._stopping:
+            self.stop.setEnabled(True)
             self.bar.setRange(0, 1000)
             self.bar.setValue(min(1000, round(1000 * event.seconds / self._total)))
             left = max(0.0, self._total - event.seconds)
@@ -87,8 +89,8 @@ class PretrainBar(QWidget):
     def _switch(self, running: bool, text: str) -> None:
         self.start.setEnabled(not running)
         self.go_on.setEnabled(self._fits and not running)
-        for widget in (self.stop, self.cancel):
-            widget.setEnabled(running)
+        self.stop.setEnabled(False)  # until there is something to keep
+        self.cancel.setEnabled(running)
         self.bar.setVisible(running)
         self.status.setVisible(running)
         self.status.setText(text)

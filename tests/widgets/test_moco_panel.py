@@ -292,12 +292,17 @@ def test_the_wheel_over_the_minutes_scrolls_the_panel(panel):
 
 def test_stop_keeps(panel, engine, known, qtbot):
     job = start(panel, engine)
+    assert not panel.bar.stop.isEnabled()  # nothing was learnt, there is nothing to keep
+    job.tell(Step(7, 4.0, 1e-3, 9.0))
+    qtbot.waitUntil(panel.bar.stop.isEnabled)
     panel.bar.stop.click()
+    job.tell(Step(8, 4.0, 1e-3, 9.5))
     assert job.sent == ["stop"]
     known.append(encoder())
     with qtbot.waitSignal(panel.trained):
         job.give(Tuned(encoder(), (), {"steps_done": 7}))
     assert "Kept as “moco” after 7 steps" in panel.message.text()
+    assert not panel.bar.stop.isEnabled()
     assert panel.bar.start.isEnabled()
     assert panel.form.start_from.findText("moco") == 1
     assert panel.form.encoder().name == "moco"
