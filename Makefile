@@ -1,8 +1,10 @@
 # make demo, make test: each makes its own virtual environment and needs Python >= 3.11, make and git.
-#   QT=pyqt5 (default), pyqt6 or pyside6 chooses the Qt binding of the demo; JOBS=N, how many tests run at once.
+#   QT=pyqt5 (default), pyqt6 or pyside6 chooses the Qt binding of the demo, BINDINGS="pyqt5 pyqt6" those of the
+#   viewer tests; JOBS=N, how many tests run at once.
 SHELL := /bin/bash
 PYTHON ?= python3
 QT ?= pyqt5
+BINDINGS ?= pyqt5 pyqt6
 VENV ?= .venv
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -12,7 +14,7 @@ VIRTUAL := $(and $(filter Linux,$(shell uname)),$(if $(CI),yes,$(if $(DISPLAY)$(
 
 .PHONY: demo test lint tests gui gpu pictures clean
 
-demo: $(STAMPS)/demo-$(QT) $(STAMPS)/system
+demo: $(STAMPS)/$(QT) $(STAMPS)/system
 	@QT_API=$(QT) .ci/with-screen $(BIN)/papernets demo $(if $(VIRTUAL),--output demo-output)
 
 test: lint tests gui
@@ -35,7 +37,7 @@ gpu: $(STAMPS)/test
 
 # Viewer tests have processes of their own, one for each binding and file: torch must stay out of them,
 # and what Qt still has to delete after one file must not fall into the next.
-VIEWER_RUNS := $(foreach binding,pyqt5 pyqt6,$(patsubst tests/widgets/%.py,gui/$(binding)/%,$(wildcard tests/widgets/test_*.py)))
+VIEWER_RUNS := $(foreach binding,$(BINDINGS),$(patsubst tests/widgets/%.py,gui/$(binding)/%,$(wildcard tests/widgets/test_*.py)))
 
 gui: $(STAMPS)/test $(STAMPS)/system
 	$(MAKE) --jobs=$(JOBS) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(VIEWER_RUNS)
@@ -60,12 +62,12 @@ $(STAMPS)/base: setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/demo-$(QT): $(STAMPS)/base
-	$(BIN)/python -m pip install --quiet --editable ".[$(QT)]"
+$(STAMPS)/pyqt5 $(STAMPS)/pyqt6 $(STAMPS)/pyside6: $(STAMPS)/base
+	$(BIN)/python -m pip install --quiet --editable ".[$(@F)]"
 	touch $@
 
-$(STAMPS)/test: $(STAMPS)/base
-	$(BIN)/python -m pip install --quiet --editable ".[pyqt5,pyqt6,test]"
+$(STAMPS)/test: $(addprefix $(STAMPS)/,$(BINDINGS))
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	$(BIN)/python -m pip install --quiet "pydensecrf2>=1.1" || echo "No C++ compiler: the tests beside pydensecrf are skipped."
 	touch $@
 

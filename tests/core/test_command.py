@@ -43,7 +43,7 @@ def test_numbers_read_back_exactly(value):
 
 
 @pytest.mark.parametrize(
-    "value, text", [(0.5, "0.5"), (1e-5, "1e-05"), (30.0, "30"), (1 / 3, "0.3333333333333333")]
+    ("value", "text"), [(0.5, "0.5"), (1e-5, "1e-05"), (30.0, "30"), (1 / 3, "0.3333333333333333")]
 )
 def test_numbers_are_as_short_as_they_may_be(value, text):
     assert words(threshold=value)[3] == text
@@ -51,4 +51,5 @@ def test_numbers_are_as_short_as_they_may_be(value, text):
 
 def test_a_changed_setting_becomes_its_option():
     found = words(settings=TuneSettings(learning_rate=2 / 3e4))
-    assert found[2] == "--learning-rate" and float(found[3]) == 2 / 3e4
+    assert found[2] == "--learning-rate"
+    assert float(found[3]) == 2 / 3e4
