@@ -70,6 +70,18 @@ class CRFSettings(Settings):
             step=0.5,
         ),
     ] = 3.0
+    denoise: Annotated[
+        float,
+        described(
+            "Denoise (px)",
+            "Standard deviation, in pixels, of a Gaussian that smooths each plane of the image before "
+            "its colours are compared: grain is no edge, and σ_β may be smaller then (not in the "
+            "paper; 0 is off).",
+            min=0.0,
+            max=50.0,
+            step=0.5,
+        ),
+    ] = 0.0
     iterations: Annotated[
         int,
         described(

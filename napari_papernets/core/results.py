@@ -155,7 +155,7 @@ class TunedCRF:
     message : str
         One line for the user.
     trials : tuple of dict
-        w1, sigma_alpha, sigma_beta and score of every trial.
+        w1, sigma_alpha, sigma_beta, denoise and score of every trial.
     """
 
     settings: CRFSettings

@@ -15,19 +15,12 @@ from numpy.typing import NDArray
 from ..core.crf_settings import CRFSettings
 from ..core.errors import InputError
 from ..core.image import ImageBlock, kind_of
-from ..core.model import Normalisation
 from ..core.tiles import Region, check_region
 from ..networks.lattice_cpu import run_blocks
-from .normalise import percentile_range, read_sample
+from .crf_greys import Greys, Plane, open_greys
 from .prediction_job import MOST_CLASSES, check_planes
 
 TOLERANCE = 1e-3  # of the sum of probabilities
-STRETCH = Normalisation(low=0.1, high=99.9)
-SAMPLED_PLANES = 8
-FAR = 1e4  # grey levels: nothing is alike over ten of the largest σ_β
-MOST_RAW = 2.0**20  # float32 holds places in the lattice no finer beyond
-
-Plane = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -48,29 +41,22 @@ class CRFProblem:
         Of the whole image or of the region alone; it is only sliced.
     image : ImageBlock
         The image.
-    channels : tuple of int
-        Whose edges count.
-    scale, offset : float
-        Grey values times `scale` plus `offset` are those that σ_β is measured in.
+    greys : Greys
+        What of it is compared.
     region : (y0, y1, x0, x1)
         Pixels of each plane.
     units : tuple of Unit
         In order.
     spacing : tuple of float
         Of the axes of a unit, in pixels of X.
-    raw : bool
-        Whether grey values are to be taken as they are, however large.
     """
 
     probabilities: Any
     image: ImageBlock
-    channels: tuple[int, ...]
-    scale: float
-    offset: float
+    greys: Greys
     region: Region
     units: tuple[Unit, ...]
     spacing: tuple[float, ...]
-    raw: bool = False
 
     @property
     def classes(self) -> int:
@@ -109,17 +95,8 @@ class CRFProblem:
         InputError
             If none is finite, or raw ones are too large for the lattice.
         """
-        y0, y1, x0, x1 = self.region
-        parts = [self.image.read(p, (y0, y1), (x0, x1), self.channels) for p in unit.planes]
-        found = np.stack(parts, 1) if len(self.spacing) == 3 else parts[0]
-        found = np.moveaxis(found, 0, -1)
-        if found.dtype.kind == "f":
-            found = _finite(found, self.image, unit)
-        if (self.scale, self.offset) != (1.0, 0.0) or found.dtype.kind == "b":
-            kind = np.dtype(np.float64 if found.dtype.itemsize > 4 else np.float32)
-            with np.errstate(over="ignore"):  # what is too large is far away
-                found = found.astype(kind) * kind.type(self.scale) + kind.type(self.offset)
-        return np.ascontiguousarray(_within_reach(found, self.raw))
+        found = self.greys.read(unit.planes, self.region)
+        return found if len(self.spacing) == 3 else found[0]
 
 
 def open_problem(
@@ -139,8 +116,7 @@ def open_problem(
     check_region(region, image.plane_shape)
     chosen = check_planes(image, planes)
     check_shape(probabilities, image, region)
-    channels = pick_channels(image, settings.channels)
-    scale, offset = grey_scale(image, channels, settings, chosen)
+    greys = open_greys(image, settings, chosen)
     units = _units(image, chosen, settings.volume, planes is not None)
     height, width = image.plane_shape
     spacing: tuple[float, ...] = (1.0, 1.0)
@@ -148,8 +124,7 @@ def open_problem(
         z, x = (image.scale[image.axes.index(a)] for a in "ZX")
         spacing = (z / x, image.plane_scale[0] / x, 1.0)
     where = region or (0, height, 0, width)
-    raw = settings.grey == "raw"
-    return CRFProblem(probabilities, image, channels, scale, offset, where, units, spacing, raw)
+    return CRFProblem(probabilities, image, greys, where, units, spacing)
 
 
 def check_memory(problem: CRFProblem) -> None:
@@ -172,7 +147,7 @@ def check_memory(problem: CRFProblem) -> None:
 def lattice_bytes(problem: CRFProblem) -> int:
     """About how much memory a unit takes: vertices and weights of both lattices, unaries and beliefs."""
     space = len(problem.space)
-    corners = (space + 1) + (space + len(problem.channels) + 1)
+    corners = (space + 1) + (space + len(problem.greys.channels) + 1)
     return math.prod(problem.space) * (8 * corners + 4 * (3 * problem.classes - 1))
 
 
@@ -214,70 +189,6 @@ def check_probabilities(found: NDArray[np.float32]) -> None:
     if least.min() < 1 - TOLERANCE or most.max() > 1 + TOLERANCE:
         mend = "let the classes of every pixel (axis 0) sum to 1; the softmax of scores does"
         raise InputError("probabilities", f"sums from {least.min():.6g} to {most.max():.6g}", mend)
-
-
-def pick_channels(image: ImageBlock, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Channels whose edges count: the wanted ones, or all but an alpha channel.
-
-    Raises
-    ------
-    InputError
-        If the image lacks one of them.
-    """
-    available = image.channels
-    for channel in wanted or ():
-        if not 0 <= channel < available:
-            mend = f"{image.name} has channels 0 to {available - 1}"
-            raise InputError("channels", channel, mend)
-    if wanted:
-        return tuple(wanted)
-    alpha = available == 4 and image.axes[-1] == "C"
-    return tuple(range(3 if alpha else available))
-
-
-def grey_scale(
-    image: ImageBlock, channels: tuple[int, ...], settings: CRFSettings, planes: Sequence[Plane]
-) -> tuple[float, float]:
-    """Factor and offset that bring grey values to those that σ_β is measured in."""
-    if settings.grey == "raw":
-        return 1.0, 0.0
-    if image.dtype == bool:
-        return 255.0, 0.0
-    if settings.grey == "auto" and image.dtype.itemsize == 1:
-        return 1.0, 0.0
-    step = -(-len(planes) // SAMPLED_PLANES)
-    sample = np.concatenate(
-        [read_sample(image, p)[list(channels)].ravel() for p in planes[::step]]
-    ).astype(np.float64)
-    sample = sample[np.isfinite(sample)]
-    if settings.grey == "auto" and sample.size and sample.min() >= 0 and sample.max() <= 255:
-        return (255.0, 0.0) if image.dtype.kind == "f" and sample.max() <= 1 else (1.0, 0.0)
-    low, high = percentile_range(sample, STRETCH, image.name)
-    scale = 255.0 / (high - low) if high > low else 1.0
-    return scale, -low * scale
-
-
-def _finite(values: NDArray[Any], image: ImageBlock, unit: Unit) -> NDArray[Any]:
-    good = np.isfinite(values)
-    if good.all():
-        return values
-    if not good.any():
-        what = image.named_plane(unit.planes[0]) if len(unit.planes) == 1 else "a volume"
-        mend = "give it finite values, or leave it out"
-        raise InputError(image.name, f"{what} without any finite value", mend)
-    return np.where(good, values, values[good].min())
-
-
-def _within_reach(values: NDArray[Any], raw: bool) -> NDArray[Any]:
-    """Grey values that the lattice can hold: far ones come nearer, yet stay unlike all others."""
-    most = MOST_RAW if raw else FAR
-    low, high = values.min(), values.max()
-    if -most <= low and high <= most:
-        return values
-    if raw:
-        mend = "choose stretch, or divide the image by a number"
-        raise InputError("grey", f"raw values from {low:.3g} to {high:.3g}", mend)
-    return np.clip(values, -most, most).astype(np.float32)
 
 
 def _units(image: ImageBlock, chosen: tuple[Plane, ...], volume: bool, some: bool) -> tuple[Unit, ...]:

@@ -109,7 +109,7 @@ def refine(
         backend=backend, device=str(job.device), device_asked=device,
         region=list(region) if region else None,
         planes=[list(p) for p in planes] if planes else None,
-        grey_scale=problem.scale, grey_offset=problem.offset, largest_dq=job.largest_dq,
+        grey_scale=problem.greys.scale, grey_offset=problem.greys.offset, largest_dq=job.largest_dq,
         energies=job.energies, notices=[n.message for n in job.notices],
         seconds=round(time.monotonic() - started, 3),
     )  # fmt: skip

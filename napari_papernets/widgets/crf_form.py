@@ -17,6 +17,7 @@ SLIDERS: dict[str, tuple[float, float, float, int]] = {
     "sigma_beta": (1.0, 50.0, 1.0, 1),
     "w2": (0.0, 20.0, 0.5, 1),
     "sigma_gamma": (0.5, 20.0, 0.5, 1),
+    "denoise": (0.0, 5.0, 0.5, 1),
     "iterations": (0.0, 30.0, 1.0, 0),
 }
 

@@ -18,7 +18,7 @@ from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Notice, Refined, Started, TileDone
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.engine import crf_problem, crf_solvers
-from napari_papernets.engine.crf_problem import grey_scale, lattice_bytes, open_problem
+from napari_papernets.engine.crf_problem import lattice_bytes, open_problem
 from napari_papernets.engine.crf_solvers import LatticeStore, solve
 from napari_papernets.engine.refine import refine
 from napari_papernets.networks.grid_features import GridFeatures
@@ -236,24 +236,6 @@ def test_values_that_are_not_finite_are_the_darkest() -> None:
         run(share, ImageBlock(np.full((90, 110), np.nan), "YX"))
 
 
-@pytest.mark.parametrize(
-    ("pixels", "scale"),
-    [
-        (np.arange(99, dtype=np.uint8), 1.0),
-        (np.arange(99, dtype=np.uint16), 1.0),
-        (np.arange(99, dtype=np.float32), 1.0),
-        (np.linspace(0, 1, 99), 255.0),
-        (np.arange(99) > 9, 255.0),
-        (np.arange(99, dtype=np.uint16) * 100, 255 / 9800),
-    ],
-)
-def test_grey_values_are_brought_to_8_bits(pixels: np.ndarray, scale: float) -> None:
-    block = ImageBlock(pixels.reshape(9, 11), "YX")
-    found = grey_scale(block, (0,), CRFSettings(), [()])
-    assert found[0] == pytest.approx(scale, rel=0.01)
-    assert grey_scale(block, (0,), CRFSettings(grey="raw"), [()]) == (1.0, 0.0)
-
-
 def test_what_does_not_fit_the_memory_is_refused_but_for_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     share, image, _ = scene()
     # 3 + 6 corners of 8 bytes, and 5 numbers for two classes
@@ -270,7 +252,7 @@ def test_alpha_is_no_edge() -> None:
     _, image, _ = scene()
     rgba = np.concatenate([image, image[..., :1]], -1)
     share = np.full((2, 90, 110), 0.5, np.float32)
-    assert open_problem(share, ImageBlock(rgba, "YXC"), CRFSettings()).channels == (0, 1, 2)
+    assert open_problem(share, ImageBlock(rgba, "YXC"), CRFSettings()).greys.channels == (0, 1, 2)
 
 
 def test_kept_lattices_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:

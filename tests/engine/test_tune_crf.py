@@ -14,8 +14,9 @@ from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import CRFTrial, Started
 from napari_papernets.core.image import ImageBlock
-from napari_papernets.engine import tune_crf as module
-from napari_papernets.engine.tune_crf import fine_grid, split_annotation, tune_crf, windows_of
+from napari_papernets.engine import crf_annotation
+from napari_papernets.engine.crf_annotation import windows_of
+from napari_papernets.engine.tune_crf import coarse_grid, fine_grid, tune_crf
 
 DISCS = random_discs(3, (160, 190), 40) > 0
 TRUTH = DISCS.astype(int) + 1
@@ -47,7 +48,9 @@ def test_it_finds_settings_that_help() -> None:
     assert isinstance(events[0], Started)
     assert len(trials) == len(tuned.trials) == trials[-1].done == trials[-1].total
     best = max(tuned.trials, key=lambda t: t["score"])
-    assert tuned.settings.sigma_beta == best["sigma_beta"]
+    assert {name: getattr(tuned.settings, name) for name in best if name != "score"} == {
+        name: value for name, value in best.items() if name != "score"
+    }
     assert tuned.settings.iterations == 4
 
 
@@ -70,26 +73,8 @@ def test_strokes_are_enough() -> None:
     assert 0 < tuned.pixels < (strokes > 0).sum()
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_halves_share_no_pixel_and_hold_all_classes(dense: bool) -> None:
-    truth = TRUTH if dense else np.where(np.arange(160)[:, None] % 40 == 0, TRUTH, 0)
-    chooses, judges = split_annotation(truth)
-    assert not (chooses & judges).any()
-    np.testing.assert_array_equal(chooses | judges, truth > 0)
-    for half in (chooses, judges):
-        assert set(np.unique(truth[half])) == {1, 2}
-
-
-def test_a_single_stroke_is_cut_in_two() -> None:
-    strokes = np.zeros((90, 90), int)
-    strokes[10, 10:50], strokes[20:60, 70] = 1, 2
-    chooses, judges = split_annotation(strokes)
-    assert chooses[10].sum() == judges[10].sum() == 20
-    assert chooses[:, 70].sum() == judges[:, 70].sum() == 20
-
-
 def test_of_a_large_plane_the_annotated_windows_are_refined(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WINDOW", 64)
+    monkeypatch.setattr(crf_annotation, "WINDOW", 64)
     where = np.zeros((160, 190), bool)
     where[70:80, 70:80], where[150, 150:189] = True, True
     found = list(windows_of(where))
@@ -98,10 +83,23 @@ def test_of_a_large_plane_the_annotated_windows_are_refined(monkeypatch: pytest.
     assert tuned.pixels > 0
 
 
-def test_the_fine_grid_keeps_to_what_is_allowed() -> None:
-    grid = fine_grid((50.0, 1.5, 5.0))
-    assert len(grid) == 15
-    assert all(CRFSettings(sigma_alpha=a, sigma_beta=b, w1=w) for a, b, w in grid)
+def test_every_point_of_the_coarse_grid_has_neighbours_that_are_allowed() -> None:
+    coarse = coarse_grid(CRFSettings(w2=7.0))
+    assert len(set(coarse)) == len(coarse) == 54
+    for centre in coarse:
+        fine = fine_grid(centre)
+        assert len(set(fine)) == len(fine) == (21 if centre.denoise else 15)
+        assert all(s.w2 == 7.0 for s in fine)
+
+
+def test_an_image_with_grain_is_smoothed() -> None:
+    grain = np.random.default_rng(1).normal(0, 40, DISCS.shape)
+    image = ImageBlock((DISCS * 60 + 100 + grain).clip(0, 255).astype(np.uint8), "YX")
+    _, tuned = run(coarse_scores(), image, TRUTH, FEW_ITERATIONS)
+    assert tuned.settings.denoise > 0
+    assert tuned.helps
+    sharp = [t["score"] for t in tuned.trials if not t["denoise"]]
+    assert max(t["score"] for t in tuned.trials) > max(sharp) + 0.02
 
 
 @pytest.mark.parametrize(
