@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .core.errors import InputError
+
+ZARR = (".zgroup", ".zarray", "zarr.json", ".zattrs")  # one of them tells a Zarr folder
+FORGOTTEN = 24 * 3600.0  # seconds after which what is half-written is nobody's
 
 
 def check_folder(folder: Path, field: str = "folder") -> None:
@@ -31,9 +36,19 @@ def check_folder(folder: Path, field: str = "folder") -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A name beside `path` to write a file or folder to; on success it takes the place of `path`.
 
-    After a failure nothing is left of it, and what was at `path` is still there.
+    After a failure nothing is left of it, and what was at `path` is still there. What a process that was
+    killed left beside `path` is cleared away, a day after.
+
+    Raises
+    ------
+    InputError
+        If a folder of something else is at `path`: only an empty or a Zarr folder is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() and any(path.iterdir()) and not any((path / name).exists() for name in ZARR):
+        mend = "a folder is called so: move it away, or give another name or folder"
+        raise InputError("path", str(path), mend)
+    _clear(path)
     # The suffix stays last, since libraries choose the format by it.
     temporary = path.with_name(f".{secrets.token_hex(6)}-{path.name}")
     try:
@@ -41,6 +56,14 @@ def replacing(path: Path) -> Iterator[Path]:
         _take_place(temporary, path)
     finally:
         _remove(temporary)
+
+
+def _clear(path: Path) -> None:
+    """Remove what was left half-written of `path` long ago."""
+    left = re.compile(r"\.[0-9a-f]{12}-" + re.escape(path.name))
+    for entry in path.parent.iterdir():
+        if left.fullmatch(entry.name) and time.time() - entry.lstat().st_mtime > FORGOTTEN:
+            _remove(entry)
 
 
 def _take_place(temporary: Path, path: Path) -> None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .core.image import ImageBlock
     from .core.results import Prediction
 
+MOST_NAMED = 5  # files in a message
+
 
 @click.group(
     cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -142,9 +144,10 @@ def finetune(
             settings,
             device=device,
             name=name,
-            class_names=classes.split(",") if classes else None,
+            class_names=[c.strip() for c in classes.split(",")] if classes else None,
             folder=out,
             resume=resume,
+            inputs=[str(images), str(annotations)],
         )
         tuned = drain_with_bar(job, name or "fine-tuning")
         click.echo(tuned.model.path)
@@ -270,10 +273,20 @@ def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
     if not is_folder(images):
         check_readable(annotations, "annotations")
         return [(images, annotations)]
-    pairs = pair_by_name(expand((images,)), expand((annotations,)))
+    found, given_labels = expand((images,)), expand((annotations,))
+    pairs = pair_by_name(found, given_labels)
     if not pairs:
         mend = f"name annotations as their images; {annotations} has none of the same name"
         raise InputError("annotations", str(annotations), mend)
+    for kind, given_files, used in (
+        ("images", found, {image for image, _ in pairs}),
+        ("annotations", given_labels, {labels for _, labels in pairs}),
+    ):
+        alone = [path.name for path in given_files if path not in used]
+        if alone:
+            names = ", ".join(alone[:MOST_NAMED]) + (", …" if alone[MOST_NAMED:] else "")
+            what = f"{len(alone)} of {len(given_files)} {kind} have no counterpart of their name"
+            click.echo(f"papernets: {what} and are left out: {names}", err=True)
     return pairs
 
 

@@ -81,6 +81,8 @@ def weights(name: str | None, file: Path | None, heads: int | None, antialias: b
         from .core.moco_checkpoints import ALL_CHECKPOINTS
         from .engine.downloads import adopt, download
 
+        if file is None and heads is not None:
+            raise InputError("heads", heads, "it is of a file: give --file too")
         if file is not None:
             job = adopt(file, name=name or "", heads=heads, antialias=antialias)
             click.echo(drain_with_bar(job, file.name).path)

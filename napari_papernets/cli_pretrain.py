@@ -49,7 +49,10 @@ def pretrain(
         settings = MoCoSettings.from_dict(given(options))
         keep_heap()
         blocks = [read_image(path, axes) for path in expand(images)]
-        job = run(blocks, model, settings, device=device, name=name, folder=out, resume=resume)
+        job = run(
+            blocks, model, settings, device=device, name=name, folder=out, resume=resume,
+            inputs=[str(path) for path in images],
+        )  # fmt: skip
         first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
         tuned = drain_with_bar(job, name or "pre-training") if first else drain(job)
         if first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,13 @@ device_option = click.option(
 
 class OneLineGroup(click.Group):
     """Commands whose misspelt options end with one line, as all bad input does."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        # Where output is redirected on Windows, σ has no letter: rather a question mark than no help.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **options)
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with friendly_errors():

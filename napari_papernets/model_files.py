@@ -10,6 +10,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,13 @@ def name_to_write(name: str | None, usual: str, folder: Path, resume: bool) -> s
     Raises
     ------
     InputError
-        If the name cannot be that of a model.
+        If the name cannot be that of a model, or is that of a bundled one.
     """
     if name is not None:
         check_name(name)
+        if folder.absolute() == user_folder().absolute() and (BUNDLED / f"{name}{SUFFIX}").exists():
+            mend = "a bundled model is called so; give another name, or another folder"
+            raise InputError("name", repr(name), mend)
         return name
     number, found = 1, ""
     while True:
@@ -79,9 +83,29 @@ def name_to_write(name: str | None, usual: str, folder: Path, resume: bool) -> s
         number, found = number + 1, free if unfinished else found
 
 
-def list_models(folder: Path | None = None) -> tuple[ModelRef, ...]:
-    """Bundled models, then those of `folder` (the user's own by default); damaged files are left out."""
-    return tuple(_read_all(BUNDLED)) + tuple(_read_all(folder or user_folder()))
+def model_path(folder: Path, name: str) -> Path:
+    """The file of a model."""
+    return folder / f"{name}{SUFFIX}"
+
+
+def renamed_where_taken(spec: ModelSpec, usual: str, folder: Path) -> ModelSpec:
+    """A new model under the next free name, where another has taken its own since that was free."""
+    if not model_path(folder, spec.name).exists():
+        return spec
+    return replace(spec, name=name_to_write(None, usual, folder, resume=False))
+
+
+def list_models(folder: str | Path | None = None) -> tuple[ModelRef, ...]:
+    """Bundled models, then those of `folder` (the user's own by default); damaged files are left out.
+
+    A model is called as its file is, so that a copy beside it has a name of its own.
+    """
+    return tuple(_read_all(BUNDLED)) + tuple(_read_all(Path(folder or user_folder())))
+
+
+def is_bundled(path: Path) -> bool:
+    """Whether a file is one of the models that come with the program."""
+    return path.absolute().parent == BUNDLED.absolute()
 
 
 def find_model(name_or_path: str | Path | ModelRef) -> ModelRef:
@@ -99,7 +123,7 @@ def find_model(name_or_path: str | Path | ModelRef) -> ModelRef:
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return ModelRef(read_spec(path), path)
-    models = {ref.name: ref for ref in list_models()}
+    models = {ref.name: ref for ref in reversed(list_models())}  # a bundled one before all others
     if str(name_or_path) not in models:
         known = ", ".join(models) or "none yet"
         raise ModelError("model", repr(str(name_or_path)), f"give a file or one of: {known}")
@@ -199,6 +223,6 @@ def read_header(path: Path) -> Mapping[str, Any]:
 def _read_all(folder: Path) -> Iterator[ModelRef]:
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            yield ModelRef(read_spec(path), path)
+            yield ModelRef(replace(read_spec(path), name=path.stem), path)
         except ModelError:
             continue

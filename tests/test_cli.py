@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -115,15 +117,53 @@ def test_finetune_then_predict(folder):
     tifffile.imwrite("square.tif", pixels)
     tifffile.imwrite("strokes.tif", strokes)
     result = run(
-        "finetune square.tif strokes.tif --classes paper,ink --name mine -o trained --steps 30 "
+        "finetune square.tif strokes.tif --classes 'paper, ink' --name mine -o trained --steps 30 "
         "--crop 64 --batch 2 --precision float32"
     )
     assert result.exit_code == 0, result.output
     path = result.output.strip().splitlines()[-1]
+    classes = json.loads(run(f"models {path}").output)["classes"]
+    assert [c["name"] for c in classes] == ["paper", "ink"]
     assert run(f"predict square.tif -m {path} -o out").exit_code == 0
     labels = tifffile.imread("out/square_labels.tif")
     assert set(np.unique(labels)) == {1, 2}
     assert (labels == np.where(pixels > 0, 2, 1)).mean() > 0.9
+
+
+def test_what_has_no_counterpart_is_told(folder):
+    for name in ("images", "labels"):
+        (folder / name).mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 48)).astype("u1")
+    for name in ("a", "b", "c"):
+        tifffile.imwrite(f"images/{name}.tif", pixels)
+    for name in ("b", "other"):
+        tifffile.imwrite(f"labels/{name}.tif", np.eye(48, dtype="u1"))
+    few = "--kind instances --steps 1 --crop 32 --batch 1 --width 2 --depth 1 --held-out 0"
+    result = run(f"finetune images labels {few} -o trained --name t")
+    assert result.exit_code == 0, result.output
+    assert (
+        "2 of 3 images have no counterpart of their name and are left out: a.tif, c.tif" in result.output
+    )
+    assert "1 of 2 annotations have" in result.output
+    facts = json.loads(run("models trained/t.safetensors").output)
+    command = shlex.split(facts["provenance"]["command"])
+    assert command[2:4] == ["images", "labels"]
+    assert "trained" in command
+
+
+def test_help_is_shown_where_its_letters_are_not_known(folder):
+    """As on Windows, where what is redirected is in an old code page."""
+    old = os.environ | {"PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"}
+    line = [sys.executable, "-m", "napari_papernets.cli", "refine", "--help"]
+    done = subprocess.run(line, env=old, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"--sigma-beta" in done.stdout
+
+
+def test_heads_without_a_file_are_refused(folder):
+    result = run("weights --heads 3")
+    assert result.exit_code == 2
+    assert "--file" in result.output
 
 
 def test_models_are_listed_and_told_of(folder):

@@ -28,7 +28,7 @@ def command_line(
     settings : Settings
         Those that differ from their defaults become options.
     """
-    words = ["papernets", verb, *inputs]
+    words = ["papernets", verb, *(f"./{name}" if name.startswith("-") else name for name in inputs)]
     for name, value in {**options, **settings.changed()}.items():
         repeated = isinstance(value, tuple | list) and value and isinstance(value[0], tuple | list)
         for single in value if repeated else (value,):

@@ -15,6 +15,8 @@ from .errors import InputError
 
 S = TypeVar("S", bound="Settings")
 
+LONGEST = 80  # letters of a value in a message
+
 # Choices that several settings have.
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -176,21 +178,32 @@ def check_value(info: FieldInfo, value: Any) -> Any:
             return None
         raise InputError(info.name, None, f"give {_expected(info)}")
     if info.choices:
-        if value not in info.choices:
-            raise InputError(info.name, repr(value), f"choose one of {', '.join(info.choices)}")
+        if not isinstance(value, str) or value not in info.choices:
+            raise InputError(info.name, _shown(value), f"choose one of {', '.join(info.choices)}")
         return value
     if info.type is tuple:
         return _whole_numbers(info, value)
+    try:
+        fitting = _converted(info, value)
+    except (TypeError, ValueError, OverflowError):
+        fitting = None
+    if fitting is None:
+        raise InputError(info.name, _shown(value), f"give {_expected(info)}")
+    return fitting
+
+
+def _converted(info: FieldInfo, value: Any) -> Any:
+    """A single value in the field's own type; None where it is none, or out of range."""
     number = info.type in (int, float)
-    wrong_bool = isinstance(value, bool) != (info.type is bool)
-    if wrong_bool or (number and not isinstance(value, int | float) and not _is_scalar(value)):
-        raise InputError(info.name, repr(value), f"give {_expected(info)}")
+    truth = isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")  # numpy's too
+    if truth != (info.type is bool):
+        return None
+    if number and not isinstance(value, int | float) and not _is_scalar(value):
+        return None
     if info.type is int and not (math.isfinite(value) and int(value) == value):
-        raise InputError(info.name, repr(value), f"give {_expected(info)}")
+        return None
     value = info.type(value)
-    if number and not _in_range(info, value):
-        raise InputError(info.name, value, f"give {_expected(info)}")
-    return value
+    return None if number and not _in_range(info, value) else value
 
 
 def _whole_numbers(info: FieldInfo, value: Any) -> tuple[int, ...]:
@@ -199,9 +212,16 @@ def _whole_numbers(info: FieldInfo, value: Any) -> tuple[int, ...]:
         fits = all(n == v for n, v in zip(numbers, value, strict=True))
     except (TypeError, ValueError, OverflowError):
         fits = False
-    if isinstance(value, str) or not fits:
-        raise InputError(info.name, repr(value), f"give {_expected(info)}")
+    if isinstance(value, str) or not fits or not numbers:
+        raise InputError(info.name, _shown(value), f"give {_expected(info)}")
     return numbers
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:LONGEST]
+    except ValueError:  # Python writes no number of thousands of digits
+        return f"a very long {type(value).__name__}"
 
 
 def _is_scalar(value: Any) -> bool:

@@ -228,7 +228,7 @@ def kind_of(dtype: Any) -> str:
 
 def check_axes(axes: str, shape: Sequence[int], field: str) -> None:
     """Refuse axes that are unknown, repeated, lack Y or X, or do not fit `shape`."""
-    unknown = set(axes) - set(AXES) if isinstance(axes, str) else {axes}
+    unknown = not isinstance(axes, str) or set(axes) - set(AXES)
     if unknown or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes):
         mend = f"use letters of {AXES}, each once, Y and X among them, as in 'YX', 'CYX' or 'YXC'"
         raise InputError("axes", repr(axes), mend)

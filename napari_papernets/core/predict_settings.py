@@ -91,7 +91,7 @@ class PredictSettings(Settings):
         float | None,
         described(
             "Memory (GB)",
-            "Memory that the network's maps may take while it predicts. Automatic: 0.85 GB of main "
+            "Memory that the network's maps may take while it predicts. Automatic: 0.8 GB of main "
             "memory, or 60 % of what is free on the GPU.",
             min=0.05,
             max=1024.0,

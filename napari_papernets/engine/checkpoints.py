@@ -25,6 +25,10 @@ from .annotated import Plane
 from .weights import write_atomically
 
 STATE_VERSION = 1
+# What the header of every checkpoint tells, whatever it was of.
+FACTS: Mapping[str, Any] = dict(
+    version=int, step=int, seconds=int | float, settings=dict, spec=dict, fingerprint=str, history=list
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +77,28 @@ def read_state(path: Path, verb: str = "finetune") -> State:
         raise InputError("resume", f"no checkpoint {path}", mend)
     try:
         with safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {})[STATE_KEY])
+            facts = _checked(json.loads((file.metadata() or {})[STATE_KEY]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise InputError("resume", f"{path.name}, which is damaged ({error})", mend) from error
-    if facts.get("version", 0) > STATE_VERSION:
+    if facts["version"] > STATE_VERSION:
         raise InputError("resume", f"checkpoint format {facts['version']}", "update napari-papernets")
     wrote = "finetune" if "fresh" in facts else "pretrain"
     if wrote != verb:
         received = f"{path.name}, a checkpoint of {wrote}"
         raise InputError("resume", received, f"choose the name or folder of a {verb}, or start anew")
     return State(facts, tensors)
+
+
+def _checked(facts: Any) -> dict[str, Any]:
+    """What a checkpoint's header says, if it says what every one does; a ValueError otherwise."""
+    if not isinstance(facts, dict):
+        raise ValueError("its header is no mapping")
+    for name, kind in FACTS.items():
+        value = facts.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}")
+    return facts
 
 
 def check_resumable(state: State, settings: Settings, fingerprint: str, base: str | None = None) -> None:

@@ -30,6 +30,8 @@ def pick_device(device: str = "auto") -> torch.device:
     InputError
         If the name is unknown or this machine has no such device.
     """
+    if not isinstance(device, str):
+        raise InputError("device", repr(device), "give its name, as in 'cpu' or 'cuda:0'")
     available = {"cuda": torch.cuda.is_available(), "mps": has_mps(), "cpu": True}
     if device == "auto":
         return torch.device(next(name for name, there in available.items() if there))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice, Started
 from ..core.moco_checkpoints import ALL_CHECKPOINTS
 from ..core.model import ModelRef
-from ..model_files import SUFFIX, read_spec, user_folder
+from ..model_files import SUFFIX, model_path, name_to_write, read_spec, user_folder
 from .moco_files import import_moco
 from .transfer import fetch
 from .vit_models import import_checkpoint
@@ -87,7 +88,8 @@ def adopt(
         A state dict of timm, DINO, DINOv2 or MAE, ``.safetensors`` or ``.pth``; or a model file of a
         Vision Transformer, which is returned as it is.
     name : str
-        Of the model; the file's by default.
+        Of the model; by default that of the file, with a number where another model is called so. It
+        replaces what was read from a file of that name before, and nothing else.
     folder : Path, optional
         Where the model file goes; the user's models by default.
     heads : int, optional
@@ -108,19 +110,41 @@ def adopt(
     ------
     ModelError
         If it is no Vision Transformer; the first tensor that does not fit is named. InputError if there
-        is no file.
+        is no file, or another model is called so.
     """
     if not path.is_file():
         raise InputError("path", str(path), "there is no such file")
+    folder = folder or user_folder()
+    chosen = name_to_keep(path, name, folder)
     yield Started(1, "tile", f"reads {path.name}")
     if (ref := _as_model(path)) is not None:
         return ref
     about = dict(
         description=f"Opened from {path.name}", provenance=dict(source=path.name, antialias=antialias)
     )
-    ref = import_checkpoint(path, folder or user_folder(), name, about, heads=heads, antialias=antialias)
+    ref = import_checkpoint(path, folder, chosen, about, heads=heads, antialias=antialias)
     yield Notice(f"Kept as model {ref.name!r}", dict(path=str(ref.path)))
     return ref
+
+
+def name_to_keep(path: Path, name: str, folder: Path) -> str:
+    """What a checkpoint is called as a model: its name is free, or that of an earlier reading of it."""
+    usual = re.sub(r"[^\w. -]", "-", path.stem).lstrip("-. ") or "vit"
+    chosen = name_to_write(name or usual, usual, folder, resume=False)
+    there = model_path(folder, chosen)
+    if not there.exists() or _source_of(there) == path.name:
+        return chosen
+    if name:
+        mend = f"another model is called so: give another name, or remove {there}"
+        raise InputError("name", repr(name), mend)
+    return name_to_write(None, usual, folder, resume=False)
+
+
+def _source_of(path: Path) -> str:
+    try:
+        return str(read_spec(path).provenance.get("source", ""))
+    except ModelError:
+        return ""
 
 
 def _as_model(path: Path) -> ModelRef | None:

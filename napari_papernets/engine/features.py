@@ -159,7 +159,10 @@ def features(
         parts.append(arrays)
         yield Progress((number + 1) * len(job.plan), total)
     stack = (len(indices),) if planes is not None and image.stack_axes else image.stack_shape
-    facts = dict(region=region, planes=planes, random_weights=random_weights, device=str(reader.device))
+    facts = dict(
+        region=region, planes=planes, random_weights=random_weights, device=str(reader.device),
+        device_asked=device,
+    )  # fmt: skip
     provenance = features_provenance(job.model.label, job.model.sha256, image, job.settings, facts)
     return _assemble(job, parts, stack, provenance)
 

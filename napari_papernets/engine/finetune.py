@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..atomic import check_folder
-from ..core.command import command_line
 from ..core.events import Event, Notice, Started
 from ..core.image import ImageBlock
-from ..core.model import ModelRef, ModelSpec
+from ..core.model import ModelRef
 from ..core.results import Tuned
 from ..core.tune_settings import TuneSettings
-from ..model_files import SUFFIX, name_to_write, user_folder
+from ..model_files import model_path, name_to_write, renamed_where_taken, user_folder
 from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork
 from .annotated import Plane, hold_out
 from .checkpoints import called, check_resumable, checkpoint_path, fingerprint_of, read_state
-from .convexity import object_solidities
 from .crops import pose_problem
 from .device import pick_device, trains_in_bf16
+from .finetune_account import describe, start_of
 from .grow import ForestGrower
 from .listener import Listener, Request, chances_of
-from .metrics import estimate_diameter
 from .optimisation import with_rates
-from .provenance import repeats_exactly, where_trained
 from .quick import HeadFitter
 from .recipes import recipe_of
 from .shared_scale import with_shared_scale
@@ -56,6 +50,7 @@ def finetune(
     resume: bool = False,
     shares: Sequence[float] | None = None,
     about: Mapping[str, Any] | None = None,
+    inputs: Sequence[str] | None = None,
 ) -> Generator[Event, Any, Tuned]:
     """Train a model from annotated images.
 
@@ -88,6 +83,9 @@ def finetune(
         How often each image is drawn, relative to the others; all alike by default.
     about : mapping, optional
         `description`, `licence`, and further provenance for the new model.
+    inputs : sequence of str, optional
+        Images and annotations as a command line names them, for the command that repeats this; where
+        the images came from by default.
 
     Yields
     ------
@@ -111,8 +109,10 @@ def finetune(
     InputError
         If images and annotations do not fit each other, the model or the settings.
     """
-    name = name_to_write(name, USUAL_NAME, folder or user_folder(), resume)
-    check_folder(folder or user_folder())
+    folder = folder or user_folder()
+    asked, name = name, name_to_write(name, USUAL_NAME, folder, resume)
+    check_folder(folder)
+    free = asked is None and not model_path(folder, name).exists()
     request = Request(
         images,
         annotations,
@@ -121,9 +121,10 @@ def finetune(
         device,
         name,
         class_names,
-        folder or user_folder(),
+        folder,
         shares,
         about or {},
+        inputs,
     )
     start, planes, training = open_training(request, resume)
     notices = list(start.notices)
@@ -148,7 +149,8 @@ def finetune(
             start.network, training.planes, spec, training.device, training.bf16
         )
         spec = replace(spec, threshold=threshold, object_solidity=solidity)
-    ref = save_weights(spec, start.network.state_dict(), request.folder / f"{name}{SUFFIX}")
+    spec = renamed_where_taken(spec, USUAL_NAME, folder) if free else spec
+    ref = save_weights(spec, start.network.state_dict(), model_path(folder, spec.name))
     return Tuned(ref, tuple(training.history), spec.provenance)
 
 
@@ -228,73 +230,3 @@ def run(
     listener.take((yield training.save()))
     if training.judged_step != training.step:
         listener.take((yield training.judge()))
-
-
-def describe(
-    request: Request,
-    spec: ModelSpec,
-    planes: Sequence[Plane],
-    training: Training,
-    facts: Mapping[str, Any],
-) -> ModelSpec:
-    """The description of the trained model, with its provenance."""
-    about = request.about
-    provenance = account(request, planes, training) | dict(facts)
-    provenance |= {k: v for k, v in about.items() if k not in ("description", "licence")}
-    objects = [p.annotation for p in planes if p.kind == "instances"]
-    diameters = [d for labels in objects if (d := estimate_diameter(labels))]
-    solidities = [s for labels in objects for s in object_solidities(labels)]
-    return replace(
-        spec,
-        object_diameter=float(np.median(diameters)) if diameters else spec.object_diameter,
-        object_solidity=float(np.percentile(solidities, 25)) if solidities else spec.object_solidity,
-        description=about.get("description", spec.description),
-        licence=about.get("licence", spec.licence),
-        provenance=json.loads(json.dumps(provenance)),
-    )
-
-
-def account(request: Request, planes: Sequence[Plane], training: Training) -> dict[str, Any]:
-    """What was done, JSON-able."""
-    settings = training.settings
-    return dict(
-        verb="finetune",
-        base=str(getattr(request.model, "name", request.model)),
-        settings=settings.to_dict(),
-        **where_trained(request.images, training.device, training.bf16),
-        annotated_planes=len(planes),
-        held_out_planes=sum(bool(p.held.any()) for p in planes),
-        score=training.best_score if training.best else None,
-        steps_done=training.step,
-        seconds=round(training.seconds, 1),
-        stopped=training.stopped,
-        plans=training.plans,
-        command=repeating_command(request, training.step),
-        repeats_exactly=repeats_exactly(
-            settings.schedule,
-            training.stopped,
-            training.device,
-            as_planned=settings.seconds is None and len(training.plans) == 1,
-            told=request.shares is None,
-        ),
-    )
-
-
-def start_of(request: Request) -> str:
-    """The file or the name of what a training starts from."""
-    return str(request.model.path if isinstance(request.model, ModelRef) else request.model)
-
-
-def repeating_command(request: Request, steps: int) -> str:
-    """The command line that trains again, by steps where this run went by the clock."""
-    first, several = request.images[0], len(request.images) > 1
-    image = first.source or f"{first.name}.tif"
-    inputs = [str(Path(image).parent), "annotations"] if several else [image, "annotations.tif"]
-    options = dict(
-        model=None if start_of(request) == AUTO else start_of(request),
-        classes=",".join(request.class_names) if request.class_names else None,
-        name=request.name,
-        device=None if request.device == "auto" else request.device,
-    )
-    settings = request.settings.replace(steps=steps, seconds=None)
-    return command_line("finetune", inputs, options, settings)

@@ -38,6 +38,7 @@ class Request:
     folder: Path
     shares: Sequence[float] | None
     about: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Sequence[str] | None = None
 
 
 class Listener:

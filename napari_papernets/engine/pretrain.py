@@ -17,7 +17,7 @@ from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef, ModelSpec, class_infos
 from ..core.results import Tuned
 from ..files import list_images, read_image
-from ..model_files import SUFFIX, name_to_write, user_folder
+from ..model_files import model_path, name_to_write, renamed_where_taken, user_folder
 from ..networks import MoCo
 from ..networks.build import encoder_spec
 from ..networks.encoders import encoder_factory
@@ -49,6 +49,7 @@ def pretrain(
     about: Mapping[str, Any] | None = None,
     strokes: Sequence[Any] | None = None,
     folder_of_images: str | None = None,
+    inputs: Sequence[str] | None = None,
 ) -> Generator[Event, Any, Tuned]:
     """Train an encoder by momentum contrast.
 
@@ -84,6 +85,9 @@ def pretrain(
         judge, now and then, whether the encoder got better.
     folder_of_images : str, optional
         A folder of further images, which are read here.
+    inputs : sequence of str, optional
+        The images as a command line names them, for the command that repeats this; where they came
+        from by default.
 
     Yields
     ------
@@ -103,8 +107,10 @@ def pretrain(
     InputError
         If the images, the model and the settings do not fit each other, or the checkpoint.
     """
-    name = name_to_write(name, USUAL_NAME, folder or user_folder(), resume)
-    check_folder(folder or user_folder())
+    folder = folder or user_folder()
+    asked, name = name, name_to_write(name, USUAL_NAME, folder, resume)
+    check_folder(folder)
+    free = asked is None and not model_path(folder, name).exists()
     if folder_of_images is not None:
         further = [read_image(path) for path in list_images(folder_of_images)]
         strokes = None if strokes is None else [*strokes, *([None] * len(further))]
@@ -116,10 +122,12 @@ def pretrain(
         model,
         settings or MoCoSettings(),
         name,
-        folder or user_folder(),
+        folder,
         shares,
         about or {},
         strokes,
+        device,
+        inputs,
     )
     with joined(device) as here:
         spec, training, prober = open_pretraining(request, here, resume)
@@ -128,7 +136,8 @@ def pretrain(
             yield from run(training, request, prober, notices)
             training.keep()
         spec = describe(request, spec, training, notices)
-        path = request.folder / f"{name}{SUFFIX}"
+        spec = renamed_where_taken(spec, USUAL_NAME, folder) if free else spec
+        path = model_path(folder, spec.name)
         ref = ModelRef(spec, path)
         if world_and_rank()[1] == 0:
             ref = save_weights(spec, weights_of(training.model, spec), path)

@@ -13,12 +13,14 @@ from ..core.command import command_line
 from ..core.image import ImageBlock
 from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef, ModelSpec
+from ..model_files import user_folder
 from ..networks.moco import world_and_rank
 from .encoder_starts import SCRATCH
 from .pretraining import Pretraining
-from .provenance import repeats_exactly, where_trained
+from .provenance import axes_of_all, file_of, repeats_exactly, where_trained
 
 MOST_TOLD = 20  # images in the command
+SEEN = 32  # pixels: side of the windows that stand for an image
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,8 @@ class Request:
     shares: Sequence[float] | None
     about: Mapping[str, Any]
     strokes: Sequence[Any] | None = None
+    device: str = "auto"
+    inputs: Sequence[str] | None = None
 
 
 def describe(
@@ -59,7 +63,9 @@ def describe(
             training.stopped,
             training.device,
             as_planned=settings.seconds is None and training.as_planned,
-            told=request.shares is None and len(request.images) <= MOST_TOLD,
+            told=request.shares is None
+            and (request.inputs is not None or len(request.images) <= MOST_TOLD)
+            and base_of(request) != request.name,
         ),
         notices=list(notices),
     )
@@ -80,19 +86,37 @@ def base_of(request: Request) -> str:
 def repeating_command(request: Request, steps: int) -> str:
     """The command line that trains again, by steps where this run went by the clock."""
     base = request.model.path if isinstance(request.model, ModelRef) else request.model
-    inputs = [image.source or f"{image.name}.tif" for image in request.images[:MOST_TOLD]]
-    options = dict(model=None if base == SCRATCH else str(base), name=request.name)
-    return command_line("pretrain", inputs, options, request.settings.replace(steps=steps, seconds=None))
+    options = dict(
+        model=None if base == SCRATCH else str(base),
+        name=request.name,
+        out=None if request.folder == user_folder() else str(request.folder),
+        axes=axes_of_all(request.images),
+        device=None if request.device == "auto" else request.device,
+    )
+    inputs = request.inputs or [file_of(image) for image in request.images[:MOST_TOLD]]
+    settings = request.settings.replace(steps=steps, seconds=None)
+    command = command_line("pretrain", inputs, options, settings)
+    processes = world_and_rank()[0]
+    run = f"torchrun --nproc-per-node {processes} -m napari_papernets.cli"
+    return command if processes == 1 else run + command.removeprefix("papernets")
 
 
 def fingerprint_of(request: Request) -> str:
-    """Checksum of what the images are and how often each is drawn; pixels are not read.
+    """Checksum of what the images are and how often each is drawn, without reading all of them.
 
-    The corner of the first plane of each image stands for them.
+    Of each image small windows along the diagonal of three planes are read.
     """
     checksum = zlib.crc32(repr(request.shares).encode())
     for image in request.images:
-        corner = image.read((0,) * len(image.stack_axes), (0, 32), (0, 32))
-        facts = f"{image.axes} {image.shape} {image.dtype}".encode()
-        checksum = zlib.crc32(facts + corner.tobytes(), checksum)
+        checksum = zlib.crc32(f"{image.axes} {image.shape} {image.dtype}".encode(), checksum)
+        for plane in three(list(image.planes())):
+            for y, x in zip(*(three(range(size)) for size in image.plane_shape), strict=False):
+                window = image.read(plane, (y, y + SEEN), (x, x + SEEN))
+                checksum = zlib.crc32(window.tobytes(), checksum)
     return f"{checksum:08x}"
+
+
+def three(places: Sequence[Any]) -> list[Any]:
+    """The first, the middle and the last of them; fewer where there are fewer."""
+    last = len(places) - 1
+    return [places[i] for i in sorted({0, last // 2, last})]

@@ -15,6 +15,7 @@ from ..core.crf_settings import CRFSettings
 from ..core.feature_settings import FeatureSettings
 from ..core.image import ImageBlock
 from ..core.predict_settings import PredictSettings
+from ..model_files import is_bundled
 from .models import LoadedModel
 
 PACKAGES = ("napari-papernets", "torch", "numpy", "scikit-image")
@@ -89,7 +90,7 @@ def prediction_provenance(
         What was decided: zoom, region, tiles, device, precision, notices, seconds.
     """
     resolved = settings.replace(zoom=facts["zoom"], precision=facts["precision"])
-    bundled = model.path is None or model.path.parent.name == "models"
+    bundled = model.path is None or is_bundled(model.path)
     options = dict(
         model=model.spec.name if bundled else str(model.path),
         axes=image.axes,
@@ -97,7 +98,7 @@ def prediction_provenance(
         region=facts["region"],
         plane=facts["planes"] if image.stack_axes else None,
     )
-    command = command_line("predict", [_file_of(image)], options, resolved)
+    command = command_line("predict", [file_of(image)], options, resolved)
     account = dict(
         verb="predict",
         model=model.spec.name,
@@ -141,7 +142,7 @@ def refinement_provenance(
         region=facts["region"],
         plane=facts["planes"] if image.stack_axes else None,
     )
-    inputs = [source or f"{image.name}_probabilities.tif", _file_of(image)]
+    inputs = [source or f"{image.name}_probabilities.tif", file_of(image)]
     account = dict(
         verb="refine",
         probabilities=dict(source=source, shape=[int(n) for n in probabilities.shape]),
@@ -168,11 +169,12 @@ def features_provenance(
     settings : FeatureSettings
         As asked for.
     facts : mapping
-        region, planes, random_weights, device.
+        region, planes, random_weights, device, device_asked.
     """
     options = dict(
         model=name,
         axes=image.axes,
+        device=None if facts["device_asked"] == "auto" else facts["device_asked"],
         region=facts["region"],
         plane=facts["planes"] if image.stack_axes else None,
         random_weights=facts["random_weights"] or None,
@@ -185,12 +187,19 @@ def features_provenance(
         settings=settings.to_dict(),
         **facts,
         versions=versions(),
-        command=command_line("features", [_file_of(image)], options, settings),
+        command=command_line("features", [file_of(image)], options, settings),
     )
     return json.loads(json.dumps(account))
 
 
-def _file_of(image: ImageBlock) -> str:
+def axes_of_all(images: Sequence[ImageBlock]) -> str | None:
+    """The axes that all images have; None where they differ, and their files tell."""
+    found = {image.axes for image in images}
+    return found.pop() if len(found) == 1 else None
+
+
+def file_of(image: ImageBlock) -> str:
+    """Where an image came from, or what its file would be called."""
     return image.source or f"{image.name}.tif"
 
 

@@ -22,6 +22,7 @@ from .editors import CalmComboBox
 from .image_picker import ImagePicker
 from .layer_events import LayerEvents
 from .painting import Painting, fitting_layers, is_strokes_of
+from .reveal import Reveal
 from .settings_form import add_row, aligned_rows
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ HELP = {
     "shape (0 is not annotated, 1, 2 … are classes).",
     "annotate": "Begin to annotate this image: its layer is made ready and the brush of the first class "
     "is in your hand. Several images can be annotated in one session.",
-    "list": "The images that are annotated, each with its layer of strokes. Click on one to paint on "
-    "it.",
+    "list": "The images that are annotated, each with its layer of strokes. Click on one to see and "
+    "paint on it; others that lie on it are hidden.",
     "remove": "Take the chosen image out of the session; its layers stay.",
 }
 
@@ -65,6 +66,7 @@ class ImageGroup(QWidget):
         super().__init__(parent)
         self._viewer, self._painting = viewer, painting
         self._layers: list[napari.layers.Labels] = []
+        self._reveal = Reveal(viewer)
         self._chosen: Any = None  # what to paint on, where it was chosen by hand: a layer's id, or NEW
         self._events = LayerEvents(("name", "data"), self._refill)
         self.picker = ImagePicker(viewer)
@@ -119,6 +121,7 @@ class ImageGroup(QWidget):
         pair = self._annotate(image, None if index <= 0 else self._layers[index - 1])
         if pair is not None:
             self._chosen = None
+            self._bring_up(pair)
             arm(self._viewer, pair.labels, 1)  # another pair may be the current one by now
 
     def _annotate(
@@ -137,7 +140,13 @@ class ImageGroup(QWidget):
 
     def _on_item(self, item: QListWidgetItem) -> None:
         pair = self._painting.images.pair(item.data(Qt.ItemDataRole.UserRole))
+        self.picker.choose(pair.image)
+        self._bring_up(pair)
         arm(self._viewer, pair.labels, max(self._painting.table.current(), 1))
+
+    def _bring_up(self, pair: AnnotatedImage) -> None:
+        others = [other for other in self._painting.images.pairs() if other.number != pair.number]
+        self._reveal.show(pair, others)
 
     def _refill(self, event: object = None) -> None:
         from napari.layers import Labels

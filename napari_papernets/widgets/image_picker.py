@@ -138,11 +138,15 @@ class ImagePicker(QWidget):
         for index, layer in enumerate(self._layers):
             self.combo.setItemText(index, str(layer.name))
 
+    def choose(self, layer: napari.layers.Layer) -> None:
+        """Choose a layer, if it is among those that are offered."""
+        ids = [offered.unique_id for offered in self._layers]
+        if layer.unique_id in ids:
+            self.combo.setCurrentIndex(ids.index(layer.unique_id))
+
     def _select_active(self) -> None:
-        active = self._viewer.layers.selection.active
-        ids = [layer.unique_id for layer in self._layers]
-        if active is not None and active.unique_id in ids:
-            self.combo.setCurrentIndex(ids.index(active.unique_id))
+        if self._viewer.layers.selection.active is not None:
+            self.choose(self._viewer.layers.selection.active)
 
     def _current_id(self) -> Any:
         index = self.combo.currentIndex()

@@ -198,6 +198,14 @@ def is_preview(layer: napari.layers.Layer) -> bool:
     return str(layer.metadata.get(OUTPUT, {}).get("key", "")).startswith(LIVE)
 
 
+def live_layers_of(
+    viewer: napari.viewer.Viewer, image: napari.layers.Image
+) -> list[napari.layers.Layer]:
+    """Prediction and uncertainty of an image, as far as they are in the viewer."""
+    found = (find_output(viewer, output_key(f"{LIVE}{role}", image)) for role in ROLES)
+    return [layer for layer in found if layer is not None]
+
+
 def put_below(
     viewer: napari.viewer.Viewer, layer: napari.layers.Layer, strokes: napari.layers.Layer
 ) -> None:

@@ -113,12 +113,14 @@ class MoCoPanel(DockedPanel):
     def _on_started(self, arguments: dict[str, Any]) -> None:
         self.form.remember()
         self.plots.clear()
-        self._saved = 0
+        self._saved, shown = 0, self.form.name.text().strip()
+        kept = "" if arguments["name"] == shown else f"“{shown}” stays as it is. "
+        self.form.name.setText(arguments["name"])
         found, _ = self.form.checkpoint()
         if arguments["resume"] and found is not None:
             self._saved = found.step
             self.plots.take_up(found.history)
-        self.message.tell("")
+        self.message.tell(f"{kept}The new one is called “{arguments['name']}”." if kept else "")
         self.bar.set_running(arguments["settings"].seconds)
 
     def _on_finished(self, tuned: Tuned) -> None:
@@ -128,7 +130,8 @@ class MoCoPanel(DockedPanel):
         self._offer()
         steps = tuned.provenance.get("steps_done", 0)
         text = (
-            f"Kept as “{tuned.model.name}” after {steps} steps. Annotate & fine-tune can start from it."
+            f"Kept as “{tuned.model.name}” after {steps} step{'s' * (steps != 1)}. "
+            "Annotate & fine-tune can start from it."
         )
         self.message.tell(f"{text} {self.plots.helps.text()}")
         self.trained.emit(tuned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +11,14 @@ from typing import Any
 
 from ..core.errors import InputError, ModelError
 from ..core.moco_settings import MoCoSettings
-from ..model_files import CHECKPOINT_SUFFIX, MAY_CHANGE, read_training, user_folder
+from ..model_files import (
+    CHECKPOINT_SUFFIX,
+    MAY_CHANGE,
+    SUFFIX,
+    check_name,
+    read_training,
+    user_folder,
+)
 
 OF_WEIGHTS = ("encoder", "width", "depth")  # a model that is started from determines them
 
@@ -50,6 +58,23 @@ class Unfinished:
         if settings.seconds is not None and settings.seconds <= self.seconds:
             return f"it has learnt for {self.seconds / 60:.1f} minutes: give more"
         return ""
+
+
+def free_name(name: str) -> str:
+    """That name, or with a number behind it where a model or an unfinished training is called so.
+
+    Raises
+    ------
+    InputError
+        If the name cannot be that of a model.
+    """
+    check_name(name)
+    numbered = re.fullmatch(r"(.+)-(\d+)", name)
+    stem, number = (numbered[1], int(numbered[2])) if numbered else (name, 1)
+    while any((user_folder() / f"{name}{suffix}").exists() for suffix in (SUFFIX, CHECKPOINT_SUFFIX)):
+        number += 1
+        name = f"{stem}-{number}"
+    return name
 
 
 def unfinished(name: str) -> Unfinished | None:

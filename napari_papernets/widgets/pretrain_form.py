@@ -14,7 +14,7 @@ from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef
 from ..model_files import list_models
 from .editors import CalmComboBox, CalmDoubleSpinBox
-from .pretrain_checkpoint import Unfinished, unfinished
+from .pretrain_checkpoint import Unfinished, free_name, unfinished
 from .remembered import recall, remember
 from .settings_form import SettingsForm, add_row, aligned_rows
 
@@ -22,7 +22,10 @@ MEMORY = "moco_panel"
 BASIC = ("encoder", "contrast", "K", "m", "T", "crop")
 SCRATCH = "scratch"
 MINUTES = 10.0
-NAME_HELP = "Name of the encoder that is made; it is then among the models that training starts from."
+NAME_HELP = (
+    "Name of the encoder that is made; it is then among the models that training starts from. Where one "
+    "is called so already, it stays, and the new one gets a number."
+)
 MINUTES_HELP = (
     "How long to learn, with the time before an interruption. Stop and keep ends it at any time."
 )
@@ -82,11 +85,11 @@ class PretrainForm(QWidget):
         InputError
             If a setting is out of range, or there is no checkpoint that fits.
         """
-        settings = self._timed_settings()
+        settings, name = self._timed_settings(), self.name.text().strip()
         if go_on:
             found, why_not = self.checkpoint()
             if found is None or why_not:
-                name, mend = self.name.text().strip(), "press Learn to start anew"
+                mend = "press Learn to start anew"
                 raise InputError("name", f"{name!r}: {why_not or 'no checkpoint'}", mend)
             kept = dict(seconds=settings.seconds, checkpoint_every=settings.checkpoint_every)
             settings = found.settings.replace(steps=None, **kept)
@@ -94,7 +97,7 @@ class PretrainForm(QWidget):
             model=self._start(),
             settings=settings,
             device=self.device.currentText(),
-            name=self.name.text().strip(),
+            name=name if go_on else free_name(name),
             resume=go_on,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from napari_papernets.core.errors import InputError
@@ -41,7 +42,9 @@ def test_repr_shows_what_differs():
         ("zoom", 0), ("zoom", "big"), ("zoom", float("nan")), ("zoom", True),
         ("threshold", 1.5), ("min_size", None), ("tile", 0), ("tile", 2.5),
         ("output", "both"), ("min_size", -1), ("tile", float("nan")), ("tile", float("inf")),
-        ("channels", 0), ("channels", [0.7]), ("channels", "01"), ("channels", [None]),
+        ("channels", 0), ("channels", [0.7]), ("channels", "01"), ("channels", [None]), ("channels", ()),
+        ("min_size", 10**400), ("min_size", np.datetime64("2020")),
+        ("zoom", np.array("a")), ("output", np.array(["auto", "x"])), ("output", 1),
     ],
 )  # fmt: skip
 def test_bad_values_name_the_field_and_the_mend(field, value):
@@ -49,6 +52,17 @@ def test_bad_values_name_the_field_and_the_mend(field, value):
         PredictSettings(**{field: value})
     assert error.value.field == field
     assert error.value.mend.startswith(("give", "choose"))
+
+
+def test_numpys_numbers_and_truths_do():
+    settings = TuneSettings(rotate=np.bool_(False), steps=np.int32(7), w0=np.float32(2))
+    assert (settings.rotate, settings.steps, settings.w0) == (False, 7, 2.0)
+    assert type(settings.rotate) is bool
+
+
+def test_a_number_too_long_to_write_is_told_by_its_type():
+    with pytest.raises(InputError, match="very long int"):
+        PredictSettings(tile=10**5000)
 
 
 def test_replace_validates_anew():

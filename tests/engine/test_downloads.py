@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from napari_papernets.api import drain
+from napari_papernets.api import drain, save_model
 from napari_papernets.core.checkpoints import PublicCheckpoint, find_checkpoint
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Notice, Progress, Started
@@ -22,7 +22,7 @@ from napari_papernets.engine.downloads import adopt, download
 from napari_papernets.engine.transfer import fetch
 from napari_papernets.engine.vit_models import load_vit
 from napari_papernets.engine.weights import load_weights
-from napari_papernets.networks import VisionTransformer
+from napari_papernets.networks import UNet, VisionTransformer
 from napari_papernets.networks.moco import two_layers
 from napari_papernets.networks.residual import ResNetEncoder
 
@@ -232,6 +232,24 @@ def test_files_that_a_person_has(network: VisionTransformer, tmp_path: Path) -> 
     assert drain(adopt(ref.path)) == ref  # a model already
     with pytest.raises(InputError, match="no such file"):
         drain(adopt(tmp_path / "none.pth"))
+
+
+def test_a_file_takes_no_name_of_another_model(network: VisionTransformer, tmp_path: Path) -> None:
+    path, folder = tmp_path / "vit (1).pth", tmp_path / "models"
+    torch.save(network.state_dict(), path)
+    folder.mkdir()
+    other = save_model(UNet(1, 2, width=2, depth=1, padding="same"), folder / "mine.safetensors")
+    before = other.path.read_bytes()
+    for name in ("../outside", "/tmp/outside", "a/b", "mine"):
+        with pytest.raises(InputError, match="name"):
+            drain(adopt(path, name=name, folder=folder, heads=2))
+    assert list(folder.iterdir()) == [other.path]
+    assert other.path.read_bytes() == before
+    first, again = (drain(adopt(path, folder=folder, heads=2)) for _ in range(2))
+    assert first.path == again.path == folder / "vit -1-.safetensors"  # the same file, read again
+    twin = tmp_path / "mine.pth"
+    path.rename(twin)
+    assert drain(adopt(twin, folder=folder, heads=2)).name == "mine-2"
 
 
 def test_a_public_moco_checkpoint_becomes_an_encoder(site: Site, tmp_path: Path) -> None:

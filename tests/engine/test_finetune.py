@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from discs import random_discs
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from napari_papernets.api import drain
 from napari_papernets.core.errors import InputError, ModelError
@@ -31,7 +32,7 @@ from napari_papernets.engine.losses import weighted_cross_entropy
 from napari_papernets.engine.optimisation import WeightAverage
 from napari_papernets.engine.targets import encode_instances
 from napari_papernets.engine.weights import load_weights
-from napari_papernets.model_files import find_model, list_models
+from napari_papernets.model_files import TRAINING_KEY, find_model, list_models
 
 TINY = TuneSettings(
     kind="instances",
@@ -292,6 +293,35 @@ def test_resume_refuses_other_settings_other_data_and_damage(tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="damaged"):
         train([image], [ids], tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": None}, {"step": "x"}, {"settings": None}, {"spec": None}, {"version": None},
+        {"history": {}}, {"seconds": True}, None,
+    ],
+)  # fmt: skip
+def test_a_checkpoint_with_another_header_is_damaged(tmp_path: Path, change: Any) -> None:
+    image, ids = scene()
+    train([image], [ids], tmp_path, TINY.replace(steps=1))
+    path = checkpoint_path(tmp_path, "tuned")
+    facts = dict(read_state(path).facts)
+    header = [1] if change is None else {k: v for k, v in (facts | change).items() if v is not None}
+    path.write_bytes(save({}, {TRAINING_KEY: json.dumps(header)}))
+    with pytest.raises(InputError, match="damaged"):
+        train([image], [ids], tmp_path, TINY.replace(steps=1), resume=True)
+
+
+def test_two_trainings_without_a_name_keep_both_models(tmp_path: Path) -> None:
+    image, ids = scene()
+    first, second = (finetune([image], [ids], "scratch", TINY, folder=tmp_path) for _ in range(2))
+    next(first)
+    next(second)
+    kept = [drain(job).model for job in (first, second)]
+    assert [ref.path.name for ref in kept] == ["tuned.safetensors", "tuned-2.safetensors"]
+    assert [ref.name for ref in kept] == ["tuned", "tuned-2"]
+    assert find_model(kept[1].path).name == "tuned-2"
 
 
 def test_more_steps_continue_a_finished_training(tmp_path: Path) -> None:

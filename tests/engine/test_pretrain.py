@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shlex
 import subprocess
 import sys
 import weakref
@@ -22,10 +23,10 @@ from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.moco_settings import MoCoSettings
 from napari_papernets.core.model import class_infos
 from napari_papernets.core.tune_settings import TuneSettings
-from napari_papernets.engine import pretraining, stroke_probe
+from napari_papernets.engine import pretrain_account, pretraining, stroke_probe
 from napari_papernets.engine.finetune import finetune
 from napari_papernets.engine.pretrain import open_pretraining, pretrain
-from napari_papernets.engine.pretrain_account import Request
+from napari_papernets.engine.pretrain_account import Request, fingerprint_of, repeating_command
 from napari_papernets.engine.starts import live_start
 from napari_papernets.engine.weights import load_weights
 from napari_papernets.networks import MoCo
@@ -77,6 +78,38 @@ def test_a_run_tells_what_it_does_and_keeps_an_encoder(tmp_path: Path) -> None:
     facts = tuned.provenance
     assert (facts["steps_done"], facts["verb"], facts["repeats_exactly"]) == (6, "pretrain", True)
     assert "--steps 6" in facts["command"]
+
+
+def test_axes_and_folder_are_in_the_command(tmp_path: Path) -> None:
+    request = Request(images()[:1], "scratch", SETTINGS, "x", tmp_path, None, {}, inputs=["my frames"])
+    words = shlex.split(repeating_command(request, 3))
+    assert words[:3] == ["papernets", "pretrain", "my frames"]
+    assert words[words.index("--axes") + 1] == images()[0].axes
+    assert words[words.index("--out") + 1] == str(tmp_path)
+
+
+def test_a_command_under_torchrun_names_the_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrain_account, "world_and_rank", lambda: (2, 0))
+    request = Request(images(), "scratch", SETTINGS, "x", tmp_path, None, {})
+    command = repeating_command(request, 3)
+    assert command.startswith("torchrun --nproc-per-node 2 -m napari_papernets.cli pretrain ")
+
+
+@pytest.mark.parametrize("where", [(0, 0), (50, 50), (-1, -1)])
+def test_changed_pixels_are_other_data(tmp_path: Path, where: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 101, 101)).astype(np.uint8)
+
+    def found(array: np.ndarray) -> str:
+        block = ImageBlock(array, "ZYX")
+        return fingerprint_of(Request([block], "scratch", SETTINGS, "x", tmp_path, None, {}))
+
+    for plane in range(3):
+        changed = pixels.copy()
+        changed[(plane, *where)] ^= 1
+        assert found(changed) != found(pixels)
+    assert found(pixels.copy()) == found(pixels)
 
 
 def test_it_learns(tmp_path: Path) -> None:

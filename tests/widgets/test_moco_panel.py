@@ -308,6 +308,19 @@ def test_stop_keeps(panel, engine, known, qtbot):
     assert panel.form.encoder().name == "moco"
 
 
+def test_an_encoder_of_that_name_stays(panel, engine, folder, qtbot):
+    panel.form.name.setText("frames")
+    (folder / "frames.safetensors").touch()
+    job = start(panel, engine)
+    assert job.arguments["name"] == panel.form.name.text() == "frames-2"
+    assert "“frames” stays" in panel.message.text()
+    panel.bar.cancel.click()
+    job._call("on_cancelled")
+    qtbot.waitUntil(panel.bar.start.isEnabled)
+    (folder / "frames-2.checkpoint").touch()  # neither is what could go on
+    assert start(panel, engine).arguments["name"] == "frames-3"
+
+
 def test_cancel_and_failure_leave_the_panel_ready(panel, engine, qtbot):
     job = start(panel, engine)
     panel.bar.cancel.click()

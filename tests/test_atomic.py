@@ -1,0 +1,62 @@
+"""Files and folders that appear whole or not at all, and take the place of nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_papernets.atomic import FORGOTTEN, replacing
+from napari_papernets.core.errors import InputError
+
+
+def write(path: Path, text: str = "new") -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def test_after_a_failure_the_old_file_is_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write(path, "old")
+    with pytest.raises(TypeError), replacing(path) as temporary:
+        temporary.open("w").write(3)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_a_folder_of_something_else_stays(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    path.mkdir()
+    (path / "mine.txt").write_text("precious")
+    with pytest.raises(InputError, match="move it away"):
+        write(path)
+    assert (path / "mine.txt").read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("within", [(), ("zarr.json",), (".zgroup", "0")])
+def test_an_empty_folder_and_a_zarr_image_are_replaced(tmp_path: Path, within: tuple[str, ...]) -> None:
+    path = tmp_path / "labels.zarr"
+    path.mkdir()
+    for name in within:
+        (path / name).touch()
+    with replacing(path) as temporary:
+        temporary.mkdir()
+        (temporary / "zarr.json").write_text("new")
+    assert (path / "zarr.json").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_cleared_a_day_later(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    old, young, other = (
+        tmp_path / name
+        for name in (".0123456789ab-labels.tif", ".ba9876543210-labels.tif", ".0123456789ab-other.tif")
+    )
+    for left in (old, young, other):
+        left.write_text("half")
+    for left in (old, other):
+        long_ago = left.stat().st_mtime - FORGOTTEN - 60
+        os.utime(left, (long_ago, long_ago))
+    write(path)
+    assert sorted(tmp_path.iterdir()) == sorted([young, other, path])

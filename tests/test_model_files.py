@@ -1,0 +1,60 @@
+"""Models are called as their files are, and no name is taken from another."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_papernets import model_files
+from napari_papernets.api import save_model
+from napari_papernets.core.errors import InputError
+from napari_papernets.model_files import (
+    BUNDLED,
+    find_model,
+    is_bundled,
+    list_models,
+    model_path,
+    name_to_write,
+    renamed_where_taken,
+)
+from napari_papernets.networks import UNet
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's models: one, called mine."""
+    monkeypatch.setattr(model_files, "user_folder", lambda: tmp_path)
+    torch.manual_seed(0)
+    save_model(UNet(1, 2, width=2, depth=1, padding="same"), model_path(tmp_path, "mine"))
+    return tmp_path
+
+
+def test_a_copy_has_a_name_of_its_own(folder: Path) -> None:
+    shutil.copy(model_path(folder, "mine"), model_path(folder, "mine_old"))
+    assert [ref.name for ref in list_models(str(folder))][-2:] == ["mine", "mine_old"]
+    for name in ("mine", "mine_old"):
+        assert find_model(name).path == model_path(folder, name)
+
+
+def test_a_bundled_model_is_not_hidden_by_another(folder: Path) -> None:
+    shutil.copy(model_path(folder, "mine"), model_path(folder, "nuclei"))
+    assert find_model("nuclei").path == model_path(BUNDLED, "nuclei")
+    assert find_model(model_path(folder, "nuclei")).path == model_path(folder, "nuclei")
+    with pytest.raises(InputError, match="bundled"):
+        name_to_write("nuclei", "tuned", folder, resume=False)
+    assert name_to_write("nuclei", "tuned", folder / "elsewhere", resume=False) == "nuclei"
+
+
+def test_what_comes_with_the_program_is_told_by_its_place(folder: Path) -> None:
+    (folder / "models").mkdir()
+    assert is_bundled(find_model("nuclei").path)
+    assert not is_bundled(model_path(folder / "models", "nuclei"))
+
+
+def test_a_name_that_was_taken_meanwhile_is_left_to_its_owner(folder: Path) -> None:
+    spec = find_model("mine").spec
+    assert renamed_where_taken(spec, "mine", folder).name == "mine-2"
+    assert renamed_where_taken(spec, "mine", folder / "elsewhere") is spec
