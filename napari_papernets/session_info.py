@@ -43,6 +43,8 @@ class ImageInfo:
         Along `axes`.
     checksum : str
         Of some of its pixels.
+    place : mapping
+        Where its layer lay, in napari's words; empty where that is not known.
     """
 
     number: int
@@ -53,6 +55,7 @@ class ImageInfo:
     scale: tuple[float, ...]
     unit: str
     checksum: str
+    place: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def plane_shape(self) -> tuple[int, int]:
@@ -139,8 +142,8 @@ class VersionRecord:
     strokes: int | None = None
 
 
-def describe_image(number: int, image: ImageBlock) -> ImageInfo:
-    """What a session keeps of an image; reads some of its pixels."""
+def describe_image(number: int, image: ImageBlock, place: Mapping[str, Any] | None = None) -> ImageInfo:
+    """What a session keeps of an image, and of where it lies; reads some of its pixels."""
     return ImageInfo(
         number=number,
         name=image.name,
@@ -150,6 +153,7 @@ def describe_image(number: int, image: ImageBlock) -> ImageInfo:
         scale=tuple(float(s) for s in image.scale),
         unit=image.unit,
         checksum=checksum_of(image),
+        place=dict(place or {}),
     )
 
 

@@ -17,6 +17,7 @@ from ..core.tune_settings import TuneSettings
 from .annotate_parts import AnnotateParts
 from .live_control import LiveState
 from .live_plan import LivePlan
+from .placement import placement_of
 from .session_opener import OpenedSession, read_session, show_session
 from .session_store import Contents
 from .uncertain_place import most_uncertain, move_camera
@@ -62,12 +63,11 @@ class AnnotateFlow(QObject):
 
     def describe(self) -> None:
         """Let the session know images, classes and settings."""
-        parts = self._parts
-        images = {}
-        for pair in parts.painting.images.pairs():
-            images[pair.number] = pair.block()
-        settings = parts.form.value().changed()
-        parts.store.describe(Contents(images, parts.painting.classes(), settings, parts.start.key()))
+        parts, pairs = self._parts, self._parts.painting.images.pairs()
+        images = {pair.number: pair.block() for pair in pairs}
+        places = {pair.number: placement_of(pair.image).written() for pair in pairs}
+        settings, start = parts.form.value().changed(), parts.start.key()
+        parts.store.describe(Contents(images, parts.painting.classes(), settings, start, places))
 
     # What the person paints.
 

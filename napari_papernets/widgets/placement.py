@@ -85,6 +85,10 @@ class Placement:
         moved = self.translate + self.rotate @ self.shear @ (self.scale * centre)
         return replace(self, translate=moved, scale=self.scale * steps)
 
+    def written(self) -> dict[str, Any]:
+        """The same as numbers and names that JSON holds; `options` of a new layer, too."""
+        return {name: np.asarray(value).tolist() for name, value in self.options().items()}
+
     def options(self) -> dict[str, Any]:
         """Keyword arguments of a new layer, and attributes of one that exists."""
         return dict(

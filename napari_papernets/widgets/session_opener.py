@@ -94,7 +94,9 @@ def show_session(
     for info in session.info.images:
         planes = {plane: labels for (n, plane), labels in opened.strokes.items() if n == info.number}
         taken = [pair.image for pair in painting.images.pairs()]
-        image = find_image(viewer, info, taken) or _add_image(viewer, opened.blocks.get(info.number))
+        image = find_image(viewer, info, taken) or _add_image(
+            viewer, opened.blocks.get(info.number), info
+        )
         if image is None:
             missing.append(info.name)
             continue
@@ -126,14 +128,19 @@ def find_image(
     return None
 
 
-def _add_image(viewer: napari.viewer.Viewer, block: ImageBlock | None) -> napari.layers.Image | None:
+def _add_image(
+    viewer: napari.viewer.Viewer, block: ImageBlock | None, info: ImageInfo
+) -> napari.layers.Image | None:
+    """Show an image where it lay; by its scale alone where its file has other axes than its layer."""
     if block is None:
         return None
     rgb = block.axes[-1] == "C" and block.channels in (3, 4)
-    scale = block.scale[:-1] if rgb else block.scale
+    place = {k: v if k == "units" else np.array(v) for k, v in info.place.items()}
+    if len(place.get("scale", ())) != len(block.axes) - rgb or block.axes != info.axes:
+        place = dict(scale=block.scale[:-1] if rgb else block.scale, units=block.unit)
     return viewer.add_image(
         np.asarray(block.data) if isinstance(block.data, np.ndarray) else block.data,
-        name=block.name, rgb=rgb, scale=scale, units=block.unit, metadata={"axes": block.axes},
+        name=block.name, rgb=rgb, metadata={"axes": block.axes}, **place,
     )  # fmt: skip
 
 

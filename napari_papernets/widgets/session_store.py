@@ -43,12 +43,15 @@ class Contents:
         Of the panel, JSON-able.
     start : str
         What the training starts from.
+    places : mapping of int to mapping
+        Where the layers of the images lie, in napari's words, by number.
     """
 
     images: Mapping[int, ImageBlock] = field(default_factory=dict)
     classes: Sequence[ClassInfo] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: str = ""
+    places: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class SessionStore(QObject):
@@ -111,7 +114,12 @@ class SessionStore(QObject):
     def describe(self, contents: Contents) -> None:
         """Images, classes or settings are others now; images that went stay known, since their
         strokes are in the journal, and the last of them may still come."""
-        self._contents = replace(contents, images={**self._contents.images, **contents.images})
+        before = self._contents
+        self._contents = replace(
+            contents,
+            images={**before.images, **contents.images},
+            places={**before.places, **contents.places},
+        )
         if self._session is not None:
             self._later(self._save_info, self._session, self._contents)
 
@@ -180,7 +188,9 @@ class SessionStore(QObject):
 
     def _create(self) -> Session:
         now = self._contents
-        images = tuple(describe_image(n, block) for n, block in sorted(now.images.items()))
+        images = tuple(
+            describe_image(n, block, now.places.get(n)) for n, block in sorted(now.images.items())
+        )
         for info in images:
             self._later(self._keep_image, info.number)
         self._known = {info.number for info in images}
@@ -190,7 +200,8 @@ class SessionStore(QObject):
         """What was said of a session is written even if it is let go of meanwhile."""
         with self._lock:
             kept = {info.number: info for info in session.info.images}
-            kept |= {n: describe_image(n, b) for n, b in now.images.items() if n not in kept}
+            fresh = [(n, block) for n, block in now.images.items() if n not in kept]
+            kept |= {n: describe_image(n, block, now.places.get(n)) for n, block in fresh}
             info = replace(
                 session.info, images=tuple(kept[number] for number in sorted(kept)),
                 classes=tuple(now.classes), settings=dict(now.settings), start=now.start,

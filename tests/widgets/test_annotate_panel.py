@@ -371,6 +371,8 @@ def leave_unfinished(panel, sessions):
 
 
 def test_what_was_not_closed_is_offered_and_restored(make, viewer, engine, qtbot, sessions, tmp_path):
+    viewer.layers["image"].translate = (3, -4)
+    viewer.layers["image"].rotate = 30
     panel = make(viewer)
     annotate(panel, qtbot, engine)
     stroke(panel, qtbot)
@@ -387,7 +389,10 @@ def test_what_was_not_closed_is_offered_and_restored(make, viewer, engine, qtbot
     again.parts.restore.restore.click()
     qtbot.waitUntil(lambda: "image strokes" in fresh.layers, timeout=10_000)
     assert fresh.layers["image"].data.shape == SHAPE
-    assert tuple(fresh.layers["image"].scale) == (0.5, 0.5)
+    for name in ("image", "image strokes"):
+        layer = fresh.layers[name]
+        assert (tuple(layer.scale), tuple(layer.translate)) == ((0.5, 0.5), (3, -4))
+        np.testing.assert_allclose(layer.rotate, viewer.layers["image"].rotate)
     assert sorted(np.unique(fresh.layers["image strokes"].data)) == [0, 1, 2]
     assert not again.parts.restore.isVisible()
     before.tell(Version(model_file(tmp_path), 0, 7, None, None, "trained", "stopped"))
