@@ -263,6 +263,7 @@ class CRFPanel(DockedPanel):
         else:
             self.live.setChecked(False)
             self.view.clear()
+            self.message.tell(f"{self.message.text()}. Live preview is off now: tick it to see the CRF.")
 
     def _choose_image(self) -> None:
         """Begin with an image that has probabilities, where there is one (they are image layers too)."""

@@ -201,12 +201,12 @@ def find_annotations(
     viewer: napari.viewer.Viewer, source: BeliefSource, numbers: LabelNumbers
 ) -> list[Annotation]:
     """Labels layers whose numbers are classes of the source, those that hold two of them first, then the
-    user's own. Neither the source itself nor a result of this panel is one.
+    user's own, then the newer ones. Neither the source itself nor a result of this panel is one.
     """
     from napari.layers import Labels
 
     found = []
-    for layer in viewer.layers:
+    for layer in reversed(viewer.layers):
         ours = str(layer.metadata.get(OUTPUT, {}).get("key", "")).startswith("refined ")
         if not isinstance(layer, Labels) or ours or any(layer is other for other in source.layers):
             continue

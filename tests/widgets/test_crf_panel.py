@@ -273,8 +273,9 @@ def test_tuning_takes_settings_over_where_they_help(panel, viewer, engine, qtbot
 def test_tuning_leaves_the_crf_off_where_it_harms(panel, viewer, engine, qtbot):
     with qtbot.waitSignal(panel.previewed):
         answer(engine.jobs[0], labels())
+    viewer.add_labels(labels(), name="older")
     viewer.add_labels(labels(), name="truth")
-    qtbot.waitUntil(lambda: panel.tuning.annotation.currentText() == "truth")
+    qtbot.waitUntil(lambda: panel.tuning.annotation.currentText() == "truth")  # the newest
     panel.tuning.button.click()
     worse = TunedCRF(
         CRFSettings(w1=9.0), False, 0.6, 0.5, 0.9, 0.8, 99, "makes it worse; leave it off", ()
@@ -282,6 +283,7 @@ def test_tuning_leaves_the_crf_off_where_it_harms(panel, viewer, engine, qtbot):
     with qtbot.waitSignal(panel.tuning.tuned):
         engine.jobs[-1].give(worse)
     assert not panel.live.isChecked()
+    assert "leave it off. Live preview is off now" in panel.message.text()
     assert "cells CRF preview" not in viewer.layers
     assert panel.settings() == CRFSettings()
 
