@@ -190,8 +190,8 @@ def _with_new_head(
     if base.spec.task == "features":
         return Start(spec, fresh, False, fits_head=fits)
     message = (
-        f"Model {base.name!r} has {len(base.spec.classes)} classes for {base.spec.task} labels; its "
-        f"last layer is replaced by a new one for {len(names)}"
+        f"The model to start from knows {len(base.spec.classes)} classes of {base.spec.task} labels, "
+        f"and {len(names)} are asked for: its last layer is learnt anew"
     )
     return Start(spec, fresh, False, (Notice(message, dict(new_head=len(names))),), fits_head=fits)
 

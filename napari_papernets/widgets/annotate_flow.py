@@ -81,6 +81,7 @@ class AnnotateFlow(QObject):
         if numbers == self._numbers:
             return
         self._numbers = numbers
+        parts.message.tell("")  # it was about other images
         parts.layers.set_classes(parts.painting.classes())
         for pair in parts.painting.images.pairs():
             parts.layers.prepare(pair)
@@ -96,6 +97,7 @@ class AnnotateFlow(QObject):
 
     def _on_classes(self) -> None:
         parts = self._parts
+        parts.message.forgive()
         self.describe()
         parts.apply.form.set_classes(parts.painting.classes())
         parts.layers.set_classes(parts.painting.classes())

@@ -654,3 +654,15 @@ def test_the_command_of_a_version_can_be_copied(panel, engine, qtbot, tmp_path):
     panel.parts.versions.view.selectRow(0)
     qtbot.mouseClick(panel.parts.versions.command, Qt.MouseButton.LeftButton)
     assert QApplication.clipboard().text().startswith("papernets finetune")
+
+
+def test_messages_go_with_what_they_were_about(make, viewer, engine, qtbot):
+    panel = make(viewer)
+    annotate(panel, qtbot, engine)
+    panel.parts.message.tell("image: 7 objects.")
+    panel.parts.message.complain("name: got nothing")
+    panel.parts.painting.table.recolour(1, "#123456")
+    assert not panel.parts.message.is_error
+    panel.parts.message.tell("image: 7 objects.")
+    del viewer.layers["image"]
+    qtbot.waitUntil(lambda: panel.parts.message.text() != "image: 7 objects.")
