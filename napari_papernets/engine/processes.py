@@ -43,7 +43,9 @@ def share_gradients(model: nn.Module, device: torch.device) -> nn.Module:
     if world_and_rank()[0] == 1:
         return model
     devices = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(model, devices, broadcast_buffers=False)
+    shared = DistributedDataParallel(model, devices)
+    shared.broadcast_buffers = False  # as an argument it is deprecated; what succeeds it is too new
+    return shared
 
 
 def mean_over_processes(values: Tensor) -> Tensor:
