@@ -3,7 +3,7 @@
     python -m napari_papernets.benchmarks.deeplab.crf --folder build/deeplab --write docs/benchmarks.md
 
 The folder holds what `train.py` wrote; with --rows what is done is kept in a file. The CRF's parameters
-are searched as *Tune* does, but on whole images that the network was trained on, by the IoU within 5
+are searched as *Tune* does, but on whole images that the network did not learn from, by the IoU within 5
 pixels of true borders; the tables are of images that neither has seen.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -97,23 +98,23 @@ class Row:
 
     name: str
     steps: int
-    seen: int
-    unseen: int
+    tuned_on: int
+    judged: int
     settings: CRFSettings
-    tuned: tuple[float, float]  # trimap IoU on seen images, before and after
+    tuned: tuple[float, float]  # trimap IoU where tuned, before and after
     before: Scores
     after: Scores
 
 
 def run_set(name: str, model: Path) -> Row:
-    """Tune on seen images, judge on unseen ones."""
+    """Tune on images that the network did not learn from, judge on others."""
     steps = read_spec(model).provenance["steps_done"]
-    seen = SETS[name].examples(unseen=False)
-    chosen = seen[:: -(-len(seen) // TUNED_ON)]
+    offered = SETS[name].examples("tune")
+    chosen = offered[:: -(-len(offered) // TUNED_ON)]
     tuning = list(read_maps(model, chosen))
     bare = judged(tuning).trimap
     settings, best = search(tuning)
-    maps = list(read_maps(model, SETS[name].examples(unseen=True)))
+    maps = list(read_maps(model, SETS[name].examples("judge")))
     before, after = judged(maps), judged(maps, settings)
     row = Row(name, steps, len(chosen), len(maps), settings, (bare, best), before, after)
     print(row, flush=True)
@@ -121,7 +122,7 @@ def run_set(name: str, model: Path) -> Row:
 
 
 def kept_rows(path: Path) -> dict[str, Row]:
-    """Rows by set that a file holds."""
+    """Rows by set and steps that a file holds."""
     if not path.exists():
         return {}
     return {name: _row(facts) for name, facts in json.loads(path.read_text()).items()}
@@ -145,19 +146,19 @@ def _row(facts: dict[str, Any]) -> Row:
 def main_table(rows: Sequence[Row]) -> str:
     header = (
         "set", "steps", "images: tuned on, judged", "w₁", "σ_α", "σ_β", "denoise",
-        "mean IoU", "after CRF", f"trimap {BAND:g} px", "after CRF", "gain", "on seen images",
+        "mean IoU", "after CRF", f"trimap {BAND:g} px", "after CRF", "gain", "where tuned",
     )  # fmt: skip
     return markdown_table(header, [cells(row) for row in rows])
 
 
 def cells(r: Row) -> tuple[str, ...]:
     """A line of the main table."""
-    s, gain, seen_gain = r.settings, r.after.trimap - r.before.trimap, r.tuned[1] - r.tuned[0]
+    s, gain, tuned_gain = r.settings, r.after.trimap - r.before.trimap, r.tuned[1] - r.tuned[0]
     return (
-        r.name, str(r.steps), f"{r.seen}, {r.unseen}",
+        r.name, str(r.steps), f"{r.tuned_on}, {r.judged}",
         f"{s.w1:g}", f"{s.sigma_alpha:g}", f"{s.sigma_beta:g}", f"{s.denoise:g}",
         f"{r.before.miou:.3f}", f"{r.after.miou:.3f}", f"{r.before.trimap:.3f}", f"{r.after.trimap:.3f}",
-        f"{100 * gain:+.1f}", f"{100 * seen_gain:+.1f}",
+        f"{100 * gain:+.1f}", f"{100 * tuned_gain:+.1f}",
     )  # fmt: skip
 
 
@@ -166,7 +167,7 @@ def curve_table(rows: Sequence[Row]) -> str:
     return markdown_table(
         header,
         [
-            (r.name, when, *(f"{scores.curve[w]:.3f}" for w in WIDTHS))
+            (title(r), when, *(f"{scores.curve[w]:.3f}" for w in WIDTHS))
             for r in rows
             for when, scores in (("before", r.before), ("after", r.after))
         ],
@@ -175,23 +176,32 @@ def curve_table(rows: Sequence[Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path("build/deeplab"))
+    parser.add_argument(
+        "--folder", type=Path, action="append", help="of models; several for several lengths of training"
+    )
     parser.add_argument("--set", choices=SETS, action="append", help="default: all of them")
     parser.add_argument("--rows", type=Path, help="a JSON file where what is done is kept")
     parser.add_argument("--write", type=Path, help="put the tables into this Markdown page")
     given = parser.parse_args()
     keep_heap()
     done = kept_rows(given.rows) if given.rows else {}
-    for name in given.set or SETS:
-        if name not in done:
-            done[name] = run_set(name, given.folder / f"deeplab-{name}.safetensors")
+    folders = given.folder or [Path("build/deeplab")]
+    for name, folder in product(given.set or SETS, folders):
+        model = folder / f"deeplab-{name}.safetensors"
+        key = f"{name}, {read_spec(model).provenance['steps_done']} steps"
+        if key not in done:
+            done[key] = run_set(name, model)
         if given.rows:
             keep_rows(done, given.rows)
-    rows = [done[name] for name in SETS if name in done]
+    rows = sorted(done.values(), key=lambda row: (list(SETS).index(row.name), row.steps))
     picture = given.write.parent / "images" / PICTURE if given.write else None
     if picture:
-        draw([(r.name, {"before": r.before.curve, "after": r.after.curve}) for r in rows], picture)
+        draw([(title(r), {"before": r.before.curve, "after": r.after.curve}) for r in rows], picture)
     publish(report(rows, picture), "deeplab-crf", given.write)
+
+
+def title(row: Row) -> str:
+    return f"{row.name}, {row.steps} steps"
 
 
 def report(rows: Sequence[Row], picture: Path | None) -> str:
@@ -202,8 +212,8 @@ def report(rows: Sequence[Row], picture: Path | None) -> str:
         "DeepLab-LargeFOV from VGG-16's convolutions, fine-tuned by `benchmarks/deeplab/train.py` for "
         "the steps that stand in the table, each set for itself; its maps are eight times coarser than "
         "the image. w₁, σ_α, σ_β and how much the image is smoothed before its colours are compared "
-        "(denoise) were searched on seen images by the IoU within 5 pixels of true borders (trimap); w₂ "
-        "and σ_γ are 3, iterations 10. Gains are in points of that IoU.\n\n"
+        "(denoise) were searched on images that it had not learnt from, by the IoU within 5 pixels of "
+        "true borders (trimap); w₂ and σ_γ are 3, iterations 10. Gains are in points of that IoU.\n\n"
         f"{main_table(rows)}\n\n"
         "IoU within a band around true borders, by its width to each side, as in the paper's figure:"
         f"\n\n{curve_table(rows)}{figure}\n\n"

@@ -52,7 +52,7 @@ def score(labels: Sequence[NDArray[np.integer]], examples: Sequence[Example]) ->
 
 def evaluate(model: str | Path | ModelRef, name: str) -> Scores:
     """Scores of a model on the unseen images of a set."""
-    examples = SETS[name].examples(unseen=True)
+    examples = SETS[name].examples("judge")
     labels = [predict(e.image, model, e.image.axes, probabilities=False).labels for e in examples]
     return score(labels, examples)
 

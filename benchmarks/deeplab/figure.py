@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SIDE = 2.8  # inches, of a plot
+COLUMNS = 4
 COLOURS = {"before": "#b2182b", "after": "#2166ac"}
 
 Curve = Mapping[float, float]
@@ -16,10 +17,13 @@ def draw(plots: Sequence[Plot], path: Path) -> None:
     """Write a picture with one plot beside the other; matplotlib comes with the extra `bench`."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(SIDE * len(plots), SIDE), layout="constrained")
-    for axes, (title, curves) in zip(
-        figure.subplots(1, len(plots), squeeze=False)[0], plots, strict=True
-    ):
+    columns = min(len(plots), COLUMNS)
+    rows = -(-len(plots) // columns)
+    figure = Figure(figsize=(SIDE * columns, SIDE * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for empty in grid[len(plots) :]:
+        empty.axis("off")
+    for axes, (title, curves) in zip(grid, plots, strict=False):
         for name, curve in curves.items():
             axes.plot(
                 list(curve), list(curve.values()), "o-", color=COLOURS[name], label=f"{name} the CRF"

@@ -1,4 +1,5 @@
-"""The real sets on which DeepLab is fine-tuned, each divided into images that are seen and unseen."""
+"""The real sets on which DeepLab is fine-tuned. Of each, some images are learnt from, on some the CRF's
+parameters are searched, and some are seen by neither: on those both are judged."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,11 @@ from napari_papernets.core.image import ImageBlock
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CLASSES = ("background", "object")
+TUNED = (
+    1 / 3
+)  # of the seen images, the last ones: on those the CRF is tuned, and nothing learns from them
+
+Part = Literal["learn", "tune", "judge"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +55,15 @@ class ImageSet:
     is_unseen: Callable[[str, list[str]], bool]
     partly: tuple[str, ...] = ()
 
-    def examples(self, unseen: bool, shared: Path = SHARED) -> list[Example]:
-        """The images of one side, in the order of their names."""
+    def examples(self, part: Part, shared: Path = SHARED) -> list[Example]:
+        """The images of one part, in the order of their names."""
         folder = shared / "data" / self.folder
         names = sorted(p.name for p in (folder / "labels").iterdir() if p.name not in self.partly)
-        return [_read(folder, name) for name in names if self.is_unseen(name, names) == unseen]
+        unseen = [name for name in names if self.is_unseen(name, names)]
+        seen = [name for name in names if name not in unseen]
+        cut = round(len(seen) * (1 - TUNED))  # neighbours in time look alike: no tuning on those
+        parts = dict(judge=unseen, tune=seen[cut:], learn=seen[:cut])
+        return [_read(folder, name) for name in parts[part]]
 
 
 SETS: Mapping[str, ImageSet] = {

@@ -61,7 +61,7 @@ def main() -> None:
         learning_rate=given.learning_rate,
     )
     for name in given.set or SETS:
-        seen = SETS[name].examples(unseen=False)
+        seen = SETS[name].examples("learn")
         seen = seen[:: -(-len(seen) // given.most)] if given.most else seen
         job = finetune(
             [e.image for e in seen],
