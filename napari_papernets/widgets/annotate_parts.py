@@ -18,8 +18,8 @@ from .apply_actions import ApplyActions
 from .augmentation_job import Example
 from .augmentation_source import Source, example_of, sources_of
 from .augmentation_view import AugmentationView
+from .calm import CalmComboBox
 from .curves import Curves
-from .editors import CalmComboBox
 from .image_group import ImageGroup
 from .job_adapter import Engine
 from .live_control import LiveControl

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..core.model import ClassInfo
-from .editors import CalmComboBox, CalmSpinBox
+from .calm import CalmComboBox, CalmSpinBox
 from .settings_form import add_row, aligned_rows
 
 BUTTONS = {

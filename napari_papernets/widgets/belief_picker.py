@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..core.errors import InputError
 from .belief_sources import BeliefSource, find_sources
-from .editors import CalmComboBox, CalmDoubleSpinBox
+from .calm import CalmComboBox, CalmDoubleSpinBox
 from .label_numbers import LabelNumbers
 from .layer_combo import LayerCombo
 from .layer_events import DATA_EVENTS, LayerEvents

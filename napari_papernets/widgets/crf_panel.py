@@ -18,11 +18,11 @@ from ..core.fields import Device
 from ..core.results import Refinement, TunedCRF
 from .belief_picker import BeliefPicker, choose_image_with
 from .belief_view import BeliefView
+from .calm import CalmComboBox
 from .crf_form import CRFForm
 from .crf_plan import CRFPlan, plan_refinement
 from .crf_tuning import CRFTuning
 from .docked_panel import DockedPanel
-from .editors import CalmComboBox
 from .engine_access import EngineHold
 from .image_layers import current_plane, visible_region
 from .image_picker import ImagePicker

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxL
 from ..core.errors import InputError, PapernetsError
 from ..core.model import ModelRef
 from ..core.patches import PatchMap
+from .calm import CalmComboBox
 from .dictionary_points import DictionaryPoints
-from .editors import CalmComboBox
 from .job_adapter import Engine, JobAdapter
 from .moco_sources import Sources
 from .patch_painting import PATCHES

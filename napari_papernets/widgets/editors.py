@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QLocale, Qt, Signal
-from qtpy.QtGui import QPaintEvent, QValidator, QWheelEvent
+from qtpy.QtCore import QLocale, Signal
+from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
     QHBoxLayout,
     QLineEdit,
     QSizePolicy,
-    QSpinBox,
-    QStyle,
-    QStyleOptionComboBox,
-    QStylePainter,
     QWidget,
 )
 
 from ..core.fields import FieldInfo
+from .calm import DECIMALS, CalmComboBox, CalmDoubleSpinBox, CalmSpinBox
 
 LARGEST_INT = 2**31 - 1
-DECIMALS = 6
 
 
 class Editor(QWidget):
@@ -57,72 +51,6 @@ class Editor(QWidget):
     def _fill(self, widget: QWidget) -> None:
         self.row.addWidget(widget, 1)
         self.setFocusProxy(widget)
-
-
-class CalmComboBox(QComboBox):
-    """Takes the wheel only with the focus, so that scrolling a panel changes nothing in it; and it
-    shrinks with its panel instead of asking for the width of its longest entry: what does not fit ends
-    in an ellipsis."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(4)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        option = QStyleOptionComboBox()
-        self.initStyleOption(option)
-        control, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
-        room = self.style().subControlRect(control, option, field, self).width()
-        text = option.currentText if self.currentIndex() >= 0 else self.placeholderText()
-        option.currentText = elided(self, text, room)
-        painter = QStylePainter(self)
-        painter.drawComplexControl(control, option)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-
-def elided(widget: QWidget, text: str, room: int) -> str:
-    """The text, with an ellipsis at its end where it is wider than so many pixels."""
-    return widget.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
-
-
-class CalmSpinBox(QSpinBox):
-    """A whole number; takes the wheel only with the focus."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # their own lets the wheel give them the focus
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-
-class CalmDoubleSpinBox(QDoubleSpinBox):
-    """A number shown without trailing zeros; takes the wheel only with the focus."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # their own lets the wheel give them the focus
-
-    def textFromValue(self, value: float) -> str:
-        return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
 
 
 class NumberEditor(Editor):

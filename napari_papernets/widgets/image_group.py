@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from ..core.errors import InputError
 from .annotated_image import AnnotatedImage
 from .annotation_layer import arm
-from .editors import CalmComboBox
+from .calm import CalmComboBox
 from .image_picker import ImagePicker
 from .layer_events import LayerEvents
 from .painting import Painting, fitting_layers, is_strokes_of

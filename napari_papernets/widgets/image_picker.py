@@ -12,7 +12,8 @@ from ..core.errors import InputError
 from ..core.fields import FieldInfo
 from ..core.image import ImageBlock, check_axes
 from ..core.predict_settings import PredictSettings
-from .editors import CalmComboBox, make_editor
+from .calm import CalmComboBox
+from .editors import make_editor
 from .image_layers import block_of, full_data, guess_layer_axes
 from .layer_events import LayerEvents
 from .outputs import is_output

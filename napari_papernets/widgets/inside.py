@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from ..core.results import LevelMaps
-from .editors import CalmComboBox
+from .calm import CalmComboBox
 from .job_adapter import Engine, JobAdapter
 from .outputs import PROVENANCE, put_output
 from .placement import lay_out

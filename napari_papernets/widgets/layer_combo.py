@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from ..core.errors import InputError
-from .editors import CalmComboBox
+from .calm import CalmComboBox
 from .layer_events import LayerEvents
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from ..core.errors import InputError
 from ..core.image import ImageBlock
-from .editors import CalmComboBox
+from .calm import CalmComboBox
 from .image_layers import block_of, guess_layer_axes
 from .layer_events import LayerEvents
 from .moco_strokes import image_of_strokes

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxL
 from ..core.errors import ModelError
 from ..core.model import ModelRef, ModelSpec
 from ..model_files import SUFFIX, find_model, list_models
-from .editors import CalmComboBox
+from .calm import CalmComboBox
 from .settings_form import add_row, aligned_rows
 
 DESCRIPTION = 90  # characters in the panel; the tooltip has all

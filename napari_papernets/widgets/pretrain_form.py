@@ -13,7 +13,7 @@ from ..core.fields import Device
 from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef
 from ..model_files import list_models
-from .editors import CalmComboBox, CalmDoubleSpinBox
+from .calm import CalmComboBox, CalmDoubleSpinBox
 from .pretrain_checkpoint import Unfinished, free_name, unfinished
 from .remembered import recall, remember
 from .settings_form import SettingsForm, add_row, aligned_rows

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from ..core.errors import ModelError
 from ..core.model import ModelRef
 from ..model_files import SUFFIX, TORCH_SUFFIXES, find_model, holds_vgg16, list_models
-from .editors import CalmComboBox
+from .calm import CalmComboBox
 from .model_picker import ask_for_model
 from .settings_form import add_row, aligned_rows
 

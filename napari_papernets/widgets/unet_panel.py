@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QCheckBox
 from ..core.errors import InputError, ModelError, PapernetsError
 from ..core.fields import Device
 from ..core.predict_settings import PredictSettings
+from .calm import CalmComboBox
 from .closer_look import CloserLook
 from .docked_panel import DockedPanel
-from .editors import CalmComboBox
 from .engine_access import EngineHold
 from .farewell import when_destroyed
 from .image_picker import ImagePicker

@@ -16,8 +16,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .calm import CalmComboBox, CalmDoubleSpinBox, CalmSpinBox
 from .calm_wheel import CalmWheel
-from .editors import CalmComboBox, CalmDoubleSpinBox, CalmSpinBox
 from .settings_form import add_row, aligned_rows
 from .vit_layers import ATTENTION, CLUSTERS, COLOURS, ROLLOUT, SIMILAR
 

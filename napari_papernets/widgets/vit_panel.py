@@ -13,8 +13,8 @@ from ..core.errors import PapernetsError
 from ..core.events import Event, Notice
 from ..core.feature_settings import FeatureSettings
 from ..core.fields import Device
+from .calm import CalmComboBox
 from .docked_panel import DockedPanel
-from .editors import CalmComboBox
 from .engine_access import EngineHold
 from .farewell import when_destroyed
 from .image_layers import current_plane

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QPushButton,
 from ..core.checkpoints import CHECKPOINTS
 from ..core.model import ModelRef
 from ..model_files import list_models
-from .editors import CalmComboBox
+from .calm import CalmComboBox
 from .settings_form import add_row, aligned_rows
 
 ARCHITECTURES = ("vit", "vit_segmenter")

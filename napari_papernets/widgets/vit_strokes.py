@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.results import ProbeScore
-from .editors import CalmComboBox
+from .calm import CalmComboBox
 from .layer_events import LayerEvents
 from .outputs import is_output
 from .settings_form import add_row, aligned_rows

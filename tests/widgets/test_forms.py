@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.tune_settings import TuneSettings
-from napari_papernets.widgets.editors import CalmDoubleSpinBox, CalmSpinBox
+from napari_papernets.widgets.calm import CalmDoubleSpinBox, CalmSpinBox
 from napari_papernets.widgets.settings_form import FIELD_LABEL, SettingsForm, add_row, aligned_rows
 
 pytestmark = pytest.mark.gui

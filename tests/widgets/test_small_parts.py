@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Notice, Started, TileDone
 from napari_papernets.widgets import remembered, run_bar
-from napari_papernets.widgets.editors import CalmComboBox, elided
+from napari_papernets.widgets.calm import CalmComboBox, elided
 from napari_papernets.widgets.message_line import error_text
 from napari_papernets.widgets.run_bar import RunBar, counted, duration
 from napari_papernets.widgets.table_window import TableWindow
@@ -188,8 +188,10 @@ def test_an_empty_choice_says_what_to_do(qtbot):
     qtbot.addWidget(combo)
     combo.resize(200, 30)
     blank = combo.grab().toImage()
-    combo.setPlaceholderText("press Look inside")
+    narrow = combo.minimumSizeHint().width()
+    combo.setPlaceholderText("press Look inside, and wait")
     assert combo.grab().toImage() != blank
+    assert combo.minimumSizeHint().width() == narrow  # a panel is not made wider by it
 
 
 def test_one_is_not_many():
