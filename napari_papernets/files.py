@@ -20,7 +20,7 @@ from .atomic import replacing
 from .core.errors import InputError
 from .core.image import ImageBlock, check_array, check_axes
 from .picture_files import read_index_png, read_jpeg, read_numpy, read_png, write_numpy, write_png
-from .tiff_files import read_tiff, write_tiff
+from .tiff_files import read_index_tiff, read_tiff, write_tiff
 from .zarr_files import read_zarr, write_zarr
 
 TIFF = (".tif", ".tiff")
@@ -38,7 +38,8 @@ def read_image(path: str | Path, axes: str | None = None, level: int = 0) -> Ima
     Parameters
     ----------
     path : str or Path
-        TIFF, OME-TIFF, PNG, JPEG or ``.npy`` file, or a zarr or OME-Zarr folder.
+        TIFF, OME-TIFF, PNG, JPEG or ``.npy`` file, or a zarr or OME-Zarr folder. Of a colour table, the
+        colours are read.
     axes : str, optional
         One letter of "TZCYX" for each axis of the stored array. Where None, what the file says, or
         else a guess from the shape.
@@ -63,13 +64,27 @@ def read_image(path: str | Path, axes: str | None = None, level: int = 0) -> Ima
     return _guarded(lambda: reader(path, axes, level), path)
 
 
+def read_indices(path: str | Path, field: str = "image") -> ImageBlock:
+    """Read an image as `read_image` does, but of a PNG or TIFF with a colour table the indices.
+
+    Raises
+    ------
+    InputError
+        As `read_image`, naming `field` where the file is damaged.
+    """
+    path = Path(path)
+    reader = _pick_reader(path)
+    reader = _INDEX_READERS.get(reader, reader)
+    return _guarded(lambda: reader(path, None, 0), path, field)
+
+
 def read_labels(path: str | Path) -> NDArray[Any]:
     """Read a label image: whole numbers, 0 meaning background or not annotated.
 
     Parameters
     ----------
     path : str or Path
-        Any file that `read_image` takes. Of a PNG with a colour table, the indices are read.
+        Any file that `read_image` takes. Of a PNG or TIFF with a colour table, the indices are read.
 
     Returns
     -------
@@ -82,9 +97,7 @@ def read_labels(path: str | Path) -> NDArray[Any]:
         As `read_image`; and for colours, negative numbers and numbers that are not whole.
     """
     path = Path(path)
-    reader = read_index_png if path.suffix.lower() == ".png" else _pick_reader(path)
-    _check_exists(path)
-    block = _guarded(lambda: reader(path, None, 0), path, "labels")
+    block = read_indices(path, "labels")
     stored = _drop_equal_colours(np.asarray(block.data), block.axes, path)
     return as_labels(stored, path.name)
 
@@ -274,6 +287,7 @@ _READERS: Mapping[str, Reader] = {
     ".npy": read_numpy,
     "folder": _read_zarr,
 }
+_INDEX_READERS: Mapping[Reader, Reader] = {read_tiff: read_index_tiff, read_png: read_index_png}
 _WRITERS: Mapping[str, Writer] = {
     **dict.fromkeys(TIFF, write_tiff),
     ".png": write_png,

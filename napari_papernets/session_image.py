@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .core.errors import InputError
 from .core.image import ImageBlock
-from .files import read_image
+from .files import read_image, read_indices
 from .session_info import ImageInfo, check_image
 
 
@@ -43,7 +43,17 @@ def read_again(info: ImageInfo, kept: Path | None) -> ImageBlock:
     if kept is None and not info.source:
         mend = "open the image as a layer first: it has no file, and the session does not hold it"
         raise InputError("image", info.name, mend)
-    block = read_image(kept or info.source)
+    path = kept or info.source
+    try:
+        return _as_annotated(read_image(path), info)
+    except InputError as error:  # the viewer shows the indices of a colour table in a TIFF
+        try:
+            return _as_annotated(read_indices(path), info)
+        except InputError:
+            raise error from None
+
+
+def _as_annotated(block: ImageBlock, info: ImageInfo) -> ImageBlock:
     data = _arrange(block, info)
     image = ImageBlock(data, info.axes, info.scale, info.name, info.unit, info.source)
     check_image(info, image)

@@ -29,7 +29,9 @@ OME_TYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "
 
 
 def read_tiff(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock:
-    """Read the first series of a TIFF file.
+    """Read the first series of a TIFF file; of one with a colour table, the colours.
+
+    Tables of ImageJ and OME files are not applied: there they only tell how grey values are shown.
 
     Parameters
     ----------
@@ -43,13 +45,23 @@ def read_tiff(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock
     Returns
     -------
     ImageBlock
-        An array in memory, a memory map, or a zarr array that reads tile by tile.
+        An array in memory, a memory map, or a zarr array that reads tile by tile. Colours of a table
+        are uint8 in memory, C last; without C where red, green and blue are equal throughout the table.
 
     Raises
     ------
     InputError
         If planes are missing, there is no such level or the axes do not fit.
     """
+    return _read(path, axes, level, colours=True)
+
+
+def read_index_tiff(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock:
+    """A TIFF as `read_tiff` gives it, but with the indices of a colour table as they are stored."""
+    return _read(path, axes, level, colours=False)
+
+
+def _read(path: Path, axes: str | None, level: int, colours: bool) -> ImageBlock:
     from tifffile import TiffFile
 
     with _watching(path), TiffFile(path) as tif:
@@ -64,8 +76,12 @@ def read_tiff(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock
             tif.series[0].shape[series.axes.index("X")] / series.sizes.get("width", 1) if level else 1.0
         )
         told = known_axes(series.axes)
-        data = _load(path, series, level)
-    axes = axes or told or guess_axes(data.shape, rgb=series.axes[-1] == "S")
+        table = _colour_table(tif) if colours else None
+        data = _load(path, series, level) if table is None else table[series.asarray()]
+    if told and data.ndim > len(told):
+        told += "C"
+    rgb = series.axes[-1] == "S" or (table is not None and table.ndim == 2)
+    axes = axes or told or guess_axes(data.shape, rgb=rgb)
     scale = tuple(sizes.get(a, 1.0) * (zoom if a in "YX" else 1.0) for a in axes)
     name = path.name.split(".")[0]
     return ImageBlock(data, axes, scale if len(axes) == data.ndim else (), name, unit, str(path))
@@ -182,6 +198,18 @@ def _load(path: Path, series: TiffPageSeries, level: int) -> Any:
     import zarr
 
     return zarr.open(tifffile.imread(path, aszarr=True, series=0, level=level), mode="r")
+
+
+def _colour_table(tif: TiffFile) -> NDArray[np.uint8] | None:
+    """Colours by index, shape (N, 3), or (N,) where all are grey; None where values are no indices."""
+    from tifffile import PHOTOMETRIC
+
+    page = tif.series[0].keyframe
+    if page.photometric != PHOTOMETRIC.PALETTE or page.colormap is None or tif.is_imagej or tif.is_ome:
+        return None
+    stored = np.asarray(page.colormap).T  # (N, 3), of 16 bits
+    table = (stored if stored.max() < 256 else stored >> 8).astype(np.uint8)
+    return table[:, 0] if (table == table[:, :1]).all() else table
 
 
 def _storable(array: NDArray[Any]) -> NDArray[Any]:

@@ -234,6 +234,40 @@ def test_labels_as_masks_floats_and_colour_tables(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_labels(tmp_path / "whole.npy"), indices)
 
 
+def colour_table(colours: list[tuple[int, int, int]]) -> np.ndarray:
+    """As TIFF stores it: shape (3, 256), of 16 bits."""
+    table = np.zeros((3, 256), np.uint16)
+    table[:, : len(colours)] = np.array(colours).T
+    return table * 257
+
+
+def test_the_colour_table_of_a_tiff_is_applied(tmp_path: Path) -> None:
+    indices, path = random_image("ZYX", "uint8") % 3, tmp_path / "a.tif"
+    colours = [(255, 0, 10), (0, 255, 20), (3, 4, 5)]
+    tifffile.imwrite(path, indices, photometric="palette", colormap=colour_table(colours))
+    block = read_image(path)
+    assert block.axes[-3:] == "YXC"
+    np.testing.assert_array_equal(block.data, np.array(colours, np.uint8)[indices])
+    np.testing.assert_array_equal(read_labels(path), indices)
+    greys = np.array([200, 0, 100], np.uint8)
+    table = colour_table([(int(g),) * 3 for g in greys])
+    tifffile.imwrite(path, indices[0], photometric="palette", colormap=table)
+    assert read_image(path).axes == "YX"
+    np.testing.assert_array_equal(read_image(path).data, greys[indices[0]])
+    np.testing.assert_array_equal(read_labels(path), indices[0])
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+def test_a_lookup_table_of_a_microscope_is_only_for_the_eye(tmp_path: Path, kind: str) -> None:
+    array, path = random_image("YX", "uint8"), tmp_path / "a.tif"
+    green = colour_table([(0, v, 0) for v in range(256)])
+    options = {kind: True, "photometric": "palette", "colormap": green, "metadata": {"axes": "YX"}}
+    tifffile.imwrite(path, array, **options)
+    block = read_image(path)
+    assert block.axes == "YX"
+    np.testing.assert_array_equal(block.data, array)
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [([[0.5, 1.0]], "not whole"), ([[-1, 2]], "the number -1"), ([[0.0, np.nan]], "not whole")],

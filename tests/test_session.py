@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_papernets import session as module
 from napari_papernets import session_info
@@ -275,6 +276,19 @@ def test_an_image_is_read_from_its_own_file_and_another_is_noticed(tmp_path: Pat
     source.unlink()
     with pytest.raises(InputError, match="no such file"):
         session.image(0)
+    session.close()
+
+
+def test_an_image_painted_on_as_indices_of_a_colour_table_is_found_again(tmp_path: Path) -> None:
+    """The viewer shows a palette's indices, files.read_image its colours."""
+    source = tmp_path / "palette.tif"
+    data = np.arange(20 * 30, dtype=np.uint8).reshape(20, 30)
+    table = np.random.default_rng(0).integers(0, 65536, (3, 256)).astype(np.uint16)
+    tifffile.imwrite(source, data, photometric="palette", colormap=table)
+    shown = ImageBlock(data, "YX", source=str(source))
+    session = create_session([describe_image(0, shown), describe_image(1, read_image(source))])
+    np.testing.assert_array_equal(session.image(0).data, data)
+    assert session.image(1).axes == "YXC"
     session.close()
 
 
