@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .atomic import replacing
 from .core.errors import InputError
-from .core.image import ImageBlock, check_array, check_axes
+from .core.image import ImageBlock, check_array, check_axes, check_scale
 from .picture_files import read_index_png, read_jpeg, read_numpy, read_png, write_numpy, write_png
 from .tiff_files import read_index_tiff, read_tiff, write_tiff
 from .zarr_files import read_zarr, write_zarr
@@ -49,7 +49,9 @@ def read_image(path: str | Path, axes: str | None = None, level: int = 0) -> Ima
     Returns
     -------
     ImageBlock
-        Large TIFF and zarr images are not loaded: they are mapped, or read chunk by chunk.
+        Large TIFF and zarr images are not loaded: they are mapped, or read chunk by chunk. Pixel sizes
+        that are not positive and finite count as not told; where a file tells only one of Y and X, its
+        pixels are taken for squares.
 
     Raises
     ------
@@ -117,7 +119,7 @@ def write_image(
     axes : str
         One letter of "TZCYX" for each axis. TIFF stores Y and X last, OME-Zarr the order TCZYX.
     scale : sequence of float, optional
-        Pixel size along each axis, in `unit`; of T, the interval in seconds.
+        Pixel size along each axis, in `unit`, positive and finite; of T, the interval in seconds.
     unit : str
         "µm" and the like, or "pixel".
 
@@ -130,8 +132,7 @@ def write_image(
     check_array(data, "image")
     check_axes(axes, data.shape, "image")
     sizes = tuple(float(s) for s in scale) or (1.0,) * len(axes)
-    if len(sizes) != len(axes):
-        raise InputError("scale", tuple(scale), f"give one number for each axis of {axes}")
+    check_scale(sizes, axes)
     writer = _pick_writer(path)
     with replacing(path) as temporary:
         writer(temporary, data, axes, sizes, unit)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .core.errors import InputError
-from .core.image import AXES, ImageBlock, guess_axes
-from .units import in_micrometres, in_seconds
+from .core.image import AXES, ImageBlock, guess_axes, is_size
+from .units import in_micrometres, in_one_unit, in_seconds
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -128,7 +128,7 @@ def known_axes(letters: str) -> str | None:
 
 
 def pixel_sizes(tif: TiffFile) -> tuple[dict[str, float], str]:
-    """Pixel size by axis and its unit ("µm" or "pixel"); of T, the interval in seconds."""
+    """Pixel sizes as `in_one_unit` gives them, with their unit; of T, the interval in seconds."""
     if tif.is_ome and tif.ome_metadata:
         return _sizes_of_ome(tif.ome_metadata)
     if tif.is_imagej and tif.imagej_metadata:
@@ -141,13 +141,15 @@ def _sizes_of_ome(xml: str) -> tuple[dict[str, float], str]:
 
     image = xml2dict(xml).get("OME", {}).get("Image", {})
     pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
-    sizes, unit = {}, "pixel"
-    for axis in "ZYX":
-        size = pixels.get(f"PhysicalSize{axis}")
-        if size is not None:
-            sizes[axis], unit = in_micrometres(float(size), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-    if "TimeIncrement" in pixels:
-        sizes["T"] = in_seconds(float(pixels["TimeIncrement"]), pixels.get("TimeIncrementUnit", "s"))
+    told = {
+        axis: (float(pixels[f"PhysicalSize{axis}"]), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        for axis in "ZYX"
+        if f"PhysicalSize{axis}" in pixels
+    }
+    sizes, unit = in_one_unit(told)
+    interval = float(pixels.get("TimeIncrement", 0))
+    if is_size(interval):
+        sizes["T"] = in_seconds(interval, pixels.get("TimeIncrementUnit", "s"))
     return sizes, unit
 
 
@@ -155,11 +157,12 @@ def _sizes_of_imagej(tif: TiffFile) -> tuple[dict[str, float], str]:
     told = tif.imagej_metadata or {}
     name = str(told.get("unit", "pixel"))
     x, y = tif.pages.first.resolution  # pixels for each unit
-    sizes = {"X": 1 / x if x else 1.0, "Y": 1 / y if y else 1.0, "Z": float(told.get("spacing", 1.0))}
-    found = {axis: in_micrometres(size, name) for axis, size in sizes.items()}
-    interval = float(told.get("finterval", 0)) or 1.0
-    seconds = in_seconds(interval, str(told.get("tunit", "s")))
-    return {**{a: size for a, (size, _) in found.items()}, "T": seconds}, found["X"][1]
+    found = {"X": 1 / x if x else 0.0, "Y": 1 / y if y else 0.0, "Z": float(told.get("spacing", 1.0))}
+    sizes, unit = in_one_unit({axis: (size, name) for axis, size in found.items()})
+    interval = float(told.get("finterval", 0))
+    if is_size(interval):
+        sizes["T"] = in_seconds(interval, str(told.get("tunit", "s")))
+    return sizes, unit
 
 
 def _ome_sizes(sizes: dict[str, float], unit: str) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from .core.image import is_size
+
 MICRO = "µm"
 PIXEL = "pixel"
 
@@ -43,6 +47,35 @@ def in_micrometres(size: float, unit: str) -> tuple[float, str]:
     """
     factor = _LENGTHS.get(_plain(unit))
     return (size, PIXEL) if factor is None else (size * factor, MICRO)
+
+
+def in_one_unit(told: Mapping[str, tuple[float, str]]) -> tuple[dict[str, float], str]:
+    """Pixel sizes in one unit, from what a file tells of its axes.
+
+    Parameters
+    ----------
+    told : mapping of str to (float, str)
+        Size and unit by axis ("Z", "Y", "X").
+
+    Returns
+    -------
+    dict of str to float
+        In micrometres, or else in pixels. Sizes that are not positive and finite count as not told, and
+        those in another unit than X. Where only one of Y and X is told, a pixel is a square; where
+        neither is, nothing is known.
+    str
+        "µm" or "pixel".
+
+    >>> in_one_unit({"X": (65, "nm"), "Y": (0, "nm")})
+    ({'Y': 0.065, 'X': 0.065}, 'µm')
+    """
+    found = {axis: in_micrometres(size, unit) for axis, (size, unit) in told.items()}
+    found = {axis: size for axis, size in found.items() if is_size(size[0])}
+    side = found.get("X") or found.get("Y")
+    if side is None:
+        return {}, PIXEL
+    sizes = {axis: size for axis, (size, unit) in found.items() if unit == side[1]}
+    return {"Y": side[0], "X": side[0]} | sizes, side[1]
 
 
 def _plain(unit: str) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .core.errors import InputError
-from .core.image import ImageBlock, guess_axes
+from .core.image import ImageBlock, guess_axes, is_size
 from .tiff_files import LOADED_BYTES, known_axes
-from .units import MICRO, PIXEL, in_micrometres
+from .units import MICRO, PIXEL, in_micrometres, in_one_unit
 
 ORDER = "TCZYX"  # which the specification asks for
 CHUNK = 512  # pixels along Y and X
@@ -116,14 +116,15 @@ def _open_level(
     array = group[datasets[level]["path"]]
     scale = _scale(datasets[level], array.ndim) * _scale(told, array.ndim)
     axes = _told_axes(array, told) or ""
-    sizes: dict[str, float] = {}
-    unit = PIXEL
     entries = told.get("axes", [{}] * array.ndim)
-    for axis, size, entry in zip(axes, scale, entries, strict=True):
-        sizes[axis] = float(size)
-        if axis in "ZYX" and isinstance(entry, Mapping):
-            sizes[axis], unit = in_micrometres(float(size), str(entry.get("unit", "")))
-    return array, sizes, unit
+    units = [str(e.get("unit", "")) if isinstance(e, Mapping) else "" for e in entries]
+    found = {a: (float(size), unit) for a, size, unit in zip(axes, scale, units, strict=True)}
+    sizes, unit = in_one_unit({a: size for a, size in found.items() if a in "ZYX"})
+    return (
+        array,
+        {a: size for a, (size, _) in found.items() if a in "TC" and is_size(size)} | sizes,
+        unit,
+    )
 
 
 def _scale(entry: Mapping[str, Any], ndim: int) -> NDArray[np.float64]:

@@ -128,6 +128,40 @@ def test_ome_units_become_micrometres(tmp_path: Path) -> None:
     assert block.scale == pytest.approx((0.5, 0.13, 0.065))
 
 
+@pytest.mark.parametrize(
+    ("told", "scale", "unit"),
+    [
+        ({"X": 0.0, "Y": 0.0}, (1.0, 1.0), "pixel"),
+        ({"X": -0.5, "Y": -0.5}, (1.0, 1.0), "pixel"),
+        ({"X": float("inf"), "Y": float("nan")}, (1.0, 1.0), "pixel"),
+        ({"X": 0.25}, (0.25, 0.25), "µm"),
+        ({"X": 0.0, "Y": 0.25}, (0.25, 0.25), "µm"),
+    ],
+)
+def test_sizes_that_no_pixel_can_have_count_as_not_told(
+    tmp_path: Path, told: dict[str, float], scale: tuple[float, float], unit: str
+) -> None:
+    array = random_image("YX", "uint8")
+    metadata = {f"PhysicalSize{a}": size for a, size in told.items()}
+    metadata |= {f"PhysicalSize{a}Unit": "µm" for a in told}
+    tifffile.imwrite(tmp_path / "a.ome.tif", array, ome=True, metadata={"axes": "YX", **metadata})
+    write_image(tmp_path / "a.zarr", array, "YX", (1, 1), "µm")
+    group = zarr.open_group(tmp_path / "a.zarr")
+    ome = dict(group.attrs["ome"])
+    sizes = [told.get(a, 0.0) for a in "YX"]
+    ome["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"] = sizes
+    group.attrs["ome"] = ome
+    for name in ("a.ome.tif", "a.zarr"):
+        block = read_image(tmp_path / name)
+        assert (block.scale, block.unit) == (scale, unit)
+
+
+def test_an_image_without_a_sound_scale_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="one positive number"):
+        write_image(tmp_path / "a.tif", random_image("YX", "uint8"), "YX", (0, 1))
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_axes_are_guessed_and_can_be_given(tmp_path: Path) -> None:
     array = random_image("ZYX", "uint8")
     tifffile.imwrite(tmp_path / "a.tif", array, metadata=None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ class ImageBlock:
     axes : str
         One letter of ``"TZCYX"`` for each axis of `data`, in the order of `data`; Y and X are needed.
     scale : tuple of float, optional
-        Size of a pixel along each axis, in `unit`. Ones where nothing is given.
+        Size of a pixel along each axis, in `unit`: positive and finite. Ones where nothing is given.
     name : str
         What to call the image in messages, tables and files.
     unit : str
@@ -40,7 +42,7 @@ class ImageBlock:
     Raises
     ------
     InputError
-        If the axes do not fit the array, the array is empty or its type cannot be an image.
+        If the axes or sizes do not fit the array, the array is empty or its type cannot be an image.
     """
 
     data: Any
@@ -55,8 +57,7 @@ class ImageBlock:
         check_axes(self.axes, self.data.shape, self.name)
         if not self.scale:
             object.__setattr__(self, "scale", (1.0,) * len(self.axes))
-        if len(self.scale) != len(self.axes):
-            raise InputError("scale", self.scale, f"give one number for each axis of {self.axes}")
+        check_scale(self.scale, self.axes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -235,6 +236,18 @@ def check_axes(axes: str, shape: Sequence[int], field: str) -> None:
     if len(axes) != len(shape):
         mend = f"name all {len(shape)} axes of {field}, whose shape is {tuple(shape)}"
         raise InputError("axes", repr(axes), mend)
+
+
+def is_size(size: float) -> bool:
+    """Whether a pixel can be so large: positive and finite."""
+    return isinstance(size, Real) and 0 < float(size) < math.inf
+
+
+def check_scale(scale: Sequence[float], axes: str) -> None:
+    """Refuse pixel sizes that do not fit `axes`, or are not positive and finite."""
+    if len(scale) != len(axes) or not all(is_size(size) for size in scale):
+        mend = f"give one positive number for each axis of {axes}"
+        raise InputError("scale", f"({', '.join(map(str, scale))})", mend)
 
 
 def guess_axes(shape: Sequence[int], rgb: bool = False) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.image import AXES, ImageBlock, Range, guess_axes
+from ..core.image import AXES, ImageBlock, Range, guess_axes, is_size
 from ..core.tiles import Region
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def block_of(layer: napari.layers.Image, axes: str) -> ImageBlock:
     Parameters
     ----------
     layer : napari.layers.Image
-        Any image: RGB, multiscale (level 0 is taken), lazy.
+        Any image: RGB, multiscale (level 0 is taken), lazy. Of a flip, the size of a pixel is taken; a
+        scale that is not finite tells none.
     axes : str
         One letter of TZCYX for each axis of its array.
 
@@ -65,15 +66,14 @@ def block_of(layer: napari.layers.Image, axes: str) -> ImageBlock:
     if layer.rgb and axes[-1:] != "C":
         mend = "the colours of an RGB layer are its last axis: end with C"
         raise InputError("axes", repr(axes), mend)
-    sizes = [abs(float(s)) for s in layer.scale] + [1.0] * bool(layer.rgb)
-    if len(sizes) != len(axes):
-        sizes = []
+    sizes = [abs(float(s)) for s in layer.scale] + [1.0] * bool(layer.rgb)  # negative: a flip
+    told = len(sizes) == len(axes) and all(map(is_size, sizes))
     return ImageBlock(
         data=full_data(layer),
         axes=axes,
-        scale=tuple(sizes),
+        scale=tuple(sizes) if told else (),
         name=str(layer.name),
-        unit=str(layer.units[-1]),
+        unit=str(layer.units[-1]) if told else "pixel",
         source=source_of(layer),
     )
 

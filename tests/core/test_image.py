@@ -100,3 +100,9 @@ def test_what_is_no_image_is_refused_by_field(data, axes, field):
         ImageBlock(data, axes)
     assert error.value.field == field
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("scale", [(0, 1), (-0.5, 0.5), (np.nan, 1), (1, np.inf), (1,), ("a", 1)])
+def test_a_scale_that_no_pixel_can_have_is_refused(scale):
+    with pytest.raises(InputError, match="give one positive number for each axis of YX"):
+        ImageBlock(np.zeros((4, 5)), "YX", scale)

@@ -38,6 +38,15 @@ def test_a_block_takes_scale_unit_and_name():
     assert block.name == "stack"
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # napari's own
+def test_a_flip_or_odd_scale_gives_sizes_that_a_pixel_can_have():
+    flipped = Image(np.zeros((20, 30)), scale=(-0.5, 0.25), units=("um",) * 2)
+    block = block_of(flipped, "YX")
+    assert (block.scale, block.unit) == ((0.5, 0.25), "micrometer")
+    block = block_of(Image(np.zeros((20, 30)), scale=(np.nan, 0.25), units=("um",) * 2), "YX")
+    assert (block.scale, block.unit) == ((1.0, 1.0), "pixel")
+
+
 def test_a_multiscale_image_gives_its_full_resolution():
     layer = Image([np.zeros((40, 60)), np.zeros((20, 30))], multiscale=True)
     assert block_of(layer, "YX").shape == (40, 60)
