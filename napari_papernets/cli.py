@@ -29,7 +29,7 @@ from .core.predict_settings import PredictSettings
 from .core.tune_settings import TuneSettings
 
 if TYPE_CHECKING:
-    from .core.image import ImageBlock
+    from .core.part import Part
     from .core.results import Prediction
 
 MOST_NAMED = 5  # files in a message
@@ -71,6 +71,7 @@ def predict(
     """Segment IMAGES (files, or folders of files) and write NAME_labels.tif for each."""
     with friendly_errors():
         from .atomic import check_folder
+        from .core.part import Part
         from .engine.device import keep_heap
         from .engine.predict import predict as run
         from .file_names import result_names
@@ -95,9 +96,8 @@ def predict(
                 planes=planes or None,
             )
             result = drain_with_bar(job, path.name)
-            for written in _write_prediction(
-                result, image.part(region, planes or None), out, called, table
-            ):
+            part = Part(image, region, planes or None)
+            for written in _write_prediction(result, part, out, called, table):
                 click.echo(written)
 
 
@@ -238,23 +238,23 @@ bench.add_command(bench_pretrain)
 
 
 def _write_prediction(
-    result: Prediction, image: ImageBlock, out: Path, stem: str, table: bool
+    result: Prediction, part: Part, out: Path, stem: str, table: bool
 ) -> Iterator[Path]:
     from .files import write_image, write_json, write_labels, write_table
     from .measure import measure
 
-    axes = f"{image.stack_axes}YX"
-    scale = tuple(image.scale[image.axes.index(a)] for a in axes)
+    unit, where = part.image.unit, part.positions()
     target = out / f"{stem}_labels.tif"
-    write_labels(target, result.labels, axes=axes, scale=scale, unit=image.unit)
+    write_labels(target, result.labels, part.axes, part.scale, unit, where)
     yield target
     if result.probabilities is not None:
         target = out / f"{stem}_probabilities.tif"
-        write_image(target, result.probabilities, f"C{axes}", (1.0, *scale), unit=image.unit)
+        write_image(target, result.probabilities, f"C{part.axes}", (1.0, *part.scale), unit, where)
         yield target
     if table:
         target = out / f"{stem}_objects.csv"
-        write_table(target, measure(result.labels, image))
+        columns = measure(result.labels, part.image, region=part.region, planes=part.planes)
+        write_table(target, columns)
         yield target
     target = out / f"{stem}_provenance.json"
     write_json(target, result.provenance)

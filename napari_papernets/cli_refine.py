@@ -15,6 +15,7 @@ from .core.errors import InputError
 
 if TYPE_CHECKING:
     from .core.image import ImageBlock
+    from .core.part import Part
     from .core.results import Refinement
 
 
@@ -45,6 +46,7 @@ def refine(
     """Refine PROBABILITIES (classes along C, as predict writes them) to the edges of IMAGE."""
     with friendly_errors():
         from .atomic import check_folder
+        from .core.part import Part
         from .engine.device import keep_heap
         from .engine.refine import refine as run
         from .file_names import base_name
@@ -66,7 +68,7 @@ def refine(
             source=str(probabilities),
         )
         result = drain_with_bar(job, image.name)
-        for written in _write(result, block.part(region, planes or None), out, base_name(image)):
+        for written in _write(result, Part(block, region, planes or None), out, base_name(image)):
             click.echo(written)
 
 
@@ -92,16 +94,15 @@ def _classes_first(block: ImageBlock) -> Any:
     return np.asarray(block.data).transpose([block.axes.index(a) for a in order])
 
 
-def _write(result: Refinement, image: ImageBlock, out: Path, stem: str) -> Iterator[Path]:
+def _write(result: Refinement, part: Part, out: Path, stem: str) -> Iterator[Path]:
     from .files import write_image, write_json, write_labels
 
-    axes = f"{image.stack_axes}YX"
-    scale = tuple(image.scale[image.axes.index(a)] for a in axes)
+    unit, where = part.image.unit, part.positions()
     target = out / f"{stem}_refined_labels.tif"
-    write_labels(target, result.labels, axes=axes, scale=scale, unit=image.unit)
+    write_labels(target, result.labels, part.axes, part.scale, unit, where)
     yield target
     target = out / f"{stem}_refined_probabilities.tif"
-    write_image(target, result.probabilities, f"C{axes}", (1.0, *scale), unit=image.unit)
+    write_image(target, result.probabilities, f"C{part.axes}", (1.0, *part.scale), unit, where)
     yield target
     target = out / f"{stem}_refined_provenance.json"
     write_json(target, result.provenance)

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from .atomic import replacing
 from .core.errors import InputError
 from .core.image import ImageBlock, check_array, check_axes, check_scale
+from .core.part import Grid
 from .picture_files import read_index_png, read_jpeg, read_numpy, read_png, write_numpy, write_png
 from .tiff_files import read_index_tiff, read_tiff, write_tiff
 from .zarr_files import read_zarr, write_zarr
@@ -29,7 +30,7 @@ READABLE = (*TIFF, ".png", *JPEG, ".npy", ".zarr")
 WRITABLE = (*TIFF, ".png", ".npy", ".zarr")
 
 Reader = Callable[[Path, str | None, int], ImageBlock]
-Writer = Callable[[Path, NDArray[Any], str, tuple[float, ...], str], None]
+Writer = Callable[[Path, NDArray[Any], Grid], None]
 
 
 def read_image(path: str | Path, axes: str | None = None, level: int = 0) -> ImageBlock:
@@ -105,7 +106,12 @@ def read_labels(path: str | Path) -> NDArray[Any]:
 
 
 def write_image(
-    path: str | Path, array: ArrayLike, axes: str, scale: Sequence[float] = (), unit: str = "pixel"
+    path: str | Path,
+    array: ArrayLike,
+    axes: str,
+    scale: Sequence[float | None] = (),
+    unit: str = "pixel",
+    positions: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Write an image, whole or not at all.
 
@@ -118,10 +124,14 @@ def write_image(
         Boolean, integer or real.
     axes : str
         One letter of "TZCYX" for each axis. TIFF stores Y and X last, OME-Zarr the order TCZYX.
-    scale : sequence of float, optional
-        Pixel size along each axis, in `unit`, positive and finite; of T, the interval in seconds.
+    scale : sequence of float or None, optional
+        Pixel size along each axis, in `unit`, positive and finite; of T, the interval in seconds; None
+        where there is no one such size.
     unit : str
         "µm" and the like, or "pixel".
+    positions : mapping of str to sequence of float, optional
+        Of a part of an image: where each plane lies in it, as `core.part.Part.positions` tells. Of
+        TIFF and OME-Zarr, the files keep it.
 
     Raises
     ------
@@ -131,25 +141,27 @@ def write_image(
     path, data = Path(path), np.asarray(array)
     check_array(data, "image")
     check_axes(axes, data.shape, "image")
-    sizes = tuple(float(s) for s in scale) or (1.0,) * len(axes)
-    check_scale(sizes, axes)
+    sizes = tuple(scale) or (1.0,) * len(axes)
+    check_scale([1.0 if size is None else size for size in sizes], axes)
+    grid = Grid(axes, sizes, unit, positions or {})
     writer = _pick_writer(path)
     with replacing(path) as temporary:
-        writer(temporary, data, axes, sizes, unit)
+        writer(temporary, data, grid)
 
 
 def write_labels(
     path: str | Path,
     labels: ArrayLike,
     axes: str | None = None,
-    scale: Sequence[float] = (),
+    scale: Sequence[float | None] = (),
     unit: str = "pixel",
+    positions: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Write a label image in the smallest unsigned type that holds its numbers, whole or not at all.
 
     Parameters
     ----------
-    path, scale, unit
+    path, scale, unit, positions
         As in `write_image`.
     labels : array of whole numbers, shape (*stack, Y, X)
         0 is background or not annotated.
@@ -168,7 +180,7 @@ def write_labels(
     kind = np.min_scalar_type(int(data.max()))
     if kind.itemsize > 4:
         raise InputError("labels", f"the number {data.max()}", "number the objects anew, from 1")
-    write_image(path, data.astype(kind), axes, scale, unit)
+    write_image(path, data.astype(kind), axes, scale, unit, positions)
 
 
 def write_table(path: str | Path, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from .core.errors import InputError
 from .core.image import ImageBlock
+from .core.part import Part
+from .core.tiles import Region
 from .units import MICRO, in_micrometres
 
 Columns = dict[str, NDArray[Any]]
@@ -18,7 +21,13 @@ _RATIOS = ("eccentricity", "solidity")
 _GREYS = ("intensity_mean", "intensity_min", "intensity_max")
 
 
-def measure(labels: NDArray[Any], image: ImageBlock | None = None) -> Columns:
+def measure(
+    labels: NDArray[Any],
+    image: ImageBlock | None = None,
+    *,
+    region: Region | None = None,
+    planes: Sequence[tuple[int, ...]] | None = None,
+) -> Columns:
     """Measure every object, plane by plane.
 
     Parameters
@@ -26,7 +35,12 @@ def measure(labels: NDArray[Any], image: ImageBlock | None = None) -> Columns:
     labels : ndarray of integers, shape (*stack, Y, X)
         0 is background, every other number one object.
     image : ImageBlock, optional
-        Gives pixel size, unit, stack axes and brightness; of the same stack and plane shape.
+        Gives pixel size, unit, stack axes and brightness; of the same stack and plane shape, but for
+        `region` and `planes`.
+    region : (y0, y1, x0, x1), optional
+        Pixels of the image that the labels cover, as it was given to ``predict``.
+    planes : sequence of tuple of int, optional
+        Planes of the image that they cover, as they were given to ``predict``.
 
     Returns
     -------
@@ -34,24 +48,31 @@ def measure(labels: NDArray[Any], image: ImageBlock | None = None) -> Columns:
         One row for each object and plane: ``label``; the index ``t``, ``z`` in a stack; ``area_px``;
         ``y``, ``x`` the centroid and ``y0``, ``x0``, ``y1``, ``x1`` the box (its end exclusive) in
         pixels; ``diameter_px`` of the circle of equal area; ``eccentricity`` and ``solidity``
-        (0…1), of the shape in space where pixels are not square. With a pixel size in a known unit
-        also ``area_um2``, ``diameter_um``, ``y_um`` and ``x_um``; in any other, the same names with
-        ``scaled``. With an image, ``intensity_mean``, ``_min`` and ``_max``, of several channels
-        with their number behind (``intensity_mean_0``).
+        (0…1), of the shape in space where pixels are not square. Places and indices count in the
+        whole image. With a pixel size in a known unit also ``area_um2``, ``diameter_um``, ``y_um``
+        and ``x_um``; in any other, the same names with ``scaled``. With an image, ``intensity_mean``,
+        ``_min`` and ``_max``, of several channels with their number behind (``intensity_mean_0``).
 
     Raises
     ------
     InputError
         If the shapes do not fit, or a number is negative.
     """
-    stack = _check_fit(labels, image)
+    part = None if image is None else Part(image, region, planes)
+    stack = _check_fit(labels, part)
     scale = image.plane_scale if image is not None else (1.0, 1.0)
+    places = list(np.ndindex(*labels.shape[:-2]))
     tables = [
-        _measure_plane(labels[index], _greys(image, index), dict(zip(stack, index, strict=True)), scale)
-        for index in np.ndindex(*labels.shape[:-2])
+        _measure_plane(labels[at], _greys(part, plane), dict(zip(stack, plane, strict=True)), scale)
+        for at, plane in zip(places, part.indices if part is not None else places, strict=True)
     ]
     table = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
-    return table if image is None else _with_units(table, scale, image.unit)
+    if part is None:
+        return table
+    y0, _, x0, _ = part.box
+    table |= {name: table[name] + y0 for name in ("y", "y0", "y1")}
+    table |= {name: table[name] + x0 for name in ("x", "x0", "x1")}
+    return _with_units(table, scale, part.image.unit)
 
 
 def _measure_plane(
@@ -104,17 +125,18 @@ def _with_units(table: Columns, scale: tuple[float, float], unit: str) -> Column
     return table | {f"y_{name}": table["y"] * sy, f"x_{name}": table["x"] * sx}
 
 
-def _greys(image: ImageBlock | None, index: tuple[int, ...]) -> NDArray[Any] | None:
+def _greys(part: Part | None, index: tuple[int, ...]) -> NDArray[Any] | None:
     """One plane, shape (Y, X) or (Y, X, C)."""
-    if image is None:
+    if part is None:
         return None
-    plane = np.moveaxis(image.read(index), 0, -1)
+    y0, y1, x0, x1 = part.box
+    plane = np.moveaxis(part.image.read(index, (y0, y1), (x0, x1)), 0, -1)
     plane = plane.astype(np.uint8) if plane.dtype == bool else plane
     return plane[..., 0] if plane.shape[-1] == 1 else plane
 
 
-def _check_fit(labels: NDArray[Any], image: ImageBlock | None) -> str:
-    """Stack axes of the labels."""
+def _check_fit(labels: NDArray[Any], part: Part | None) -> str:
+    """Stack axes of the indices of planes."""
     if labels.ndim < 2 or labels.dtype.kind not in "ui":
         mend = "give whole numbers with the axes (*stack, Y, X)"
         raise InputError("labels", f"{labels.dtype} of shape {labels.shape}", mend)
@@ -122,12 +144,11 @@ def _check_fit(labels: NDArray[Any], image: ImageBlock | None) -> str:
         raise InputError(
             "labels", f"the number {labels.min()}", "number objects from 1; 0 is background"
         )
-    if image is None and labels.ndim > 4:
+    if part is None and labels.ndim > 4:
         raise InputError("labels", f"{labels.ndim} axes", "give at most T and Z before Y and X")
-    if image is None:
+    if part is None:
         return "TZ"[-(labels.ndim - 2) :] if labels.ndim > 2 else ""
-    expected = (*image.stack_shape, *image.plane_shape)
-    if labels.shape != expected:
-        mend = f"{image.name} needs labels of shape {expected}"
+    if labels.shape != part.shape:
+        mend = f"{part.image.name} needs labels of shape {part.shape}"
         raise InputError("labels", f"shape {labels.shape}", mend)
-    return image.stack_axes
+    return part.image.stack_axes

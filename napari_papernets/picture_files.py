@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .core.errors import InputError
 from .core.image import ImageBlock, check_array, guess_axes
+from .core.part import Grid
 
 MAGIC = b"\x93NUMPY"
 
@@ -76,7 +77,7 @@ def read_numpy(path: Path, axes: str | None = None, level: int = 0) -> ImageBloc
     return ImageBlock(array, axes or guess_axes(array.shape), name=path.stem, source=str(path))
 
 
-def write_png(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, ...], unit: str) -> None:
+def write_png(path: Path, array: NDArray[Any], grid: Grid) -> None:
     """Write 8- or 16-bit grey or colours.
 
     Raises
@@ -90,11 +91,11 @@ def write_png(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, ..
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in (np.uint8, np.uint16):
         raise InputError("path", f"PNG for {array.dtype}", "choose .tif, which holds such numbers")
-    if axes != "YX" and not (axes == "YXC" and array.shape[-1] in (3, 4)):
-        raise InputError("path", f"PNG for the axes {axes}", "choose .tif, which holds stacks")
+    if grid.axes != "YX" and not (grid.axes == "YXC" and array.shape[-1] in (3, 4)):
+        raise InputError("path", f"PNG for the axes {grid.axes}", "choose .tif, which holds stacks")
     path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(array)))
 
 
-def write_numpy(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, ...], unit: str) -> None:
+def write_numpy(path: Path, array: NDArray[Any], grid: Grid) -> None:
     """Write a plain array; its axes and pixel size are lost."""
     np.save(path, array, allow_pickle=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from .core.errors import InputError
 from .core.image import AXES, ImageBlock, guess_axes, is_size
+from .core.part import Grid
 from .units import in_micrometres, in_one_unit, in_seconds
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def _read(path: Path, axes: str | None, level: int, colours: bool) -> ImageBlock
     return ImageBlock(data, axes, scale if len(axes) == data.ndim else (), name, unit, str(path))
 
 
-def write_tiff(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, ...], unit: str) -> None:
+def write_tiff(path: Path, array: NDArray[Any], grid: Grid) -> None:
     """Write an OME-TIFF compressed with zlib, Y and X (and RGB samples) last.
 
     Raises
@@ -97,12 +99,11 @@ def write_tiff(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, .
     """
     import tifffile
 
-    array = _storable(array)
+    array, axes = _storable(array), grid.axes
     rgb = axes.endswith("YXC") and array.shape[-1] in (3, 4) and array.dtype.itemsize <= 2
-    order = [a for a in axes if a not in "YX" and not (rgb and a == "C")] + ["Y", "X"]
-    order += ["C"] if rgb else []
+    leading = [a for a in axes if a not in "YX" and not (rgb and a == "C")]
+    order = [*leading, "Y", "X"] + ["C"] * rgb
     array = np.ascontiguousarray(array.transpose([axes.index(a) for a in order]))
-    sizes = {a: scale[axes.index(a)] for a in order}
     tifffile.imwrite(
         path,
         array,
@@ -114,9 +115,10 @@ def write_tiff(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, .
         predictor=array.dtype.kind == "u" and array.dtype.itemsize <= 2,
         metadata={
             "axes": "".join(order[:-1]) + "S" if rgb else "".join(order),
-            **_ome_sizes(sizes, unit),
+            **_ome_sizes(grid.sizes, grid.unit),
+            **_ome_planes(grid, leading, array.shape),
         },
-        **_resolution(sizes, unit),
+        **_resolution(grid.sizes, grid.unit),
     )
 
 
@@ -174,6 +176,21 @@ def _ome_sizes(sizes: dict[str, float], unit: str) -> dict[str, Any]:
     if sizes.get("T", 1.0) != 1.0:
         told |= {"TimeIncrement": sizes["T"], "TimeIncrementUnit": "s"}
     return told
+
+
+def _ome_planes(grid: Grid, leading: Sequence[str], shape: Sequence[int]) -> dict[str, Any]:
+    """Where each page of a file lies, pages being planes by channels along the `leading` axes."""
+    if not grid.positions:
+        return {}
+    lengths = dict(zip(leading, shape, strict=False))
+    stack = {a: n for a, n in lengths.items() if a != "C"}
+    numbers = np.arange(prod(stack.values())).reshape([stack.get(a, 1) for a in leading])
+    pages = np.broadcast_to(numbers, list(lengths.values())).ravel().tolist()
+    told: dict[str, Any] = {}
+    for axis, at in grid.positions.items():
+        name, unit = ("DeltaT", "s") if axis == "T" else (f"Position{axis}", grid.unit)
+        told |= {name: [at[page] for page in pages], f"{name}Unit": [unit] * len(pages)}
+    return {"Plane": told}
 
 
 def _resolution(sizes: dict[str, float], unit: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .core.errors import InputError
 from .core.image import ImageBlock, guess_axes, is_size
+from .core.part import Grid
 from .tiff_files import LOADED_BYTES, known_axes
 from .units import MICRO, PIXEL, in_micrometres, in_one_unit
 
@@ -60,15 +61,14 @@ def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock
     return ImageBlock(data, axes, scale if len(axes) == data.ndim else (), name, unit, str(path))
 
 
-def write_zarr(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, ...], unit: str) -> None:
+def write_zarr(path: Path, array: NDArray[Any], grid: Grid) -> None:
     """Write an OME-Zarr 0.5 group with one resolution, in the order TCZYX."""
     import zarr
 
-    order = [a for a in ORDER if a in axes]
-    array = array.transpose([axes.index(a) for a in order])
-    sizes = [scale[axes.index(a)] for a in order]
+    order = [a for a in ORDER if a in grid.axes]
+    array = array.transpose([grid.axes.index(a) for a in order])
     group = zarr.create_group(path, zarr_format=3)
-    group.attrs["ome"] = _ome(order, sizes, unit)
+    group.attrs["ome"] = _ome(order, grid)
     stored = group.create_array(
         "0",
         shape=array.shape,
@@ -79,17 +79,24 @@ def write_zarr(path: Path, array: NDArray[Any], axes: str, scale: tuple[float, .
     stored[...] = array
 
 
-def _ome(order: Sequence[str], sizes: Sequence[float], unit: str) -> dict[str, Any]:
-    factor, name_of_unit = in_micrometres(1.0, unit)
-    known = name_of_unit == MICRO
+def _ome(order: Sequence[str], grid: Grid) -> dict[str, Any]:
+    factor, name_of_unit = in_micrometres(1.0, grid.unit)
+    known, sizes = name_of_unit == MICRO, grid.sizes
     axes = []
     for axis in order:
         entry = {"name": axis.lower(), "type": TYPES[axis]}
-        if known and TYPES[axis] == "space":
+        if known and TYPES[axis] == "space" and axis in sizes:
             entry["unit"] = "micrometer"
         axes.append(entry)
-    scale = [s * factor if TYPES[a] == "space" else s for a, s in zip(order, sizes, strict=True)]
-    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    factors = [factor if TYPES[a] == "space" else 1.0 for a in order]
+    scale = [sizes.get(a, 1.0) * f for a, f in zip(order, factors, strict=True)]
+    changes: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+    if grid.positions:
+        # One translation tells the place of all planes only where they are equally far apart.
+        first = [grid.positions[a][0] if a in grid.positions and a in sizes else 0.0 for a in order]
+        moved = [at * f for at, f in zip(first, factors, strict=True)]
+        changes.append({"type": "translation", "translation": moved})
+    level = {"path": "0", "coordinateTransformations": changes}
     return {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import pickle
@@ -77,7 +78,18 @@ def test_chosen_planes_are_repeated_by_the_copied_command(folder):
     first, second = (tifffile.imread(f"{f}/stack_labels.tif") for f in ("first", "second"))
     assert first.shape == (2, 37, 44)
     np.testing.assert_array_equal(first, second)
-    assert (folder / "first/stack_objects.csv").read_text().count("\n") == first.max() + 1
+    rows = list(csv.DictReader((folder / "first/stack_objects.csv").open()))
+    assert len(rows) == first.max()
+    assert {(row["t"], row["z"]) for row in rows} == {("1", "4"), ("0", "2")}
+
+
+def test_the_table_of_a_region_counts_in_the_whole_image(folder):
+    assert run("predict cells.tif -m net.safetensors --table --region 40,90,30,70").exit_code == 0
+    labels = tifffile.imread("cells_labels.tif")
+    for row in csv.DictReader((folder / "cells_objects.csv").open()):
+        ys, xs = np.nonzero(labels == int(row["label"]))
+        assert (int(row["y0"]), int(row["x0"])) == (ys.min() + 40, xs.min() + 30)
+        assert float(row["y"]) == pytest.approx(ys.mean() + 40)
 
 
 def test_a_folder_is_all_its_images(folder):

@@ -19,6 +19,8 @@ from PIL import Image
 
 from napari_papernets import files, tiff_files, zarr_files
 from napari_papernets.core.errors import InputError
+from napari_papernets.core.image import ImageBlock
+from napari_papernets.core.part import Part
 from napari_papernets.files import (
     list_images,
     read_image,
@@ -160,6 +162,28 @@ def test_an_image_without_a_sound_scale_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one positive number"):
         write_image(tmp_path / "a.tif", random_image("YX", "uint8"), "YX", (0, 1))
     assert not list(tmp_path.iterdir())
+
+
+def test_files_of_a_part_tell_where_it_lies(tmp_path: Path) -> None:
+    """Of chosen planes that are not equally far apart, no distance is told."""
+    image = ImageBlock(np.zeros((5, 20, 30), np.uint8), "ZYX", (2.0, 0.5, 0.25), unit="µm")
+    part = Part(image, (4, 9, 8, 20), [(0,), (1,), (4,)])
+    array = np.zeros((3, 3, 5, 12), np.float32)  # two classes
+    for name in ("a.tif", "a.zarr"):
+        axes, scale = f"C{part.axes}", (1.0, *part.scale)
+        write_image(tmp_path / name, array, axes, scale, "µm", part.positions())
+        assert read_image(tmp_path / name).scale[-2:] == (0.5, 0.25)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        pixels = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Pixels"]
+    assert "PhysicalSizeZ" not in pixels
+    places = {p["TheC"]: [] for p in pixels["Plane"]}
+    for p in pixels["Plane"]:
+        assert (p["PositionY"], p["PositionX"], p["PositionXUnit"]) == (2.0, 2.0, "µm")
+        places[p["TheC"]].append((p["TheZ"], p["PositionZ"]))
+    assert places == {c: [(0, 0.0), (1, 2.0), (2, 8.0)] for c in range(3)}
+    level = zarr.open_group(tmp_path / "a.zarr").attrs["ome"]["multiscales"][0]["datasets"][0]
+    moved = level["coordinateTransformations"][1]
+    assert moved == {"type": "translation", "translation": [0.0, 0.0, 2.0, 2.0]}
 
 
 def test_unknown_axes_are_guessed_and_can_be_given(tmp_path: Path) -> None:

@@ -122,3 +122,15 @@ def test_what_does_not_fit_is_refused() -> None:
         measure(np.zeros((5, 6)))
     with pytest.raises(InputError, match="at most"):
         measure(np.zeros((2, 2, 2, 5, 6), np.uint8))
+
+
+def test_of_a_region_and_chosen_planes_places_count_in_the_whole_image() -> None:
+    labels = np.zeros((4, 60, 80), np.uint16)
+    labels[2], labels[0, 12:15, 30:34] = disc_and_box(), 5
+    image = ImageBlock(labels * 3.0, "ZYX", (1.0, 0.5, 0.5), unit="µm")
+    region = (5, 55, 10, 75)
+    part = labels[[2, 0], 5:55, 10:75]
+    found, whole = measure(part, image, region=region, planes=[(2,), (0,)]), measure(labels, image)
+    order = [1, 2, 0]  # plane 2, which has two objects, comes first
+    for name, column in whole.items():
+        np.testing.assert_allclose(found[name], column[order])

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 import napari_papernets as pn
 from napari_papernets.cli import main
+from napari_papernets.files import read_image
 
 
 @pytest.fixture
@@ -58,6 +59,17 @@ def test_the_copied_command_repeats_the_result(folder):
     first, second = (tifffile.imread(f"{f}/{name}") for f in ("first", "second"))
     assert first.shape[-2:] == (45, 60)
     np.testing.assert_array_equal(first, second)
+
+
+def test_planes_that_differ_in_time_are_written_as_a_time_series(folder):
+    pixels, share = tifffile.imread("cells.tif"), tifffile.imread("share.tif")
+    tifffile.imwrite("tz.ome.tif", np.tile(pixels, (2, 3, 1, 1)), metadata={"axes": "TZYX"})
+    tifffile.imwrite("shares.ome.tif", np.tile(share[:, None, None], (2, 3, 1, 1)),
+                     metadata={"axes": "CTZYX"})  # fmt: skip
+    result = run("refine shares.ome.tif tz.ome.tif --plane 0,1 --plane 1,1 -o out")
+    assert result.exit_code == 0, result.output
+    assert read_image("out/tz_refined_labels.tif").axes == "TYX"
+    assert sorted(read_image("out/tz_refined_probabilities.tif").axes[:2]) == ["C", "T"]
 
 
 @pytest.mark.parametrize(

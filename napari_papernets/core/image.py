@@ -147,28 +147,6 @@ class ImageBlock:
             block = block[list(channels)]
         return take_window(block, rows - rows.min(), columns - columns.min())
 
-    def part(
-        self, region: tuple[int, int, int, int] | None, planes: Sequence[Sequence[int]] | None
-    ) -> ImageBlock:
-        """The pixels of a region (y0, y1, x0, x1) and of some planes, as an image in memory.
-
-        Chosen planes of a stack become one stack axis; the image itself where nothing is chosen.
-        """
-        if region is None and (planes is None or not self.stack_axes):
-            return self
-        y0, y1, x0, x1 = region or (0, self.size("Y"), 0, self.size("X"))
-        chosen = planes if planes is not None and self.stack_axes else tuple(self.planes())
-        data = np.stack([self.read(plane, (y0, y1), (x0, x1)) for plane in chosen])
-        at = {axis: self.scale[self.axes.index(axis)] for axis in self.axes}
-        if planes is not None and self.stack_axes:
-            axes = f"{self.stack_axes[-1]}CYX"
-        else:
-            axes = f"{self.stack_axes}CYX"
-            data = data.reshape(*self.stack_shape, *data.shape[1:])
-        return ImageBlock(
-            data, axes, tuple(at.get(a, 1.0) for a in axes), self.name, self.unit, self.source
-        )
-
 
 def reflect_indices(start: int, stop: int, length: int) -> NDArray[np.intp]:
     """Indices ``start..stop-1`` folded back into ``0..length-1`` as mirroring does.
