@@ -10,11 +10,11 @@ import click
 
 from .cli_options import IntegerList, settings_options
 from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given
-from .core.errors import InputError
 from .core.feature_settings import FeatureSettings
 
 if TYPE_CHECKING:
     from .core.feature_maps import FeatureMaps
+    from .core.part import Part
 
 FORMATS = ("npz", "zarr")
 
@@ -51,6 +51,7 @@ def features(
     """Read the patch tokens of IMAGES and write NAME_tokens and a picture of them for each."""
     with friendly_errors():
         from .atomic import check_folder
+        from .core.part import Part
         from .engine.device import keep_heap
         from .engine.features import features as run
         from .file_names import result_names
@@ -60,11 +61,13 @@ def features(
         check_folder(out, "out")
         keep_heap()
         for path, called in result_names(expand(images)).items():
+            image = read_image(path, axes)
             job = run(
-                read_image(path, axes), model, settings, device=device, region=region,
+                image, model, settings, device=device, region=region,
                 planes=planes or None, random_weights=random_weights,
             )  # fmt: skip
-            for written in _write(drain_with_bar(job, path.name), out, called, kind, clusters):
+            part = Part(image, region, planes or None)
+            for written in _write(drain_with_bar(job, path.name), part, out, called, kind, clusters):
                 click.echo(written)
 
 
@@ -93,32 +96,45 @@ def weights(name: str | None, file: Path | None, heads: int | None, antialias: b
                 click.echo(f"{c.name:<23} {c.megabytes:>4} MB  {c.licence:<26} {c.about}")
 
 
-def _write(maps: FeatureMaps, out: Path, stem: str, kind: str, clusters: int | None) -> Iterator[Path]:
+def _write(
+    maps: FeatureMaps, part: Part, out: Path, stem: str, kind: str, clusters: int | None
+) -> Iterator[Path]:
     """Tokens, a picture of their principal components, and what else was asked for."""
     import numpy as np
 
     from .feature_files import write_tokens
     from .files import write_image, write_json, write_labels
 
-    axes = {0: "", 1: "Z", 2: "TZ"}.get(len(maps.stack_shape))
-    if axes is None:
-        raise InputError("planes", maps.stack_shape, "give an image with one or two stack axes")
     yield write_tokens(out / f"{stem}_tokens.{kind}", maps)
-    scale = (1.0,) * len(axes) + (maps.cell, maps.cell)
+    axes, unit, where = part.axes, part.image.unit, _positions(maps, part)
+    scale = _scale(part, maps.cell)
     colours = (maps.pca_rgb() * 255).round().astype(np.uint8)
     target = out / f"{stem}_pca.tif"
-    write_image(target, np.moveaxis(colours, -1, 0), f"C{axes}YX", (1.0, *scale))
+    write_image(target, np.moveaxis(colours, -1, 0), f"C{axes}", (1.0, *scale), unit, where)
     yield target
     if clusters:
         target = out / f"{stem}_clusters.tif"
-        labels = maps.clusters(clusters).astype(np.uint8)
-        write_labels(target, labels, axes=f"{axes}YX", scale=scale)
+        write_labels(target, maps.clusters(clusters).astype(np.uint8), axes, scale, unit, where)
         yield target
     if maps.rollout is not None:
         target = out / f"{stem}_rollout.tif"
-        coarse = (1.0,) * len(axes) + (float(maps.patch),) * 2
-        write_image(target, maps.rollout, f"{axes}YX", coarse)
+        write_image(target, maps.rollout, axes, _scale(part, maps.patch), unit, where)
         yield target
     target = out / f"{stem}_provenance.json"
     write_json(target, maps.provenance)
     yield target
+
+
+def _scale(part: Part, side: float) -> tuple[float | None, ...]:
+    """Along the axes of `part`, for squares of `side` pixels."""
+    y, x = part.image.plane_scale
+    return *part.scale[:-2], y * side, x * side
+
+
+def _positions(maps: FeatureMaps, part: Part) -> dict[str, list[float]]:
+    """As `Part.positions`, of the grid: it begins at the border of a patch."""
+    where = part.positions()
+    for axis, start, size in zip("YX", maps.origin, part.image.plane_scale, strict=True):
+        if axis in where:
+            where[axis] = [start * size] * len(where[axis])
+    return where

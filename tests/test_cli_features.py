@@ -16,6 +16,7 @@ import napari_papernets as pn
 from napari_papernets.cli import main
 from napari_papernets.engine import features as module
 from napari_papernets.engine.token_cache import TokenCache
+from napari_papernets.files import read_image, write_image
 from napari_papernets.networks import VisionTransformer
 
 
@@ -54,6 +55,21 @@ def test_features_are_those_of_the_api(files: Path) -> None:
     group = zarr.open_group(out / "stack_tokens.zarr", mode="r")
     assert group["tokens"].shape == (1, 20, 64)
     assert group.attrs["patch"] == 8
+
+
+@pytest.mark.parametrize("axes", ["TYX", "ZYX", "ZTYX"])
+def test_pictures_keep_the_stack_axes_and_the_size_of_a_pixel(files: Path, axes: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 3, 32, 40)[-len(axes) :], np.uint8)
+    write_image(files / "a.ome.tif", pixels, axes, (3.0, 4.0, 0.5, 0.25)[-len(axes) :], "µm")
+    given = ["features", files / "a.ome.tif", "-m", files / "vit.pth", "-o", files / "out"]
+    run(*given, "--clusters", 3, "--summaries", "--region", "17,32,8,40")
+    for name, letters in (("clusters", axes), ("rollout", axes), ("pca", f"C{axes}")):
+        block = read_image(files / f"out/a_{name}.tif")
+        assert block.axes == letters
+        assert block.plane_scale == (4.0, 2.0)
+        assert block.unit == "µm"
+    with tifffile.TiffFile(files / "out/a_clusters.tif") as tif:
+        assert 'PositionY="8.0"' in tif.ome_metadata  # pixel 16, where the patch of pixel 17 begins
 
 
 def test_images_of_nearly_the_same_name_keep_their_own_tokens(files: Path) -> None:
