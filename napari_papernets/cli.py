@@ -22,7 +22,6 @@ from .cli_tools import (
     expand,
     friendly_errors,
     given,
-    is_folder,
 )
 from .core.errors import InputError
 from .core.predict_settings import PredictSettings
@@ -264,7 +263,7 @@ def _write_prediction(
 def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
     """Images with their annotations: two files, or two folders matched by file name."""
     from .file_names import pair_by_name
-    from .files import check_readable
+    from .files import check_readable, is_folder
 
     if is_folder(images) != is_folder(annotations):
         wanted = "folder" if is_folder(images) else "file"

@@ -118,14 +118,9 @@ def _show(event: Event, bar: Progress, task: TaskID) -> None:
         bar.console.print(event.message)
 
 
-def is_folder(path: Path) -> bool:
-    """Whether it is a folder of files, which an image in zarr's format is not."""
-    return path.is_dir() and path.suffix != ".zarr"
-
-
 def expand(paths: tuple[Path, ...]) -> list[Path]:
-    """Files, and the images in folders (an OME-Zarr folder is one image); all of them are there."""
-    from .files import check_readable, list_images
+    """Files, and the images in folders; all of them are there. A zarr folder is one image."""
+    from .files import check_readable, is_folder, list_images
 
     found: list[Path] = []
     for path in paths:

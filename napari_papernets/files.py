@@ -226,7 +226,7 @@ def list_images(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError("folder", str(folder), "there is no such folder")
     visible = (p for p in folder.iterdir() if not p.name.startswith("."))
-    found = [p for p in visible if p.suffix.lower() in READABLE and (p.is_file() or is_zarr(p))]
+    found = [p for p in visible if is_zarr(p) or (p.suffix.lower() in READABLE and p.is_file())]
     if not found:
         raise InputError("folder", f"{folder} without an image", f"put {_names(READABLE)} into it")
     return sorted(found, key=_natural_key)
@@ -241,6 +241,11 @@ def check_readable(path: str | Path, field: str = "image") -> None:
         Naming the file, as `field`.
     """
     _pick_reader(Path(path), field)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder of files, which an image in zarr's format is not, however it is called."""
+    return path.is_dir() and path.suffix.lower() != ".zarr" and not is_zarr(path)
 
 
 def is_zarr(path: Path) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 from click.testing import CliRunner, Result
 
 from napari_papernets.api import predict, save_model
@@ -101,6 +102,21 @@ def test_a_folder_is_all_its_images(folder):
         "a_labels.tif",
         "b_labels.tif",
     ]
+
+
+def test_zarr_is_read_whatever_its_folder_is_called(folder):
+    ramp = np.zeros((40, 40), "u1") + np.arange(40, dtype="u1")
+    for name in ("v3.ZARR", "plain", "many/inside"):
+        zarr.create_array(folder / name, data=ramp)
+    group = zarr.create_group(folder / "two.zarr")
+    for name in "ab":
+        group.create_array(name, data=ramp)
+    write_image("o4.ome.zarr", ramp, "YX")
+    assert "give one of its arrays: a, b" in run("predict two.zarr -m net.safetensors").stderr
+    result = run("predict two.zarr/a o4.ome.zarr/0 v3.ZARR plain many -m net.safetensors -o out")
+    assert result.exit_code == 0, result.output
+    names = ["0", "a", "inside", "plain", "v3"]
+    assert sorted(p.name for p in (folder / "out").glob("*.tif")) == [f"{n}_labels.tif" for n in names]
 
 
 def test_images_of_nearly_the_same_name_keep_their_own_results(folder):
