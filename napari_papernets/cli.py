@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ._version import __version__
 from .cli_features import features, weights
-from .cli_options import IntegerList, settings_options
+from .cli_options import settings_options
+from .cli_predict import predict
 from .cli_pretrain import bench_pretrain, pretrain
 from .cli_refine import refine
 from .cli_tools import (
@@ -24,12 +24,7 @@ from .cli_tools import (
     given,
 )
 from .core.errors import InputError
-from .core.predict_settings import PredictSettings
 from .core.tune_settings import TuneSettings
-
-if TYPE_CHECKING:
-    from .core.part import Part
-    from .core.results import Prediction
 
 MOST_NAMED = 5  # files in a message
 
@@ -40,64 +35,6 @@ MOST_NAMED = 5  # files in a message
 @click.version_option(__version__, prog_name="papernets")
 def main() -> None:
     """U-Net, DeepLab, ViT and MoCo on your own microscopy images: segment, train, look inside."""
-
-
-@main.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", "-m", default="nuclei", show_default=True, help="Model name or file.")
-@click.option("--axes", help="Axes of the image, as in YX, CYX, ZYX or YXC. Default: from the file.")
-@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("."), show_default=True,
-              help="Folder for the results.")  # fmt: skip
-@device_option
-@click.option("--probabilities", is_flag=True, help="Write the probabilities too (float32 TIFF).")
-@click.option("--table", is_flag=True, help="Write measurements of every object (CSV).")
-@click.option("--region", type=IntegerList(), help="Only these pixels: y0,y1,x0,x1.")
-@click.option("--plane", "planes", type=IntegerList(), multiple=True,
-              help="Only this plane of a stack, as in 3 or (time, z) 0,3; may be repeated.")  # fmt: skip
-@settings_options(PredictSettings)
-def predict(
-    images: tuple[Path, ...],
-    model: str,
-    axes: str | None,
-    out: Path,
-    device: str,
-    probabilities: bool,
-    table: bool,
-    region: tuple[int, int, int, int] | None,
-    planes: tuple[tuple[int, ...], ...],
-    **options: Any,
-) -> None:
-    """Segment IMAGES (files, or folders of files) and write NAME_labels.tif for each."""
-    with friendly_errors():
-        from .atomic import check_folder
-        from .core.part import Part
-        from .engine.device import keep_heap
-        from .engine.predict import predict as run
-        from .file_names import result_names
-        from .files import read_image
-        from .model_files import find_model
-
-        settings, ref = PredictSettings.from_dict(given(options)), find_model(model)
-        check_folder(out, "out")
-        keep_heap()
-        names = result_names(expand(images))
-        for path in names if len(names) > 1 else ():  # a bad one is found before any result is written
-            ref.spec.pick_channels(read_image(path, axes), settings.channels)
-        for path, called in names.items():
-            image = read_image(path, axes)
-            job = run(
-                image,
-                ref,
-                settings,
-                device=device,
-                probabilities=probabilities,
-                region=region,
-                planes=planes or None,
-            )
-            result = drain_with_bar(job, path.name)
-            part = Part(image, region, planes or None)
-            for written in _write_prediction(result, part, out, called, table):
-                click.echo(written)
 
 
 @main.command()
@@ -152,6 +89,7 @@ def finetune(
         click.echo(tuned.model.path)
 
 
+main.add_command(predict)
 main.add_command(refine)
 
 
@@ -234,30 +172,6 @@ main.add_command(features)
 main.add_command(weights)
 main.add_command(pretrain)
 bench.add_command(bench_pretrain)
-
-
-def _write_prediction(
-    result: Prediction, part: Part, out: Path, stem: str, table: bool
-) -> Iterator[Path]:
-    from .files import write_image, write_json, write_labels, write_table
-    from .measure import measure
-
-    unit, where = part.image.unit, part.positions()
-    target = out / f"{stem}_labels.tif"
-    write_labels(target, result.labels, part.axes, part.scale, unit, where)
-    yield target
-    if result.probabilities is not None:
-        target = out / f"{stem}_probabilities.tif"
-        write_image(target, result.probabilities, f"C{part.axes}", (1.0, *part.scale), unit, where)
-        yield target
-    if table:
-        target = out / f"{stem}_objects.csv"
-        columns = measure(result.labels, part.image, region=part.region, planes=part.planes)
-        write_table(target, columns)
-        yield target
-    target = out / f"{stem}_provenance.json"
-    write_json(target, result.provenance)
-    yield target
 
 
 def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .cli_options import IntegerList, settings_options
-from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given
+from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given, naming
 from .core.feature_settings import FeatureSettings
 
 if TYPE_CHECKING:
@@ -54,20 +54,32 @@ def features(
         from .core.part import Part
         from .engine.device import keep_heap
         from .engine.features import features as run
+        from .engine.features import open_features
+        from .engine.prediction_job import check_planes
+        from .engine.vit_models import load_vit
         from .file_names import result_names
         from .files import read_image
 
         settings = FeatureSettings.from_dict(given(options))
         check_folder(out, "out")
         keep_heap()
-        for path, called in result_names(expand(images)).items():
-            image = read_image(path, axes)
-            job = run(
-                image, model, settings, device=device, region=region,
-                planes=planes or None, random_weights=random_weights,
-            )  # fmt: skip
+        names = result_names(expand(images))
+        count = len(names)
+        for path in names if count > 1 else ():  # a bad one is found before any result is written
+            with naming(path, 0, count):
+                image = read_image(path, axes)
+                open_features(image, load_vit(model, random_weights), settings, region)
+                check_planes(image, planes or None)
+        for number, (path, called) in enumerate(names.items()):
+            with naming(path, number, count):
+                image = read_image(path, axes)
+                job = run(
+                    image, model, settings, device=device, region=region,
+                    planes=planes or None, random_weights=random_weights,
+                )  # fmt: skip
+                maps = drain_with_bar(job, path.name)
             part = Part(image, region, planes or None)
-            for written in _write(drain_with_bar(job, path.name), part, out, called, kind, clusters):
+            for written in _write(maps, part, out, called, kind, clusters):
                 click.echo(written)
 
 

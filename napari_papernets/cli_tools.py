@@ -77,6 +77,18 @@ def friendly_errors() -> Iterator[None]:
         sys.exit(130)
 
 
+@contextmanager
+def naming(path: Path, written: int = 0, count: int = 1) -> Iterator[None]:
+    """Let bad input tell the file that it is about and, of several images, how many were written."""
+    try:
+        yield
+    except InputError as error:
+        named = error.field == "model" or path.name in str(error)
+        field = error.field if named else f"{error.field} of {path.name}"
+        done = f" ({written} of {count} images were written)" if count > 1 else ""
+        raise type(error)(field, error.received, f"{error.mend}{done}") from error
+
+
 def drain_with_bar(job: Generator[Event, Any, Result], title: str) -> Result:
     """Run a job to its end with a progress bar on standard error; return its result."""
     from rich.console import Console

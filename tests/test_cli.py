@@ -104,6 +104,39 @@ def test_a_folder_is_all_its_images(folder):
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "axes", "shape", "field"),
+    [
+        ("--region 0,30,0,40", "ZYX", (3, 20, 40), "region"),
+        ("--plane 2", "TZYX", (2, 2, 20, 40), "planes"),
+        ("--axes ZYX", "TCYX", (2, 2, 20, 40), "axes"),
+        ("", "TCYX", (2, 2, 20, 40), "image"),
+    ],
+)
+def test_one_bad_image_of_several_is_named_before_any_is_segmented(folder, options, axes, shape, field):
+    (folder / "many").mkdir()
+    write_image("many/a.tif", np.zeros((3, 30, 40), "u1"), "ZYX")
+    write_image("many/b.tif", np.zeros(shape, "u1"), axes)
+    result = run(f"predict many -m net.safetensors -o out {options}")
+    assert result.exit_code == 2, result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith(f"papernets: {field} of b.tif: got ")
+    assert "0 of 2 images were written" in line
+    assert not (folder / "out").exists()
+
+
+def test_what_only_the_pixels_tell_names_the_file_and_how_many_were_written(folder):
+    (folder / "many").mkdir()
+    ramp = np.zeros((30, 40), "f4") + np.arange(40, dtype="f4")
+    for name, pixels in (("a", ramp), ("b", ramp * np.nan), ("c", ramp)):
+        tifffile.imwrite(f"many/{name}.tif", pixels)
+    result = run("predict many -m net.safetensors -o out")
+    assert result.exit_code == 2, result.output
+    assert "b.tif" in result.stderr
+    assert "1 of 3 images were written" in result.stderr
+    assert (folder / "out/a_labels.tif").exists()
+
+
 def test_zarr_is_read_whatever_its_folder_is_called(folder):
     ramp = np.zeros((40, 40), "u1") + np.arange(40, dtype="u1")
     for name in ("v3.ZARR", "plain", "many/inside"):

@@ -84,6 +84,16 @@ def test_images_of_nearly_the_same_name_keep_their_own_tokens(files: Path) -> No
     ]
 
 
+def test_one_bad_image_of_several_is_named_before_any_is_read(files: Path) -> None:
+    tifffile.imwrite(files / "wide.tif", np.zeros((32, 90), np.uint8))
+    given = ["features", files / "wide.tif", files / "stack.tif", "-m", files / "vit.pth", "-o"]
+    for option, words in (("--region", "0,32,0,90"), ("--plane", "1")):
+        result = CliRunner().invoke(main, [str(w) for w in (*given, files / "out", option, words)])
+        assert result.exit_code == 2, result.output
+        assert "of stack.tif: got" in result.stderr or "of wide.tif: got" in result.stderr
+        assert not (files / "out").exists()
+
+
 def test_bad_input_ends_with_two(files: Path) -> None:
     for words in (
         ["features", files / "stack.tif", "-m", "nuclei"],

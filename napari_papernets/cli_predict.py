@@ -1,0 +1,105 @@
+"""``papernets predict``: segment files, and folders of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .cli_options import IntegerList, settings_options
+from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given, naming
+from .core.predict_settings import PredictSettings
+
+if TYPE_CHECKING:
+    from .core.part import Part
+    from .core.results import Prediction
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", "-m", default="nuclei", show_default=True, help="Model name or file.")
+@click.option("--axes", help="Axes of the image, as in YX, CYX, ZYX or YXC. Default: from the file.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("."), show_default=True,
+              help="Folder for the results.")  # fmt: skip
+@device_option
+@click.option("--probabilities", is_flag=True, help="Write the probabilities too (float32 TIFF).")
+@click.option("--table", is_flag=True, help="Write measurements of every object (CSV).")
+@click.option("--region", type=IntegerList(), help="Only these pixels: y0,y1,x0,x1.")
+@click.option("--plane", "planes", type=IntegerList(), multiple=True,
+              help="Only this plane of a stack, as in 3 or (time, z) 0,3; may be repeated.")  # fmt: skip
+@settings_options(PredictSettings)
+def predict(
+    images: tuple[Path, ...],
+    model: str,
+    axes: str | None,
+    out: Path,
+    device: str,
+    probabilities: bool,
+    table: bool,
+    region: tuple[int, int, int, int] | None,
+    planes: tuple[tuple[int, ...], ...],
+    **options: Any,
+) -> None:
+    """Segment IMAGES (files, or folders of files) and write NAME_labels.tif for each."""
+    with friendly_errors():
+        from .atomic import check_folder
+        from .core.part import Part
+        from .core.tiles import check_region
+        from .engine.device import keep_heap
+        from .engine.predict import predict as run
+        from .engine.prediction_job import check_planes
+        from .file_names import result_names
+        from .files import read_image
+        from .model_files import find_model
+
+        settings, ref = PredictSettings.from_dict(given(options)), find_model(model)
+        check_folder(out, "out")
+        keep_heap()
+        names = result_names(expand(images))
+        count = len(names)
+        for path in names if count > 1 else ():  # a bad one is found before any result is written
+            with naming(path, 0, count):
+                image = read_image(path, axes)
+                ref.spec.pick_channels(image, settings.channels)
+                check_planes(image, planes or None)
+                check_region(region, image.plane_shape)
+        for number, (path, called) in enumerate(names.items()):
+            with naming(path, number, count):
+                image = read_image(path, axes)
+                job = run(
+                    image,
+                    ref,
+                    settings,
+                    device=device,
+                    probabilities=probabilities,
+                    region=region,
+                    planes=planes or None,
+                )
+                result = drain_with_bar(job, path.name)
+            part = Part(image, region, planes or None)
+            for written in _write(result, part, out, called, table):
+                click.echo(written)
+
+
+def _write(result: Prediction, part: Part, out: Path, stem: str, table: bool) -> Iterator[Path]:
+    from .files import write_image, write_json, write_labels, write_table
+    from .measure import measure
+
+    unit, where = part.image.unit, part.positions()
+    target = out / f"{stem}_labels.tif"
+    write_labels(target, result.labels, part.axes, part.scale, unit, where)
+    yield target
+    if result.probabilities is not None:
+        target = out / f"{stem}_probabilities.tif"
+        write_image(target, result.probabilities, f"C{part.axes}", (1.0, *part.scale), unit, where)
+        yield target
+    if table:
+        target = out / f"{stem}_objects.csv"
+        columns = measure(result.labels, part.image, region=part.region, planes=part.planes)
+        write_table(target, columns)
+        yield target
+    target = out / f"{stem}_provenance.json"
+    write_json(target, result.provenance)
+    yield target
