@@ -10,7 +10,7 @@ import click
 
 from ._version import __version__
 from .cli_features import features, weights
-from .cli_options import settings_options
+from .cli_options import FILE, settings_options
 from .cli_predict import predict
 from .cli_pretrain import bench_pretrain, pretrain
 from .cli_refine import refine
@@ -38,15 +38,15 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("images", type=click.Path(path_type=Path))
-@click.argument("annotations", type=click.Path(path_type=Path))
+@click.argument("images", type=FILE)
+@click.argument("annotations", type=FILE)
 @click.option("--model", "-m", default="auto", show_default=True,
               help="Where to start: scratch, a model name or a file (of VGG-16's weights for a DeepLab "
                    "too); auto: the start taught for strokes, else scratch.")  # fmt: skip
 @click.option("--classes", help="Names of the classes 1 to K, separated by commas.")
 @click.option("--name", help="Name of the new model, which replaces one of that name. Default: tuned, "
                              "or tuned-2, … so that none is replaced.")  # fmt: skip
-@click.option("--out", "-o", type=click.Path(path_type=Path),
+@click.option("--out", "-o", type=FILE,
               help="Folder for the model and its checkpoints. Default: your models.")  # fmt: skip
 @click.option("--axes", help="Axes of the images. Default: from the files.")
 @device_option
@@ -111,7 +111,7 @@ def models(name: str | None) -> None:
 
 
 @main.command()
-@click.option("--output", type=click.Path(path_type=Path),
+@click.option("--output", type=FILE,
               help="Write labels, table and a screenshot to this folder, then quit.")  # fmt: skip
 @click.option("--sample", default="nuclei", show_default=True, help="Sample to open.")
 def demo(output: Path | None, sample: str) -> None:
@@ -132,7 +132,7 @@ def bench() -> None:
 @click.option("--size", type=COUNT, default=2048, show_default=True, help="Side of the image in pixels.")
 @click.option("--rounds", type=COUNT, default=3, show_default=True, help="Interleaved rounds.")
 @device_option
-@click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
+@click.option("--write", type=FILE, help="Put the table into this Markdown page.")
 def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> None:
     """Tiled prediction beside MONAI's sliding window (install the `bench` extra for the peer)."""
     with friendly_errors():
@@ -145,7 +145,7 @@ def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> No
 @click.option("--rounds", type=COUNT, default=3, show_default=True, help="Interleaved rounds.")
 @click.option("--large/--no-large", default=True, show_default=True, help="2048×2048 pixels too.")
 @device_option
-@click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
+@click.option("--write", type=FILE, help="Put the table into this Markdown page.")
 def bench_refine(rounds: int, large: bool, device: str, write: Path | None) -> None:
     """The CRF beside pydensecrf (install the `crf` extra for the peer)."""
     with friendly_errors():
@@ -159,7 +159,7 @@ def bench_refine(rounds: int, large: bool, device: str, write: Path | None) -> N
               help="Size of the network, patch 16, random weights.")  # fmt: skip
 @click.option("--rounds", type=COUNT, default=5, show_default=True, help="Interleaved rounds.")
 @device_option
-@click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
+@click.option("--write", type=FILE, help="Put the table into this Markdown page.")
 def bench_features(model: str, rounds: int, device: str, write: Path | None) -> None:
     """Tokens of a Vision Transformer beside timm's (install the `bench` extra for the peer)."""
     with friendly_errors():
@@ -177,7 +177,8 @@ bench.add_command(bench_pretrain)
 def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
     """Images with their annotations: two files, or two folders matched by file name."""
     from .file_names import pair_by_name
-    from .files import check_readable, is_folder
+    from .files import check_readable
+    from .image_folders import is_folder
 
     if is_folder(images) != is_folder(annotations):
         wanted = "folder" if is_folder(images) else "file"
@@ -186,7 +187,7 @@ def _pair(images: Path, annotations: Path) -> list[tuple[Path, Path]]:
     if not is_folder(images):
         check_readable(annotations, "annotations")
         return [(images, annotations)]
-    found, given_labels = expand((images,)), expand((annotations,))
+    found, given_labels = expand((images,)), expand((annotations,), results=True)
     pairs = pair_by_name(found, given_labels)
     if not pairs:
         mend = f"name annotations as their images; {annotations} has none of the same name"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_options import IntegerList, settings_options
+from .cli_options import FILE, IntegerList, settings_options
 from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given, naming
 from .core.feature_settings import FeatureSettings
 
@@ -20,11 +20,11 @@ FORMATS = ("npz", "zarr")
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=FILE)
 @click.option("--model", "-m", required=True,
               help="Name or file of a Vision Transformer, or of a public checkpoint.")  # fmt: skip
 @click.option("--axes", help="Axes of the image, as in YX, CYX, ZYX or YXC. Default: from the file.")
-@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("."), show_default=True,
+@click.option("--out", "-o", type=FILE, default=Path("."), show_default=True,
               help="Folder for the results.")  # fmt: skip
 @device_option
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="npz", show_default=True,
@@ -85,7 +85,7 @@ def features(
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--file", "file", type=click.Path(path_type=Path),
+@click.option("--file", "file", type=FILE,
               help="Keep this file (.safetensors or .pth) as a model instead.")  # fmt: skip
 @click.option("--heads", type=click.IntRange(1), help="Of the file: number of heads. Default: D / 64.")
 @click.option("--antialias/--no-antialias", default=True, show_default=True,

@@ -1,8 +1,9 @@
-"""Settings as command line options: the same description that makes the form in the viewer."""
+"""Typed options, and settings as options: the same description that makes the form in the viewer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -10,6 +11,18 @@ import click
 from .core.fields import FieldInfo, Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class FileName(click.Path):
+    """A path; an empty one, which a variable of the shell gives that is not set, is not this folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("got an empty name; give a file or folder, as in . for this one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = FileName(path_type=Path)
 
 
 class IntegerList(click.ParamType):

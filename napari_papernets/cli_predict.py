@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_options import IntegerList, settings_options
+from .cli_options import FILE, IntegerList, settings_options
 from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given, naming
 from .core.predict_settings import PredictSettings
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=FILE)
 @click.option("--model", "-m", default="nuclei", show_default=True, help="Model name or file.")
 @click.option("--axes", help="Axes of the image, as in YX, CYX, ZYX or YXC. Default: from the file.")
-@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("."), show_default=True,
+@click.option("--out", "-o", type=FILE, default=Path("."), show_default=True,
               help="Folder for the results.")  # fmt: skip
 @device_option
 @click.option("--probabilities", is_flag=True, help="Write the probabilities too (float32 TIFF).")
@@ -42,7 +42,10 @@ def predict(
     planes: tuple[tuple[int, ...], ...],
     **options: Any,
 ) -> None:
-    """Segment IMAGES (files, or folders of files) and write NAME_labels.tif for each."""
+    """Segment IMAGES (files, or folders of files) and write NAME_labels.tif for each.
+
+    What this program wrote beside a NAME_provenance.json is left out of folders.
+    """
     with friendly_errors():
         from .atomic import check_folder
         from .core.part import Part

@@ -8,19 +8,19 @@ from typing import Any
 
 import click
 
-from .cli_options import settings_options
+from .cli_options import FILE, settings_options
 from .cli_tools import COUNT, device_option, drain_with_bar, expand, friendly_errors, given
 from .core.moco_settings import MoCoSettings
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=FILE)
 @click.option("--model", default="scratch", show_default=True,
               help="Where to start: scratch, a model name or file, or a public MoCo checkpoint of a "
                    "ResNet (.pth, .pth.tar).")  # fmt: skip
 @click.option("--name", help="Name of the new model, which replaces one of that name. Default: moco, "
                              "or moco-2, … so that none is replaced.")  # fmt: skip
-@click.option("--out", "-o", type=click.Path(path_type=Path),
+@click.option("--out", "-o", type=FILE,
               help="Folder for the model and its checkpoints. Default: your models.")  # fmt: skip
 @click.option("--axes", help="Axes of the images. Default: from the files.")
 @device_option
@@ -64,7 +64,7 @@ def pretrain(
     "--rounds", type=COUNT, default=4, show_default=True, help="Interleaved rounds of 10 steps."
 )
 @device_option
-@click.option("--write", type=click.Path(path_type=Path), help="Put the table into this Markdown page.")
+@click.option("--write", type=FILE, help="Put the table into this Markdown page.")
 def bench_pretrain(rounds: int, device: str, write: Path | None) -> None:
     """A step of pre-training beside its bare cost: the encoders' passes alone, without data."""
     with friendly_errors():

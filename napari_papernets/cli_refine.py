@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from .cli_options import IntegerList, settings_options
+from .cli_options import FILE, IntegerList, settings_options
 from .cli_tools import device_option, drain_with_bar, friendly_errors, given
 from .core.crf_settings import Backend, CRFSettings
 from .core.errors import InputError
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("probabilities", type=click.Path(path_type=Path))
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("probabilities", type=FILE)
+@click.argument("image", type=FILE)
 @click.option("--axes", help="Axes of the image, as in YX, CYX, ZYX or YXC. Default: from the file.")
-@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("."), show_default=True,
+@click.option("--out", "-o", type=FILE, default=Path("."), show_default=True,
               help="Folder for the results.")  # fmt: skip
 @click.option("--backend", type=click.Choice(get_args(Backend)), default="torch", show_default=True,
               help="torch: our own; pydensecrf: that library (extra crf).")  # fmt: skip

@@ -130,13 +130,24 @@ def _show(event: Event, bar: Progress, task: TaskID) -> None:
         bar.console.print(event.message)
 
 
-def expand(paths: tuple[Path, ...]) -> list[Path]:
-    """Files, and the images in folders; all of them are there. A zarr folder is one image."""
-    from .files import check_readable, is_folder, list_images
+def expand(paths: tuple[Path, ...], results: bool = False) -> list[Path]:
+    """Files, and the images in folders; all of them are there. A zarr folder is one image.
+
+    Unless `results` are wanted, those of this program that lie in a folder are left out, and a line
+    says how many.
+    """
+    from .files import check_readable
+    from .image_folders import is_folder, list_images
 
     found: list[Path] = []
     for path in paths:
-        found += list_images(path) if is_folder(path) else [path]
+        if not is_folder(path):
+            found.append(path)
+            continue
+        images = list_images(path, results)
+        if others := len(list_images(path, results=True)) - len(images):
+            click.echo(f"{path}: left out {others} results of this program", err=True)
+        found += images
     for path in found:
         check_readable(path)
     return found

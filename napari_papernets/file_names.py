@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .core.errors import InputError
-from .files import READABLE
+from .image_folders import READABLE
 
 AMBIGUOUS = "give each annotation the whole name of its image, such as x.tif for x.tif"
 SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr", *READABLE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from .atomic import replacing
 from .core.errors import InputError
 from .core.image import ImageBlock, check_array, check_axes, check_scale
 from .core.part import Grid
+from .image_folders import JPEG, READABLE, TIFF, is_zarr, names_of
+from .image_folders import list_images as list_images
 from .picture_files import read_index_png, read_jpeg, read_numpy, read_png, write_numpy, write_png
 from .tiff_files import read_index_tiff, read_tiff, write_tiff
 from .zarr_files import read_zarr, write_zarr
 
-TIFF = (".tif", ".tiff")
-JPEG = (".jpg", ".jpeg")
-READABLE = (*TIFF, ".png", *JPEG, ".npy", ".zarr")
 WRITABLE = (*TIFF, ".png", ".npy", ".zarr")
 
 Reader = Callable[[Path, str | None, int], ImageBlock]
@@ -214,24 +212,6 @@ def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """Images in a folder, numbers in their names in order of size (t2 before t10).
-
-    Raises
-    ------
-    InputError
-        If there is no such folder, or no image in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError("folder", str(folder), "there is no such folder")
-    visible = (p for p in folder.iterdir() if not p.name.startswith("."))
-    found = [p for p in visible if is_zarr(p) or (p.suffix.lower() in READABLE and p.is_file())]
-    if not found:
-        raise InputError("folder", f"{folder} without an image", f"put {_names(READABLE)} into it")
-    return sorted(found, key=_natural_key)
-
-
 def check_readable(path: str | Path, field: str = "image") -> None:
     """Refuse what is not there, or is no file or folder of images by its name; it is not opened.
 
@@ -241,16 +221,6 @@ def check_readable(path: str | Path, field: str = "image") -> None:
         Naming the file, as `field`.
     """
     _pick_reader(Path(path), field)
-
-
-def is_folder(path: Path) -> bool:
-    """Whether it is a folder of files, which an image in zarr's format is not, however it is called."""
-    return path.is_dir() and path.suffix.lower() != ".zarr" and not is_zarr(path)
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether `path` is a folder that holds a zarr array or group, of format 2 or 3."""
-    return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
 
 
 def as_labels(array: NDArray[Any], field: str) -> NDArray[Any]:
@@ -279,7 +249,7 @@ def _pick_reader(path: Path, field: str = "image") -> Reader:
     _check_exists(path, field)
     reader = _READERS.get("folder" if path.is_dir() else path.suffix.lower())
     if reader is None:
-        mend = f"give {_names(READABLE)}, or save the image as TIFF first"
+        mend = f"give {names_of(READABLE)}, or save the image as TIFF first"
         raise InputError(field, path.name, mend)
     return reader
 
@@ -287,7 +257,7 @@ def _pick_reader(path: Path, field: str = "image") -> Reader:
 def _pick_writer(path: Path) -> Writer:
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
-        raise InputError("path", path.name, f"choose a name that ends in {_names(WRITABLE)}")
+        raise InputError("path", path.name, f"choose a name that ends in {names_of(WRITABLE)}")
     return writer
 
 
@@ -339,12 +309,3 @@ def _drop_equal_colours(array: NDArray[Any], axes: str, path: Path) -> NDArray[A
         return array[..., 0]
     mend = "save labels as one number for each pixel, not as colours"
     raise InputError("labels", f"{path.name}, a colour picture", mend)
-
-
-def _natural_key(path: Path) -> list[tuple[int, int | str]]:
-    parts = re.findall(r"\d+|\D+", path.name.casefold())
-    return [(0, int(p)) if p.isdecimal() else (1, p) for p in parts]
-
-
-def _names(suffixes: Sequence[str]) -> str:
-    return f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"

@@ -137,6 +137,35 @@ def test_what_only_the_pixels_tell_names_the_file_and_how_many_were_written(fold
     assert (folder / "out/a_labels.tif").exists()
 
 
+def test_a_folder_of_images_and_results_gives_the_same_again(folder):
+    (folder / "same").mkdir()
+    ramp = np.zeros((40, 40), "u1") + np.arange(40, dtype="u1")
+    tifffile.imwrite("same/a.tif", ramp)
+    tifffile.imwrite("same/mine_labels.tif", ramp)  # not of this program
+    line = "predict same -m net.safetensors --out same --probabilities --output semantic"
+    assert run(line).exit_code == 0
+    written = sorted(p.name for p in (folder / "same").iterdir())
+    result = run(line)
+    assert result.exit_code == 0, result.output
+    assert "same: left out 4 results of this program" in result.stderr
+    assert sorted(p.name for p in (folder / "same").iterdir()) == written
+    (folder / "same/a.tif").unlink()
+    (folder / "same/mine_labels.tif").unlink()
+    result = run(line)
+    assert result.exit_code == 2
+    assert "only results of this program" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["predict ''", "predict cells.tif -o ''", "features '' -m net", "pretrain ''"]
+)
+def test_an_empty_name_is_not_the_current_folder(folder, line):
+    result = run(line)
+    assert result.exit_code == 2
+    assert "got an empty name" in result.stderr
+    assert not list(folder.glob("*_labels.tif"))
+
+
 def test_zarr_is_read_whatever_its_folder_is_called(folder):
     ramp = np.zeros((40, 40), "u1") + np.arange(40, dtype="u1")
     for name in ("v3.ZARR", "plain", "many/inside"):

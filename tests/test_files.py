@@ -22,7 +22,6 @@ from napari_papernets.core.errors import InputError
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.part import Part
 from napari_papernets.files import (
-    list_images,
     read_image,
     read_labels,
     write_image,
@@ -475,18 +474,6 @@ def test_tables_and_json(tmp_path: Path) -> None:
     write_json(tmp_path / "j.json", {"a": [1, "µ"]})
     assert json.loads((tmp_path / "j.json").read_text(encoding="utf-8")) == {"a": [1, "µ"]}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["j.json", "t.csv"]
-
-
-def test_images_of_a_folder_in_natural_order(tmp_path: Path) -> None:
-    for name in ("t10.tif", "t2.TIF", "t1.png", ".hidden.png", "notes.txt"):
-        (tmp_path / name).write_bytes(b"")
-    write_image(tmp_path / "t3.zarr", random_image("YX", "uint8"), "YX")
-    (tmp_path / "t4.zarr").mkdir()
-    assert [p.name for p in list_images(tmp_path)] == ["t1.png", "t2.TIF", "t3.zarr", "t10.tif"]
-    with pytest.raises(InputError, match="without an image"):
-        list_images(tmp_path / "t4.zarr")
-    with pytest.raises(InputError, match="no such folder"):
-        list_images(tmp_path / "none")
 
 
 def test_real_files_open(shared: Path) -> None:

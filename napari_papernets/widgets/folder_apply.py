@@ -17,7 +17,8 @@ from ..core.model import ModelRef
 from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
 from ..file_names import result_names
-from ..files import list_images, read_image, write_json, write_labels, write_table
+from ..files import read_image, write_json, write_labels, write_table
+from ..image_folders import list_images
 from .job_adapter import Engine, JobAdapter
 from .objects import to_objects
 from .outputs import OBJECTS

@@ -1,0 +1,71 @@
+"""Which files of a folder are images, and which of them this program wrote."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from .core.errors import InputError
+
+TIFF = (".tif", ".tiff")
+JPEG = (".jpg", ".jpeg")
+READABLE = (*TIFF, ".png", *JPEG, ".npy", ".zarr")
+
+RESULTS = (  # images that this program writes, after the name of theirs
+    "_labels.tif", "_probabilities.tif", "_pca.tif", "_clusters.tif", "_rollout.tif", "_tokens.zarr",
+)  # fmt: skip
+
+
+def list_images(folder: str | Path, results: bool = False) -> list[Path]:
+    """Images in a folder, numbers in their names in order of size (t2 before t10).
+
+    Parameters
+    ----------
+    folder : str or Path
+        Whose folders are not looked into.
+    results : bool
+        Whether what this program wrote (beside its NAME_provenance.json) is among them.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("folder", str(folder), "there is no such folder")
+    visible = (p for p in folder.iterdir() if not p.name.startswith("."))
+    found = [p for p in visible if is_zarr(p) or (p.suffix.lower() in READABLE and p.is_file())]
+    if not found:
+        raise InputError("folder", f"{folder} without an image", f"put {names_of(READABLE)} into it")
+    wanted = [p for p in found if results or not _is_result(p)]
+    if not wanted:
+        mend = "give the folder of the images, or single files"
+        raise InputError("folder", f"{folder}, where only results of this program are", mend)
+    return sorted(wanted, key=_natural_key)
+
+
+def _is_result(path: Path) -> bool:
+    stem = next((path.name.removesuffix(end) for end in RESULTS if path.name.endswith(end)), "")
+    return bool(stem) and path.with_name(f"{stem}_provenance.json").is_file()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder of files, which an image in zarr's format is not, however it is called."""
+    return path.is_dir() and path.suffix.lower() != ".zarr" and not is_zarr(path)
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether `path` is a folder that holds a zarr array or group, of format 2 or 3."""
+    return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
+
+
+def names_of(suffixes: Sequence[str]) -> str:
+    """As a sentence lists them: \"a, b or c\"."""
+    return f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+
+
+def _natural_key(path: Path) -> list[tuple[int, int | str]]:
+    parts = re.findall(r"\d+|\D+", path.name.casefold())
+    return [(0, int(p)) if p.isdecimal() else (1, p) for p in parts]

@@ -1,0 +1,46 @@
+"""Images of a folder, without what this program wrote beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_papernets.core.errors import InputError
+from napari_papernets.files import write_image
+from napari_papernets.image_folders import is_folder, list_images
+
+
+def test_images_of_a_folder_in_natural_order(tmp_path: Path) -> None:
+    for name in ("t10.tif", "t2.TIF", "t1.png", ".hidden.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    write_image(tmp_path / "t3.zarr", np.zeros((4, 5), np.uint8), "YX")
+    (tmp_path / "t4.zarr").mkdir()
+    assert [p.name for p in list_images(tmp_path)] == ["t1.png", "t2.TIF", "t3.zarr", "t10.tif"]
+    with pytest.raises(InputError, match="without an image"):
+        list_images(tmp_path / "t4.zarr")
+    with pytest.raises(InputError, match="no such folder"):
+        list_images(tmp_path / "none")
+
+
+def test_results_are_known_by_the_account_beside_them(tmp_path: Path) -> None:
+    names = ["a.tif", "a_labels.tif", "a_refined_probabilities.tif", "b_labels.tif", "c_pca.tif"]
+    for name in (*names, "a_provenance.json", "a_refined_provenance.json", "c_provenance.json"):
+        (tmp_path / name).write_bytes(b"")
+    write_image(tmp_path / "c_tokens.zarr", np.zeros((4, 5), np.uint8), "YX")
+    assert [p.name for p in list_images(tmp_path)] == ["a.tif", "b_labels.tif"]
+    assert {p.name for p in list_images(tmp_path, results=True)} == {*names, "c_tokens.zarr"}
+    (tmp_path / "a.tif").unlink()
+    (tmp_path / "b_labels.tif").unlink()
+    with pytest.raises(InputError, match="only results of this program"):
+        list_images(tmp_path)
+
+
+def test_an_image_in_the_format_of_zarr_is_no_folder(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.zarr", np.zeros((4, 5), np.uint8), "YX")
+    (tmp_path / "a.zarr").rename(tmp_path / "plain")
+    (tmp_path / "b.ZARR").mkdir()
+    assert is_folder(tmp_path)
+    assert not is_folder(tmp_path / "plain")
+    assert not is_folder(tmp_path / "b.ZARR")
