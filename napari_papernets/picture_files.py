@@ -45,13 +45,14 @@ def read_jpeg(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock
 
 def _picture(array: NDArray[Any], path: Path, axes: str | None) -> ImageBlock:
     """A picture without an alpha channel that says nothing: one that is opaque everywhere."""
-    if array.ndim == 3 and array.shape[-1] in (2, 4) and array.dtype.kind == "u":
-        opaque = (array[..., -1] == np.iinfo(array.dtype).max).all()
-        array = array[..., :-1] if opaque else array
+    alpha = array.ndim == 3 and array.shape[-1] in (2, 4) and array.dtype.kind == "u"
+    if alpha and (array[..., -1] == np.iinfo(array.dtype).max).all():
+        array, alpha = array[..., :-1], False
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     axes = axes or ("YXC" if array.ndim == 3 else "YX")
-    return ImageBlock(array, axes, name=path.stem, source=str(path))
+    alpha = alpha and axes.endswith("C")
+    return ImageBlock(array, axes, name=path.stem, source=str(path), alpha=alpha)
 
 
 def read_numpy(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock:

@@ -79,6 +79,7 @@ def _read(path: Path, axes: str | None, level: int, colours: bool) -> ImageBlock
         )
         told = known_axes(series.axes)
         table = _colour_table(tif) if colours else None
+        alpha = _has_alpha(tif.series[0])
         data = _load(path, series, level) if table is None else table[series.asarray()]
     if told and data.ndim > len(told):
         told += "C"
@@ -86,7 +87,8 @@ def _read(path: Path, axes: str | None, level: int, colours: bool) -> ImageBlock
     axes = axes or told or guess_axes(data.shape, rgb=rgb)
     scale = tuple(sizes.get(a, 1.0) * (zoom if a in "YX" else 1.0) for a in axes)
     name = path.name.split(".")[0]
-    return ImageBlock(data, axes, scale if len(axes) == data.ndim else (), name, unit, str(path))
+    alpha = alpha and axes.endswith("C")
+    return ImageBlock(data, axes, scale if len(axes) == data.ndim else (), name, unit, str(path), alpha)
 
 
 def write_tiff(path: Path, array: NDArray[Any], grid: Grid) -> None:
@@ -230,6 +232,14 @@ def _colour_table(tif: TiffFile) -> NDArray[np.uint8] | None:
     stored = np.asarray(page.colormap).T  # (N, 3), of 16 bits
     table = (stored if stored.max() < 256 else stored >> 8).astype(np.uint8)
     return table[:, 0] if (table == table[:, :1]).all() else table
+
+
+def _has_alpha(series: TiffPageSeries) -> bool:
+    """Whether the last of several samples is told to be opacity."""
+    from tifffile import EXTRASAMPLE
+
+    last = series.keyframe.extrasamples[-1:]
+    return series.axes.endswith("S") and last in ((EXTRASAMPLE.ASSOCALPHA,), (EXTRASAMPLE.UNASSALPHA,))
 
 
 def _storable(array: NDArray[Any]) -> NDArray[Any]:

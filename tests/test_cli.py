@@ -16,6 +16,7 @@ import tifffile
 import torch
 import zarr
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from napari_papernets.api import predict, save_model
 from napari_papernets.cli import main
@@ -91,6 +92,17 @@ def test_the_table_of_a_region_counts_in_the_whole_image(folder):
         ys, xs = np.nonzero(labels == int(row["label"]))
         assert (int(row["y0"]), int(row["x0"])) == (ys.min() + 40, xs.min() + 30)
         assert float(row["y"]) == pytest.approx(ys.mean() + 40)
+
+
+def test_grey_with_opacity_is_segmented_as_grey(folder):
+    pixels = tifffile.imread("cells.tif")
+    for name in ("a.png", "b.tif"):
+        Image.fromarray(np.stack([pixels, pixels[::-1]], -1), "LA").save(name)
+    result = run("predict cells.tif a.png b.tif -m net.safetensors -o out")
+    assert result.exit_code == 0, result.output
+    expected = tifffile.imread("out/cells_labels.tif")
+    for name in "ab":
+        np.testing.assert_array_equal(tifffile.imread(f"out/{name}_labels.tif"), expected)
 
 
 def test_a_folder_is_all_its_images(folder):

@@ -92,6 +92,19 @@ def test_opaque_alpha_is_left_out(tmp_path: Path) -> None:
     assert read_image(tmp_path / "window.png").shape == (9, 13, 4)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_opacity_is_known_as_such(tmp_path: Path, name: str, mode: str) -> None:
+    array = random_image("YXC", "uint8")[..., [0, 1, 2, 1][-len(mode) :]]
+    Image.fromarray(array, mode).save(tmp_path / name)
+    block = read_image(tmp_path / name)
+    assert (block.axes, block.shape, block.alpha) == ("YXC", array.shape, True)
+    tifffile.imwrite(
+        tmp_path / "two.tif", array[..., :2], photometric="minisblack", planarconfig="contig"
+    )
+    assert not read_image(tmp_path / "two.tif").alpha
+
+
 def test_jpeg_is_read(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 10, 3), (200, 30, 90), np.uint8)).save(tmp_path / "a.jpg", quality=95)
     block = read_image(tmp_path / "a.jpg")

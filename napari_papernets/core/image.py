@@ -38,6 +38,8 @@ class ImageBlock:
         Unit of `scale`.
     source : str
         File that the image came from, as the user would type it; empty where there is none.
+    alpha : bool
+        Whether the last channel is known to be opacity, which is no signal.
 
     Raises
     ------
@@ -51,6 +53,7 @@ class ImageBlock:
     name: str = "image"
     unit: str = "pixel"
     source: str = ""
+    alpha: bool = False
 
     def __post_init__(self) -> None:
         check_array(self.data, self.name)

@@ -212,8 +212,9 @@ class ModelSpec:
             if not 0 <= channel < available:
                 mend = f"{image.name} has channels 0 to {available - 1}"
                 raise InputError("channels", channel, mend)
-        if not wanted and available == 4 and self.in_channels == 3 and image.axes[-1] == "C":
-            chosen = chosen[:3]  # RGBA: alpha is no signal
+        rgba = available == 4 and self.in_channels == 3 and image.axes[-1] == "C"
+        if not wanted and (rgba or image.alpha) and available != self.in_channels:
+            chosen = chosen[:-1]
         if len(chosen) == self.in_channels:
             return chosen
         if len(chosen) == 1 and self.grey_to_colour:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,15 @@ def test_channels():
     assert spec().pick_channels(image(4, last=True)) == (0, 1, 2)
     assert spec().pick_channels(image(5), (4,)) == (4, 4, 4)
     assert spec(1).pick_channels(image(5), (3,)) == (3,)
+
+
+def test_what_is_known_to_be_opacity_is_left_out():
+    grey = ImageBlock(np.zeros((4, 5, 2)), "YXC", alpha=True)
+    assert spec().pick_channels(grey) == (0, 0, 0)
+    assert spec(1).pick_channels(grey) == (0,)
+    assert spec(1).pick_channels(grey, (1,)) == (1,)
+    with pytest.raises(ModelError, match="got 2 channels"):
+        spec(1).pick_channels(replace(grey, alpha=False))
 
 
 def test_wrong_channels_are_refused_with_the_mend():
