@@ -20,6 +20,8 @@ from PIL import Image
 
 from napari_papernets.api import predict, save_model
 from napari_papernets.cli import main
+from napari_papernets.cli_tools import drain_with_bar
+from napari_papernets.core.events import Notice, Started
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.files import write_image
 from napari_papernets.networks import UNet
@@ -176,6 +178,19 @@ def test_an_empty_name_is_not_the_current_folder(folder, line):
     assert result.exit_code == 2
     assert "got an empty name" in result.stderr
     assert not list(folder.glob("*_labels.tif"))
+
+
+def test_names_and_notices_are_shown_as_they_are(capsys):
+    def job():
+        yield Started(1, "tile", "[red]note")
+        yield Notice("read im[ch0].tif :smile:")
+        return 3
+
+    assert drain_with_bar(job(), "im[ch0].tif") == 3
+    shown = capsys.readouterr().err
+    assert "read im[ch0].tif :smile:" in shown
+    assert shown.count("im[ch0].tif") > 1
+    assert "[red]note" in shown
 
 
 def test_zarr_is_read_whatever_its_folder_is_called(folder):
