@@ -107,8 +107,8 @@ def finetune(
     images : array, ImageBlock, or a sequence of them
         One or several images with the same channels.
     annotations : array or sequence of arrays
-        One for each image, of its shape without the channel axis; `settings.kind` tells what the
-        numbers mean.
+        One for each image, of its shape without the channel axis; whole numbers, of a floating type
+        too; `settings.kind` tells what they mean.
     model : str, Path or ModelRef
         Where to start: a model; "scratch"; a file of VGG-16's weights with torchvision's names, for a
         DeepLab; or "auto": for strokes the bundled start that was taught to learn from them, else from

@@ -14,6 +14,7 @@ from scipy import ndimage
 from ..core.errors import InputError
 from ..core.image import ImageBlock, Range, reflect_indices, take_window
 from ..core.model import ModelSpec
+from ..files import as_labels
 from .augment import keyed_generator
 from .normalise import Ranges, normalisation_range, normalise, shared_range
 from .targets import classes_from_zero, closeness, encode_instances, number_objects
@@ -151,22 +152,22 @@ def read_planes(
 
 
 def check_annotation(image: ImageBlock, annotation: Any) -> Any:
-    """The annotation, if it can be one for `image`.
+    """The annotation, if it can be one for `image`; as integers where it is of a floating type.
 
     Raises
     ------
     InputError
-        If it is not of an integer type or has not the stack, Y and X axes of the image.
+        If it does not hold whole numbers or has not the stack, Y and X axes of the image.
     """
     field = f"annotation of {image.name}"
-    if not hasattr(annotation, "shape") or np.dtype(annotation.dtype).kind not in "bui":
+    if not hasattr(annotation, "shape") or np.dtype(annotation.dtype).kind not in "buif":
         received = getattr(annotation, "dtype", type(annotation).__name__)
         raise InputError(field, received, "give an array of whole numbers, as a Labels layer has")
-    wanted = (*image.stack_shape, *image.plane_shape)
-    if tuple(annotation.shape) != wanted:
+    if tuple(annotation.shape) != (wanted := (*image.stack_shape, *image.plane_shape)):
         mend = f"the image needs {wanted} (axes {image.stack_axes}YX)"
         raise InputError(field, f"shape {tuple(annotation.shape)}", mend)
-    return annotation
+    floating = np.dtype(annotation.dtype).kind == "f"
+    return as_labels(np.asarray(annotation), field) if floating else annotation
 
 
 def annotated_classes(planes: Sequence[Plane]) -> list[int]:

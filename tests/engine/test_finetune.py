@@ -560,7 +560,7 @@ REFUSED = [
     ([], [], {}, "images"),
     ([IMAGE], [], {}, "annotations"),
     ([IMAGE], [IDS[:-1]], {}, "shape"),
-    ([IMAGE], [IDS.astype(float)], {}, "whole numbers"),
+    ([IMAGE], [IDS + 0.5], {}, "not whole"),
     ([IMAGE], [IDS - 1], {}, "start at 0"),
     ([IMAGE], [IDS * 0], {}, "no annotated"),
     ([IMAGE], [IDS * 0], dict(kind="strokes"), "no annotated"),
