@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -57,7 +58,7 @@ def refine(
         keep_heap()
         block = read_image(image, axes)
         job = run(
-            _classes_first(read_image(probabilities, _axes_of(probabilities, block))),
+            _classes_first(_read_maps(probabilities, block)),
             block,
             settings,
             backend=backend,
@@ -72,18 +73,17 @@ def refine(
             click.echo(written)
 
 
-def _axes_of(path: Path, image: ImageBlock) -> str | None:
-    """Axes of a file of probabilities: its own where C is among them, else C before the image's."""
-    from .files import check_readable, read_image
+def _read_maps(path: Path, image: ImageBlock) -> ImageBlock:
+    """Probabilities, by the axes of their file where C is among them, else with C before the image's."""
+    from .files import read_image
 
-    check_readable(path, "probabilities")
-    found, wanted = read_image(path), f"C{image.stack_axes}YX"
+    found, wanted = read_image(path, field="probabilities"), f"C{image.stack_axes}YX"
     if "C" in found.axes:
-        return None
+        return found
     if len(found.axes) != len(wanted):
         mend = f"give one map for each class, as in a file with the axes {wanted}"
         raise InputError("probabilities", f"{path.name} of shape {found.shape}", mend)
-    return wanted
+    return replace(found, axes=wanted)
 
 
 def _classes_first(block: ImageBlock) -> Any:

@@ -31,7 +31,9 @@ Reader = Callable[[Path, str | None, int], ImageBlock]
 Writer = Callable[[Path, NDArray[Any], Grid], None]
 
 
-def read_image(path: str | Path, axes: str | None = None, level: int = 0) -> ImageBlock:
+def read_image(
+    path: str | Path, axes: str | None = None, level: int = 0, field: str = "image"
+) -> ImageBlock:
     """Read an image or stack, with its axes and pixel size where the file tells them.
 
     Parameters
@@ -44,6 +46,8 @@ def read_image(path: str | Path, axes: str | None = None, level: int = 0) -> Ima
         else a guess from the shape.
     level : int
         Resolution of a pyramid, 0 being the full one.
+    field : str
+        What errors call the file.
 
     Returns
     -------
@@ -59,10 +63,10 @@ def read_image(path: str | Path, axes: str | None = None, level: int = 0) -> Ima
         unpickled, or the axes do not fit.
     """
     path = Path(path)
-    reader = _pick_reader(path)
+    reader = _pick_reader(path, field)
     if axes is not None:
         axes = axes.upper().replace("S", "C")
-    return _guarded(lambda: reader(path, axes, level), path)
+    return _guarded(lambda: reader(path, axes, level), path, field)
 
 
 def read_indices(path: str | Path, field: str = "image") -> ImageBlock:
@@ -71,10 +75,10 @@ def read_indices(path: str | Path, field: str = "image") -> ImageBlock:
     Raises
     ------
     InputError
-        As `read_image`, naming `field` where the file is damaged.
+        As `read_image`.
     """
     path = Path(path)
-    reader = _pick_reader(path)
+    reader = _pick_reader(path, field)
     reader = _INDEX_READERS.get(reader, reader)
     return _guarded(lambda: reader(path, None, 0), path, field)
 
@@ -263,8 +267,8 @@ def _pick_writer(path: Path) -> Writer:
 
 def _read_zarr(path: Path, axes: str | None, level: int) -> ImageBlock:
     if not is_zarr(path):
-        mend = "give an image file or a zarr folder; `list_images` finds the images in a folder"
-        raise InputError("image", f"{path.name}, a folder that is no zarr image", mend)
+        received = f"{path}, a folder that is no zarr image"
+        raise InputError("image", received, "give an image file or a zarr folder")
     return read_zarr(path, axes, level)
 
 
@@ -289,11 +293,15 @@ def _check_exists(path: Path, field: str = "image") -> None:
         raise InputError(field, str(path), "there is no such file; check its name and folder")
 
 
-def _guarded(read: Callable[[], ImageBlock], path: Path, field: str = "image") -> ImageBlock:
-    """Turn what a library raises on a damaged file into one line that names the file."""
+def _guarded(read: Callable[[], ImageBlock], path: Path, field: str) -> ImageBlock:
+    """Turn what a library raises on a damaged file into one line that names the file, as `field`."""
     try:
         return read()
-    except (InputError, MemoryError, PermissionError):
+    except InputError as error:
+        if field == "image" or error.field != "image":
+            raise
+        raise InputError(field, error.received, error.mend) from error
+    except (MemoryError, PermissionError):
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -82,11 +82,18 @@ def test_planes_that_differ_in_time_are_written_as_a_time_series(folder):
         ("double.tif cells.tif", "sum to 1"),
         ("nan.tif cells.tif", "not finite"),
         ("missing.tif cells.tif", "no such file"),
+        (
+            ". cells.tif",
+            "probabilities: got ., a folder that is no zarr image; give an image file or a zarr",
+        ),
+        ("broken.tif cells.tif", "probabilities: got broken.tif; it is damaged"),
+        ("share.tif broken.tif", "image: got broken.tif; it is damaged"),
     ],
 )
 def test_bad_input_ends_with_2_and_one_line_and_writes_nothing(folder, arguments, words):
     share = tifffile.imread("share.tif")
     tifffile.imwrite("double.tif", 2 * share)
+    (folder / "broken.tif").write_bytes(b"II*\0")
     tifffile.imwrite("nan.tif", np.where(share > 0.9, np.nan, share).astype("f4"))
     result = run(f"refine {arguments} -o out")
     assert result.exit_code == 2, result.output
