@@ -9,6 +9,7 @@ import pickle
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -428,7 +429,9 @@ def test_a_full_disk_is_told_in_one_line(folder, monkeypatch):
     monkeypatch.setattr("napari_papernets.atomic.os.replace", full)
     result = run(LINES["predict"].format("out"))
     assert result.exit_code == 1
-    assert result.stderr.strip().splitlines()[-1] == "papernets: [Errno 28] No space left on device"
+    said = result.stderr.strip().splitlines()[-1]
+    where = str(Path("out/cells_labels.tif"))
+    assert said == f"papernets: [Errno 28] No space left on device: {where!r}"
     assert not list((folder / "out").iterdir())
 
 
