@@ -10,7 +10,7 @@ import click
 
 from ._version import __version__
 from .cli_features import features, weights
-from .cli_options import FILE, settings_options
+from .cli_options import FILE, settings_options, write_option
 from .cli_predict import predict
 from .cli_pretrain import bench_pretrain, pretrain
 from .cli_refine import refine
@@ -132,7 +132,7 @@ def bench() -> None:
 @click.option("--size", type=COUNT, default=2048, show_default=True, help="Side of the image in pixels.")
 @click.option("--rounds", type=COUNT, default=3, show_default=True, help="Interleaved rounds.")
 @device_option
-@click.option("--write", type=FILE, help="Put the table into this Markdown page.")
+@write_option
 def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> None:
     """Tiled prediction beside MONAI's sliding window (install the `bench` extra for the peer)."""
     with friendly_errors():
@@ -145,7 +145,7 @@ def bench_predict(size: int, rounds: int, device: str, write: Path | None) -> No
 @click.option("--rounds", type=COUNT, default=3, show_default=True, help="Interleaved rounds.")
 @click.option("--large/--no-large", default=True, show_default=True, help="2048×2048 pixels too.")
 @device_option
-@click.option("--write", type=FILE, help="Put the table into this Markdown page.")
+@write_option
 def bench_refine(rounds: int, large: bool, device: str, write: Path | None) -> None:
     """The CRF beside pydensecrf (install the `crf` extra for the peer)."""
     with friendly_errors():
@@ -159,7 +159,7 @@ def bench_refine(rounds: int, large: bool, device: str, write: Path | None) -> N
               help="Size of the network, patch 16, random weights.")  # fmt: skip
 @click.option("--rounds", type=COUNT, default=5, show_default=True, help="Interleaved rounds.")
 @device_option
-@click.option("--write", type=FILE, help="Put the table into this Markdown page.")
+@write_option
 def bench_features(model: str, rounds: int, device: str, write: Path | None) -> None:
     """Tokens of a Vision Transformer beside timm's (install the `bench` extra for the peer)."""
     with friendly_errors():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,22 @@ class FileName(click.Path):
         return super().convert(value, param, ctx)
 
 
+class PageName(FileName):
+    """A page to write or replace, which is known to be possible before the work for it is done."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        page = Path(super().convert(value, param, ctx))
+        if page.is_dir():
+            self.fail(f"got {page}, a folder; give the name of a page in it", param, ctx)
+        if not (page.parent.is_dir() and os.access(page.parent, os.W_OK)):
+            self.fail(
+                f"got {page}; give a page in a folder that is there and may be written", param, ctx
+            )
+        return page
+
+
 FILE = FileName(path_type=Path)
+write_option = click.option("--write", type=PageName(), help="Put the table into this Markdown page.")
 
 
 class IntegerList(click.ParamType):

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .cli_options import FILE, settings_options
+from .cli_options import FILE, settings_options, write_option
 from .cli_tools import COUNT, device_option, drain_with_bar, expand, friendly_errors, given
 from .core.moco_settings import MoCoSettings
 
@@ -64,7 +64,7 @@ def pretrain(
     "--rounds", type=COUNT, default=4, show_default=True, help="Interleaved rounds of 10 steps."
 )
 @device_option
-@click.option("--write", type=FILE, help="Put the table into this Markdown page.")
+@write_option
 def bench_pretrain(rounds: int, device: str, write: Path | None) -> None:
     """A step of pre-training beside its bare cost: the encoders' passes alone, without data."""
     with friendly_errors():

@@ -361,6 +361,14 @@ def test_the_file_that_is_wrong_is_named_by_what_it_is(folder, line, words):
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize("verb", ["predict", "refine", "features", "pretrain"])
+@pytest.mark.parametrize("page", [".", "nowhere/page.md", "cells.tif/page.md"])
+def test_a_page_that_cannot_be_written_is_refused_before_the_benchmark(folder, verb, page):
+    result = run(f"bench {verb} --rounds 1 --write {page}")
+    assert result.exit_code == 2
+    assert f"'--write': got {Path(page)}" in result.stderr
+
+
 @pytest.mark.parametrize("line", ["nothing", "--nothing", "bench predict --size 0"])
 def test_what_is_no_command_ends_with_one_line(line):
     result = run(line)
