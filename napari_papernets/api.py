@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from .api_arguments import as_annotations, as_block, as_blocks, as_maps, is_single
+from .atomic import replacing
 from .core.crf_settings import Backend, CRFSettings
 from .core.errors import InputError
 from .core.events import Event
@@ -29,7 +30,6 @@ from .engine.predict import predict as run_predict
 from .engine.refine import refine as run_refine
 from .engine.weights import save_weights
 from .model_files import SUFFIX, check_there, find_model
-from .whole_files import writing
 
 Result = TypeVar("Result")
 OnEvent = Callable[[Event], None]
@@ -293,7 +293,7 @@ def save_model(model: ModelRef | nn.Module, path: str | Path) -> ModelRef:
         return save_weights(describe_network(model), model.state_dict(), path)
     ref = find_model(model)
     check_there(ref.path)
-    with writing(path) as fresh:
+    with replacing(path) as fresh:
         shutil.copyfile(ref.path, fresh)
     return ModelRef(ref.spec, path)
 

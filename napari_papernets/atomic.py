@@ -43,6 +43,9 @@ def replacing(path: Path) -> Iterator[Path]:
     ------
     InputError
         If a folder of something else is at `path`: only an empty or a Zarr folder is replaced.
+    OSError
+        As the system's, of a full disk and the like, but naming `path`: the system names the file beside
+        it, or none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir() and any(path.iterdir()) and not any((path / name).exists() for name in ZARR):
@@ -54,6 +57,12 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _take_place(temporary, path)
+    except OSError as error:
+        if error.filename is not None and not str(error.filename).startswith(str(temporary)):
+            raise
+        if error.errno is None:  # numpy's, which only counts what it could not write
+            raise OSError(f"{path}: {error}") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         _remove(temporary)
 

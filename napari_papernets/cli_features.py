@@ -10,6 +10,7 @@ import click
 
 from .cli_options import FILE, IntegerList, settings_options
 from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given, naming
+from .core.errors import InputError
 from .core.feature_settings import FeatureSettings
 
 if TYPE_CHECKING:

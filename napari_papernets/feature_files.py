@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .atomic import replacing
 from .core.errors import InputError
 from .core.feature_maps import FeatureMaps
-from .whole_files import writing
 
 ARRAYS = ("tokens", "class_token", "rollout", "distances")
 FACTS = ("grid", "patch", "density", "origin", "block", "depth", "heads")
@@ -41,7 +41,7 @@ def write_tokens(path: Path, maps: FeatureMaps) -> Path:
     arrays = {name: getattr(maps, name) for name in ARRAYS if getattr(maps, name) is not None}
     about = {name: getattr(maps, name) for name in FACTS} | {"provenance": dict(maps.provenance)}
     if path.suffix == ".npz":
-        with writing(path) as temporary:
+        with replacing(path) as temporary:
             np.savez_compressed(temporary, about=np.array(json.dumps(about)), **arrays)
     elif path.suffix == ".zarr":
         _write_zarr(path, arrays, json.loads(json.dumps(about)))
@@ -53,7 +53,7 @@ def write_tokens(path: Path, maps: FeatureMaps) -> Path:
 def _write_zarr(path: Path, arrays: dict[str, np.ndarray], about: dict[str, object]) -> None:
     import zarr
 
-    with writing(path) as temporary:
+    with replacing(path) as temporary:
         group = zarr.open_group(temporary, mode="w", attributes=about)
         for name, array in arrays.items():
             group.create_array(name, data=np.asarray(array))

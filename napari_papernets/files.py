@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .atomic import replacing
 from .core.errors import InputError
 from .core.image import ImageBlock, check_array, check_axes, check_scale
 from .core.part import Grid
 from .image_folders import JPEG, READABLE, TIFF, is_zarr, names_of
-from .image_folders import list_images as list_images
 from .picture_files import read_index_png, read_jpeg, read_numpy, read_png, write_numpy, write_png
 from .tiff_files import read_index_tiff, read_tiff, write_tiff
-from .whole_files import writing
+from .units import in_micrometres_all
 from .zarr_files import read_zarr, write_zarr
 
 WRITABLE = (*TIFF, ".png", ".npy", ".zarr")
@@ -145,9 +145,9 @@ def write_image(
     check_axes(axes, data.shape, "image")
     sizes = tuple(scale) or (1.0,) * len(axes)
     check_scale([1.0 if size is None else size for size in sizes], axes)
-    grid = Grid(axes, sizes, unit, positions or {})
+    grid = in_micrometres_all(Grid(axes, sizes, unit, positions or {}))
     writer = _pick_writer(path)
-    with writing(path) as temporary:
+    with replacing(path) as temporary:
         writer(temporary, data, grid)
 
 
@@ -203,7 +203,7 @@ def write_table(path: str | Path, columns: Mapping[str, Sequence[Any] | NDArray[
     lengths = {len(c) for c in columns.values()}
     if len(lengths) > 1:
         raise InputError("columns", f"lengths {sorted(lengths)}", "give columns of equal length")
-    with writing(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
@@ -212,7 +212,7 @@ def write_table(path: str | Path, columns: Mapping[str, Sequence[Any] | NDArray[
 def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
     """Write a mapping as indented JSON, whole or not at all."""
     text = json.dumps(values, indent=2, ensure_ascii=False)
-    with writing(Path(path)) as temporary:
+    with replacing(Path(path)) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .core.image import is_size
+from .core.part import Grid
 
 MICRO = "µm"
 PIXEL = "pixel"
@@ -45,7 +46,8 @@ def in_micrometres(size: float, unit: str) -> tuple[float, str]:
     >>> in_micrometres(1.0, "")
     (1.0, 'pixel')
     """
-    factor = _LENGTHS.get(_plain(unit))
+    name = _plain(unit)
+    factor = _LENGTHS.get(name, _LENGTHS.get(name.removesuffix("s")))
     return (size, PIXEL) if factor is None else (size * factor, MICRO)
 
 
@@ -81,3 +83,15 @@ def in_one_unit(told: Mapping[str, tuple[float, str]]) -> tuple[dict[str, float]
 def _plain(unit: str) -> str:
     # Greek mu and micro sign look alike; ImageJ writes the escape sequence out.
     return unit.strip().replace("\\u00B5", "µ").casefold().replace("μ", "µ")
+
+
+def in_micrometres_all(grid: Grid) -> Grid:
+    """The same grid in the one unit of length that all kinds of files know; pixels stay pixels."""
+    factor, unit = in_micrometres(1.0, grid.unit)
+    factors = dict.fromkeys("ZYX", factor)
+    scale = tuple(
+        None if size is None else size * factors.get(axis, 1.0)
+        for axis, size in zip(grid.axes, grid.scale, strict=True)
+    )
+    positions = {axis: [factors.get(axis, 1.0) * p for p in at] for axis, at in grid.positions.items()}
+    return Grid(grid.axes, scale, unit, positions)

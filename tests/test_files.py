@@ -126,6 +126,20 @@ def test_imagej_stack_tells_axes_and_scale(tmp_path: Path) -> None:
     assert block.scale == pytest.approx((7.0, 3.0, 1.0, 0.5, 0.25))
 
 
+@pytest.mark.parametrize("unit", ["micrometer", "nanometers", "nm"])
+def test_lengths_are_written_in_micrometres(tmp_path: Path, unit: str) -> None:
+    """As napari calls them; OME has no such word."""
+    size = 0.5 if unit == "micrometer" else 500.0
+    path = tmp_path / "a.ome.tif"
+    write_image(path, np.zeros((4, 5), np.uint8), "YX", (size, size), unit, {"Y": [size], "X": [0.0]})
+    told = tifffile.TiffFile(path).ome_metadata
+    assert 'PhysicalSizeXUnit="µm"' in told
+    assert 'PositionYUnit="µm"' in told
+    found = read_image(path)
+    assert found.unit == "µm"
+    np.testing.assert_allclose(found.scale, (0.5, 0.5))
+
+
 def test_ome_units_become_micrometres(tmp_path: Path) -> None:
     sizes = {
         "PhysicalSizeX": 65.0,

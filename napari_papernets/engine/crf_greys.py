@@ -111,8 +111,8 @@ def pick_channels(image: ImageBlock, wanted: tuple[int, ...] | None) -> tuple[in
             raise InputError("channels", channel, mend)
     if wanted:
         return tuple(wanted)
-    alpha = available == 4 and image.axes[-1] == "C"
-    return tuple(range(3 if alpha else available))
+    alpha = image.alpha or (available == 4 and image.axes[-1] == "C")
+    return tuple(range(available - 1 if alpha else available))
 
 
 def grey_scale(

@@ -16,7 +16,8 @@ from ..core.image import ImageBlock
 from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef, ModelSpec, class_infos
 from ..core.results import Tuned
-from ..files import list_images, read_image
+from ..files import read_image
+from ..image_folders import list_images
 from ..model_files import model_path, name_to_write, renamed_where_taken, user_folder
 from ..networks import MoCo
 from ..networks.build import encoder_spec

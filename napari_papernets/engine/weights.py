@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from ..atomic import replacing
 from ..core.errors import ModelError
 from ..core.model import ModelRef, ModelSpec
 from ..model_files import HEADER_KEY, SUFFIX, read_header
 from ..networks import build
 from ..networks.forest import PixelForest
-from ..whole_files import writing
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to the disk under another name, then rename it: never a half-written file."""
-    with writing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -74,3 +74,10 @@ def test_grain_is_no_edge_once_it_is_smoothed() -> None:
         return float((belief.argmax(0) != truth).mean())
 
     assert wrong(usual.replace(denoise=3.0)) < 0.5 * wrong(usual)
+
+
+def test_opacity_is_no_edge() -> None:
+    pixels = np.zeros((2, *PLANE), np.uint8)
+    told = ImageBlock(pixels, "CYX", alpha=True)
+    assert open_greys(told, CRFSettings(), [()]).channels == (0,)
+    assert open_greys(ImageBlock(pixels, "CYX"), CRFSettings(), [()]).channels == (0, 1)
