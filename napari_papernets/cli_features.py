@@ -133,8 +133,9 @@ def _write(
         target = out / f"{stem}_rollout.tif"
         write_image(target, maps.rollout, axes, _scale(part, maps.patch), unit, where)
         yield target
+    asked = f" --clusters {clusters}" * bool(clusters) + f" --format {kind}" * (kind != FORMATS[0])
     target = out / f"{stem}_provenance.json"
-    write_json(target, maps.provenance)
+    write_json(target, dict(maps.provenance, command=maps.provenance["command"] + asked))
     yield target
 
 

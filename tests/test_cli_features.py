@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,11 @@ def test_features_are_those_of_the_api(files: Path) -> None:
         about = json.loads(str(found["about"]))
         assert found["rollout"].shape == (2, 4, 5)
     assert about["grid"] == [4, 5]
+    command = shlex.split(json.loads((out / "stack_provenance.json").read_text())["command"])
+    pictures = [tifffile.imread(out / f"stack_{name}.tif") for name in ("pca", "clusters", "rollout")]
+    run(*command[1:], "-o", files / "again")
+    for name, picture in zip(("pca", "clusters", "rollout"), pictures, strict=True):
+        np.testing.assert_array_equal(tifffile.imread(files / "again" / f"stack_{name}.tif"), picture)
     assert "--block 1" in about["provenance"]["command"]
     assert tifffile.imread(out / "stack_pca.tif").shape[-2:] == (4, 5)
     assert set(np.unique(tifffile.imread(out / "stack_clusters.tif"))) == {1, 2, 3}
