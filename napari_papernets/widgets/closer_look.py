@@ -12,7 +12,7 @@ from ..core.errors import PapernetsError
 from .inside import LookInside
 from .job_adapter import Engine
 from .outputs import PROVENANCE, find_output, output_key
-from .run_plan import Kind, RunPlan
+from .run_plan import INSIDE, Kind, RunPlan
 from .tile_layer import plan_of, show_tiles
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class CloserLook(QWidget):
         try:
             plan = self._plan("view")
             last = self._last_run(plan)
-            self.inside.look(self._engine(), plan, output_key("inside", self._layer()), last)
+            self.inside.look(self._engine(), plan, output_key(INSIDE, self._layer()), last)
         except PapernetsError as error:
             self.failed.emit(error)
 

@@ -206,6 +206,7 @@ def show_level(
         viewer, "image", key, f"{plan.image.name} inside", data, placement,
         metadata={PROVENANCE: {**provenance, "level": level.name}},
         axis_labels=("map", *plan.like), colormap="magma", contrast_limits=level.limits, opacity=0.8,
+        visible=True,
     )  # fmt: skip
     viewer.dims.set_point(viewer.dims.ndim - layer.ndim, level.liveliest)
     return layer

@@ -75,9 +75,10 @@ class LabelSink(QObject):
         self._timer.timeout.connect(self._on_time)
         self.look = FirstLook(plan)
         self._shown, self._placement = plan.place(self.look.array, self.look.step)
-        self._before: tuple[Any, Any, Any] | None = None
+        self._before: tuple[Any, Any, Any, bool] | None = None
         self._layer: napari.layers.Labels | None = None
         self._hidden = False
+        self._covered: list[napari.layers.Layer] | None = None  # other results that were hidden for it
 
     def opening(self) -> Iterator[None]:
         """Show the layer with what has been written so far.
@@ -90,6 +91,7 @@ class LabelSink(QObject):
         if known is not None:
             self._before = self._state(known)
             self._layer = self._put()
+            self._stand_alone()
             return
         layer = make_labels(plan.key, plan.name, self._shown, self._placement, **self._options(False))
         yield
@@ -98,6 +100,7 @@ class LabelSink(QObject):
         self._layer, self._hidden = layer, True
         yield
         self._reveal()
+        self._stand_alone()
 
     def show(self, event: Event) -> None:
         """Show what `event` has written, within the interval."""
@@ -130,10 +133,7 @@ class LabelSink(QObject):
         self._reveal()
         self._layer = layer
         layer.metadata[PROVENANCE] = dict(result.provenance)
-        for key in self._plan.supersedes:
-            lesser = find_output(self._viewer, key)
-            if lesser is not None:
-                lesser.visible = False
+        self._stand_alone()
         return layer
 
     def settling(self) -> Iterator[None]:
@@ -146,15 +146,19 @@ class LabelSink(QObject):
                     return
 
     def abandon(self) -> None:
-        """Put the layer back as it was before the run, or take it away if there was none."""
+        """Put the layer back as it was before the run, or take it away if there was none; and show again
+        what was hidden for it."""
         self._stop()
+        for other in self._covered or ():
+            if is_shown(self._viewer, other) and not other.visible:
+                other.visible = True
         layer = self._untouched()
         if layer is None:
             return
         if self._before is None:
             self._viewer.layers.remove(layer)
             return
-        data, placement, provenance = self._before
+        data, placement, provenance, layer.visible = self._before
         update_layer(layer, data, placement)
         layer.metadata[PROVENANCE] = provenance
 
@@ -175,6 +179,15 @@ class LabelSink(QObject):
             self._layer.visible = True
         self._hidden = False
 
+    def _stand_alone(self) -> None:
+        """Hide the other results of the image, once: what the user shows afterwards stays. Together with
+        this layer they could not be told apart. To hide one costs no drawing of its own."""
+        if self._covered is None:
+            others = (find_output(self._viewer, key) for key in self._plan.supersedes)
+            self._covered = [other for other in others if other is not None and other.visible]
+            for other in self._covered:
+                other.visible = False
+
     def _put(self) -> napari.layers.Labels:
         plan = self._plan
         layer = put_output(
@@ -189,10 +202,10 @@ class LabelSink(QObject):
         return dict(visible=visible, **colours)
 
     @staticmethod
-    def _state(layer: napari.layers.Labels | None) -> tuple[Any, Any, Any] | None:
+    def _state(layer: napari.layers.Labels | None) -> tuple[Any, Any, Any, bool] | None:
         if layer is None or layer.data.size == 0:
             return None
-        return layer.data, placement_of(layer), layer.metadata.get(PROVENANCE, {})
+        return layer.data, placement_of(layer), layer.metadata.get(PROVENANCE, {}), layer.visible
 
     def _on_time(self) -> None:
         if self._stale:

@@ -41,6 +41,14 @@ def find_output(viewer: napari.viewer.Viewer, key: str) -> napari.layers.Layer |
     return None
 
 
+def outputs_of(
+    viewer: napari.viewer.Viewer, roles: tuple[str, ...], image: napari.layers.Layer
+) -> tuple[str, ...]:
+    """Keys of the outputs of an image that are there and whose role begins with one of these."""
+    keys = [str(layer.metadata.get(OUTPUT, {}).get("key", "")) for layer in viewer.layers]
+    return tuple(key for key in keys if key.startswith(roles) and key.endswith(output_key("", image)))
+
+
 def put_output(
     viewer: napari.viewer.Viewer,
     kind: str,
@@ -80,7 +88,8 @@ def put_output(
     else:
         update_layer(layer, data, placement)
         for attribute, value in options.items():
-            setattr(layer, attribute, value)
+            if attribute != "visible" or layer.visible != value:  # setting it, too, draws all again
+                setattr(layer, attribute, value)
     layer.metadata.update(metadata or {})
     return layer
 

@@ -15,7 +15,7 @@ from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
 from ..core.tiles import Region
 from .image_layers import current_plane, layer_axes, visible_region
-from .outputs import output_key
+from .outputs import output_key, outputs_of
 from .placement import Placement, lay_out, placement_of
 
 if TYPE_CHECKING:
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["view", "plane", "stack"]
 
-LESSER: dict[Kind, tuple[str, ...]] = {
-    "view": (),
-    "plane": (" preview",),
-    "stack": (" preview", " plane"),
-}
+RESULT = "labels "  # how the keys of the labels of a run begin
+INSIDE = "inside"  # and that of feature maps
 NOT_FLAT = "The view is not a flat Y-X plane: the preview takes the whole plane."
 
 
@@ -61,7 +58,7 @@ class RunPlan:
     key, name : str
         Of the labels layer.
     supersedes : tuple of str
-        Keys of the lesser results (a preview, a single plane) that are hidden when this one is there.
+        Keys of the other results of this image, which are hidden so that this one is seen alone.
     note : str
         What the user should know before.
     """
@@ -193,6 +190,7 @@ def plan_run(
     name = (
         model.name if settings.output in ("auto", model.spec.task) else f"{model.name} {settings.output}"
     )
+    key = output_key(f"{RESULT}{name}{suffix}", layer)
     return RunPlan(
         image=image,
         model=model,
@@ -204,9 +202,9 @@ def plan_run(
         focus=((in_view[0] + in_view[1]) / 2, (in_view[2] + in_view[3]) / 2) if in_view else None,
         like=layer_axes(layer, image.axes),
         placement=placement_of(layer),
-        key=output_key(f"labels {name}{suffix}", layer),
+        key=key,
         name=f"{image.name} {name}{suffix}",
-        supersedes=tuple(output_key(f"labels {name}{s}", layer) for s in LESSER[kind]),
+        supersedes=tuple(k for k in outputs_of(viewer, (RESULT, INSIDE), layer) if k != key),
         note=note,
     )
 

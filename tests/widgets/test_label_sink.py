@@ -125,6 +125,72 @@ def test_runs_do_not_pile_up_layers(make):
     assert viewer.layers["image toy"].data[0, 0] == 3
 
 
+def seen(viewer):
+    return [str(layer.name) for layer in viewer.layers if layer.visible]
+
+
+def played(make, viewer, kind, **options):
+    """A run from start to end."""
+    _, plan = make(viewer=viewer, kind=kind, **options)
+    result = plan.prepare(prediction(np.ones(plan.shape, np.uint8)))
+    return opened(viewer, plan).finish(result)
+
+
+def test_the_newest_result_is_seen_alone(make):
+    viewer, _ = make((4, 40, 50), "ZYX")
+    viewer.add_labels(np.zeros((4, 40, 50), np.uint8), name="strokes")
+    ours = {"view": "image toy preview", "plane": "image toy plane", "stack": "image toy"}
+    for kind in ("view", "stack", "view", "plane", "view", "stack"):
+        viewer.layers["image"].corner_pixels = np.array([[0, 10, 10], [0, 29, 29]])
+        played(make, viewer, kind, axes="ZYX")
+        assert seen(viewer) == ["image", "strokes", ours[kind]]
+    assert len(viewer.layers) == 5
+    viewer.layers["image toy"].visible = False  # by hand: it is hidden until its next run
+    played(make, viewer, "view", axes="ZYX")
+    played(make, viewer, "plane", axes="ZYX", task="semantic")
+    assert seen(viewer) == ["image", "strokes", "image toy plane"]
+
+
+def test_what_the_user_shows_during_a_run_or_has_renamed_stays_seen(make):
+    viewer, _ = make()
+    viewer.layers["image"].corner_pixels = np.array([[10, 10], [29, 29]])
+    played(make, viewer, "plane").name = "mine"
+    other = played(make, viewer, "plane")
+    _, plan = make(viewer=viewer, kind="view")
+    sink = opened(viewer, plan)
+    assert seen(viewer) == ["image", "mine", "image toy preview"]
+    other.visible = True
+    sink.finish(plan.prepare(prediction(np.ones((20, 20), np.uint8))))
+    assert seen(viewer) == ["image", "mine", "image toy", "image toy preview"]
+
+
+def test_a_cancelled_run_shows_again_what_it_hid(make):
+    viewer, _ = make()
+    viewer.layers["image"].corner_pixels = np.array([[10, 10], [29, 29]])
+    for kind in ("view", "plane"):
+        played(make, viewer, kind)
+    for kind in ("view", "plane"):
+        _, plan = make(viewer=viewer, kind=kind)
+        opened(viewer, plan).abandon()
+        assert seen(viewer) == ["image", "image toy"]
+
+
+def test_to_show_a_result_again_draws_it_once(make):
+    viewer, _ = make()
+    viewer.layers["image"].corner_pixels = np.array([[10, 10], [29, 29]])
+    whole, drawn = played(make, viewer, "plane"), []
+    small = played(make, viewer, "view")
+    for layer in (whole, small):
+        layer.events.set_data.connect(lambda e: drawn.append(str(e.source.name)))
+    _, plan = make(viewer=viewer, kind="plane")
+    sink = opened(viewer, plan)  # from hidden
+    assert drawn == ["image toy"]
+    sink.finish(plan.prepare(prediction(np.ones((40, 50), np.uint8))))
+    del drawn[:]
+    opened(viewer, plan)  # from seen
+    assert drawn == ["image toy"]
+
+
 @pytest.mark.parametrize("change", ["renamed", "painted"])
 def test_a_result_that_the_user_made_theirs_is_kept(make, change):
     viewer, plan = make()
