@@ -147,7 +147,7 @@ class ApplyActions(QWidget):
             self._run.progressed.connect(self._on_event)
             self._run.finished.connect(self._on_layer)
             self._run.failed.connect(self._on_failed)
-            self._run.cancelled.connect(lambda: self._finish("Cancelled."))
+            self._run.cancelled.connect(lambda reason: self._finish(f"{reason}."))
             self.form.set_running(f"{pair.image.name}: waiting for the engine…")
             self._run.start()
         except PapernetsError as error:

@@ -118,7 +118,7 @@ class LabelSink(QObject):
     def finish(self, result: Prediction) -> napari.layers.Labels:
         """Show the result (after `RunPlan.prepare`), in a new layer if the user deleted or painted on
         the one of the run."""
-        self._stop()
+        self.rest()
         shown, placement = self._plan.place(result.labels)
         layer = self._untouched()
         self._in_place = layer is not None and layer.data is self._shown and self._fits(shown)
@@ -145,10 +145,15 @@ class LabelSink(QObject):
                 if not is_shown(self._viewer, layer):
                     return
 
+    def rest(self) -> None:
+        """Draw nothing any more, until `finish` or `abandon`."""
+        self._timer.stop()
+        self._stale = False
+
     def abandon(self) -> None:
         """Put the layer back as it was before the run, or take it away if there was none; and show again
         what was hidden for it."""
-        self._stop()
+        self.rest()
         for other in self._covered or ():
             if is_shown(self._viewer, other) and not other.visible:
                 other.visible = True
@@ -212,10 +217,6 @@ class LabelSink(QObject):
             self._refresh()
         else:
             self._timer.stop()
-
-    def _stop(self) -> None:
-        self._timer.stop()
-        self._stale = False
 
     def _refresh(self) -> None:
         self._stale = False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 
 POLL = 200  # ms between looks at Cancel in the activity dock
 SOON = 1  # ms: what waits comes first, which it would not at 0
+CANCELLED = "Cancelled"
 
 
 class Run(QObject):
-    """Runs one plan and keeps its layers up to date; deletes itself at the end.
+    """Runs one plan and keeps its layers up to date; deletes itself at the end. It ends, too, as if it
+    were cancelled, when its image is removed from the viewer.
 
     Attributes
     ----------
@@ -37,14 +40,14 @@ class Run(QObject):
         The labels layer and the Prediction.
     failed : Signal(object)
         The error; the layers are as before the run.
-    cancelled : Signal()
-        Likewise.
+    cancelled : Signal(str)
+        Why, as the beginning of a sentence; likewise.
     """
 
     progressed = Signal(object)
     finished = Signal(object, object)
     failed = Signal(object)
-    cancelled = Signal()
+    cancelled = Signal(str)
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Run(QObject):
         self._let_go: Callable[[], None] = lambda: None
         self._untold: list[Event] = []
         self._timer = QTimer(self)
+        self._ending = QTimer(self, singleShot=True, interval=SOON)
         self._job = JobAdapter(self)
         self._job.happened.connect(self._on_event)
         self._job.returned.connect(self._on_returned)
@@ -91,13 +95,13 @@ class Run(QObject):
         except PapernetsError:
             self.leave()
             raise
+        self._viewer.layers.events.removed.connect(self._on_removed)
         self._opening = self._open()
         QTimer.singleShot(SOON, self._open_next)
 
     def cancel(self) -> None:
         """End the run: the layers are as before at once, whatever the engine still has to clean up."""
-        self.drop()
-        self._on_cancelled()
+        self._give_up(CANCELLED)
 
     def leave(self) -> None:
         """The panel goes away: drop the job, put the layers back and say nothing more."""
@@ -108,8 +112,24 @@ class Run(QObject):
 
     def drop(self) -> None:
         """The window is gone: drop the job. Touches nothing of Qt or napari."""
+        self._over = True
         self._job.forget()
         self._let_go()
+
+    def _give_up(self, reason: str) -> None:
+        self.drop()
+        self._on_cancelled(reason)
+
+    def _on_removed(self, event: Any) -> None:
+        """A layer was removed: nothing is drawn any more where it was the image of this run. The layers
+        are put back when the viewer is done with the removal."""
+        if not self._over and event.value.unique_id == self.plan.identity:
+            self.drop()
+            self._end()
+            self._sink.rest()
+            reason = f"{CANCELLED}, since the image {self.plan.image.name} was removed"
+            self._ending.timeout.connect(partial(self._give_up, reason))
+            self._ending.start()
 
     def _on_event(self, event: Event) -> None:
         self._sink.show(event)
@@ -142,6 +162,7 @@ class Run(QObject):
 
     def _end(self) -> None:
         self._over, self._opening = True, iter(())
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._let_go()
         self._timer.stop()
         if self._activity is not None:
@@ -167,8 +188,8 @@ class Run(QObject):
         self.failed.emit(error)
         self.deleteLater()
 
-    def _on_cancelled(self) -> None:
+    def _on_cancelled(self, reason: str = CANCELLED) -> None:
         self._end()
         self._sink.abandon()
-        self.cancelled.emit()
+        self.cancelled.emit(reason)
         self.deleteLater()

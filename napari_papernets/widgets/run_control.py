@@ -128,9 +128,9 @@ class RunControl(QObject):
         self._message.complain(error)
         self.failed.emit(error)
 
-    def _on_cancelled(self) -> None:
+    def _on_cancelled(self, reason: str) -> None:
         self._end()
-        self._message.tell("Cancelled; the layers are as they were.")
+        self._message.tell(f"{reason}; the layers are as they were.")
 
     def _end(self) -> None:
         self._runs.clear()

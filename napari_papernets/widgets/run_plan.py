@@ -55,6 +55,8 @@ class RunPlan:
         Axes of the image layer (of an RGB layer without the colours).
     placement : Placement
         Of the image layer.
+    identity : object
+        unique_id of the image layer.
     key, name : str
         Of the labels layer.
     supersedes : tuple of str
@@ -73,6 +75,7 @@ class RunPlan:
     focus: tuple[float, float] | None
     like: str
     placement: Placement
+    identity: Any
     key: str
     name: str
     supersedes: tuple[str, ...] = ()
@@ -202,6 +205,7 @@ def plan_run(
         focus=((in_view[0] + in_view[1]) / 2, (in_view[2] + in_view[3]) / 2) if in_view else None,
         like=layer_axes(layer, image.axes),
         placement=placement_of(layer),
+        identity=layer.unique_id,
         key=key,
         name=f"{image.name} {name}{suffix}",
         supersedes=tuple(k for k in outputs_of(viewer, (RESULT, INSIDE), layer) if k != key),

@@ -201,6 +201,41 @@ def test_cancel_puts_things_back(panel, viewer, engine, qtbot):
     run(panel, engine, qtbot)
 
 
+@pytest.mark.parametrize("how", ["remove", "clear"])
+def test_a_run_ends_when_its_image_is_removed(panel, viewer, engine, qtbot, how):
+    run(panel, engine, qtbot)
+    before = len(viewer.layers.events.removed.callbacks)
+    panel.bar.buttons["plane"].click()
+    job, layer = engine.jobs[-1], viewer.layers["image toy"]
+    qtbot.waitUntil(lambda: not layer.data.any())
+    job.tell(TileDone(1, 2, (), (0, 20), (0, 50), np.ones((20, 50), np.uint8)))
+    qtbot.waitUntil(lambda: layer.data.any())
+    drawn = []
+    layer.events.labels_update.connect(drawn.append)
+    job.tell(TileDone(2, 2, (), (20, 40), (0, 50), np.ones((20, 50), np.uint8)))
+    viewer.layers.remove("image") if how == "remove" else viewer.layers.clear()
+    assert job.cancelled
+    qtbot.waitUntil(lambda: not panel.control.is_running)
+    assert panel.message.text() == (
+        "Cancelled, since the image image was removed; the layers are as they were."
+    )
+    qtbot.wait(300)
+    assert not drawn
+    if how == "remove":
+        np.testing.assert_array_equal(layer.data, labels())  # as before the run
+    assert len(viewer.layers.events.removed.callbacks) == before
+
+
+def test_a_run_goes_on_when_another_image_is_removed(panel, viewer, engine, qtbot):
+    other = viewer.add_image(np.zeros((40, 50)), name="other")
+    panel.image.combo.setCurrentIndex(0)
+    panel.bar.buttons["plane"].click()
+    viewer.layers.remove(other)
+    qtbot.wait(20)
+    assert panel.control.is_running
+    panel.control.leave()
+
+
 def test_a_dead_engine_gives_one_clear_line_and_the_next_run_works(panel, viewer, engine, qtbot):
     panel.bar.buttons["plane"].click()
     with qtbot.waitSignal(panel.runFailed):
