@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from ..core.errors import PapernetsError
 from .inside import LookInside
 from .job_adapter import Engine
+from .offered import offer
 from .outputs import PROVENANCE, find_output, output_key
 from .run_plan import INSIDE, Kind, RunPlan
 from .tile_layer import plan_of, show_tiles
@@ -61,8 +62,8 @@ class CloserLook(QWidget):
         super().__init__(parent)
         self._viewer, self._layer, self._plan, self._engine = viewer, layer, plan, engine
         self.tiles = QPushButton("Show tiles")
-        self.tiles.setToolTip(f"<p>{TILES_HELP}</p>")
         self.tiles.clicked.connect(self._on_tiles)
+        offer(self.tiles, TILES_HELP)
         self.inside = LookInside(viewer)
         self.inside.requested.connect(self._on_look)
         self.inside.told.connect(self.told)

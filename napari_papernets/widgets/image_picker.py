@@ -83,6 +83,11 @@ class ImagePicker(QWidget):
             raise InputError("image", "no image layer", mend)
         return self._layers[index]
 
+    def identity(self) -> Any:
+        """unique_id of the chosen layer; None where there is no image."""
+        index = self.combo.currentIndex()
+        return self._layers[index].unique_id if 0 <= index < len(self._layers) else None
+
     def axes_text(self) -> str:
         """The axes as shown, upper case; not checked."""
         return self.axes.text().strip().upper()
@@ -116,7 +121,7 @@ class ImagePicker(QWidget):
     def _refill(self, event: object = None) -> None:
         from napari.layers import Image
 
-        before = self._current_id()
+        before = self.identity()
         known = {layer.unique_id for layer in self._layers}
         images = [la for la in self._viewer.layers if isinstance(la, Image) and not is_output(la)]
         self._layers = images
@@ -132,7 +137,7 @@ class ImagePicker(QWidget):
         elif before in ids:
             self.combo.setCurrentIndex(ids.index(before))
         self.combo.blockSignals(False)
-        if self._current_id() != before or not images:
+        if self.identity() != before or not images:
             self._on_layer()
 
     def _rename(self, event: object = None) -> None:
@@ -149,13 +154,9 @@ class ImagePicker(QWidget):
         if self._viewer.layers.selection.active is not None:
             self.choose(self._viewer.layers.selection.active)
 
-    def _current_id(self) -> Any:
-        index = self.combo.currentIndex()
-        return self._layers[index].unique_id if 0 <= index < len(self._layers) else None
-
     def _on_layer(self, *_: object) -> None:
         text = ""
-        if self._current_id() is not None:
+        if self.identity() is not None:
             layer = self.layer()
             text = self._corrected.get(layer.unique_id) or _guess(layer)
         self.axes.setText(text)
@@ -164,18 +165,18 @@ class ImagePicker(QWidget):
 
     def _on_data(self, event: object = None) -> None:
         """Pixels that change are no matter; a movie that is played into a layer must not be slowed."""
-        if self._current_id() is not None and full_data(self.layer()).shape != self._sizes:
-            self._corrected.pop(self._current_id(), None)
+        if self.identity() is not None and full_data(self.layer()).shape != self._sizes:
+            self._corrected.pop(self.identity(), None)
             self._on_layer()
 
     def _on_axes(self) -> None:
-        if self._current_id() is not None:
-            self._corrected[self._current_id()] = self.axes_text()
+        if self.identity() is not None:
+            self._corrected[self.identity()] = self.axes_text()
         self._show_problem()
         self.changed.emit()
 
     def _problem(self) -> InputError | None:
-        if self._current_id() is None:
+        if self.identity() is None:
             return None
         layer = self.layer()
         try:
@@ -186,7 +187,7 @@ class ImagePicker(QWidget):
 
     def _show_problem(self) -> None:
         """The shape beside the axes; where they do not fit, why, and a red frame."""
-        problem, there = self._problem(), self._current_id() is not None
+        problem, there = self._problem(), self.identity() is not None
         self._sizes = full_data(self.layer()).shape if there else ()
         self.shape.setText(" × ".join(str(n) for n in self._sizes))
         self.shape.setToolTip(f"Shape of the array: {self.shape.text()}")

@@ -135,7 +135,12 @@ def undisturbed_selection(viewer: napari.viewer.Viewer) -> Iterator[None]:
 
 def is_shown(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> bool:
     """Whether the layer is (still) in the viewer."""
-    return any(other.unique_id == layer.unique_id for other in viewer.layers)
+    return has_layer(viewer, layer.unique_id)
+
+
+def has_layer(viewer: napari.viewer.Viewer, identity: Any) -> bool:
+    """Whether a layer of that unique_id is in the viewer."""
+    return any(layer.unique_id == identity for layer in viewer.layers)
 
 
 def make_labels(

@@ -9,6 +9,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ..core.events import Event, Notice, Refined, Started, TileDone
+from .offered import offer
 
 BUTTONS = {
     "view": (
@@ -38,14 +39,19 @@ class RunBar(QWidget):
 
     Attributes
     ----------
+    is_running : bool
+        Whether something runs that can be cancelled.
     runRequested : Signal(str)
         "view", "plane" or "stack".
     cancelRequested : Signal()
         Cancel was pressed.
+    runningChanged : Signal(bool)
+        Something began, or nothing runs any more.
     """
 
     runRequested = Signal(str)
     cancelRequested = Signal()
+    runningChanged = Signal(bool)
 
     def __init__(
         self,
@@ -57,7 +63,10 @@ class RunBar(QWidget):
         super().__init__(parent)
         self._keys = keys
         self._clock, self._began = clock, 0.0
-        self.buttons = {name: self._run_button(name, *buttons[name]) for name in buttons}
+        self._busy = ""  # what is told of a job without steps
+        self._help = {name: tooltip for name, (_, tooltip) in buttons.items()}
+        self.is_running = False
+        self.buttons = {name: self._run_button(name, text) for name, (text, _) in buttons.items()}
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Progress")
@@ -78,11 +87,12 @@ class RunBar(QWidget):
         """Offer the whole stack only where there is one."""
         self.buttons["stack"].setVisible(is_stack)
 
-    def set_waiting(self) -> None:
-        """A run was submitted; its plan is not known yet."""
-        self._began = self._clock()
+    def set_waiting(self, busy: str = "") -> None:
+        """A run was submitted; its plan is not known yet. Of a job without steps, what it is busy
+        with."""
+        self._began, self._busy = self._clock(), busy
         self.bar.setRange(0, 0)
-        self._switch(running=True, text="Starting…")
+        self._switch(running=True, text=busy or "Starting…")
         self._patience.start(PATIENCE)
 
     def set_idle(self) -> None:
@@ -92,7 +102,9 @@ class RunBar(QWidget):
     def show_event(self, event: Event) -> None:
         """Follow the events of a prediction."""
         self._patience.stop()
-        if isinstance(event, Started):
+        if self._busy:
+            self.status.setText(self._busy)
+        elif isinstance(event, Started):
             self._began = self._clock()
             self.bar.setRange(0, event.total)
             self._move(0)
@@ -128,16 +140,21 @@ class RunBar(QWidget):
 
     def _switch(self, running: bool, text: str) -> None:
         self._patience.stop()
-        for button in self.buttons.values():
-            button.setEnabled(not running)
+        changed, self.is_running = running != self.is_running, running
+        self._offer()
         self.cancel.setEnabled(running)
         self._progress.setVisible(running)
         self.status.setText(text)
+        if changed:
+            self.runningChanged.emit(running)
 
-    def _run_button(self, name: str, text: str, tooltip: str) -> QPushButton:
+    def _offer(self) -> None:
+        for name, button in self.buttons.items():
+            offer(button, self._help[name], free=not self.is_running)
+
+    def _run_button(self, name: str, text: str) -> QPushButton:
         button = QPushButton(text)
         button.setShortcut(self._keys.get(name, ""))
-        button.setToolTip(f"<p>{tooltip}</p>")
         button.clicked.connect(lambda: self.runRequested.emit(name))
         return button
 

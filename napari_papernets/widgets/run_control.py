@@ -72,8 +72,9 @@ class RunControl(QObject):
         return bool(self._runs)
 
     def start(self, kind: Kind) -> None:
-        """Run on what is in view ("view"), on its whole plane ("plane") or on everything ("stack")."""
-        if self._runs:
+        """Run on what is in view ("view"), on its whole plane ("plane") or on everything ("stack"),
+        where nothing else of the panel goes on."""
+        if self._bar.is_running:
             return
         self._message.tell("")
         try:

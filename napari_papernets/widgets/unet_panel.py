@@ -177,12 +177,24 @@ class UNetPanel(DockedPanel):
         for part in (self.closer, self.results):
             part.told.connect(self.message.tell)
             part.failed.connect(self.message.complain)
+        inside = self.closer.inside
+        inside.running.connect(self._on_looking)
+        inside.progressed.connect(self.bar.show_event)
+        self.bar.cancelRequested.connect(lambda: inside.cancel())
+        self.bar.runningChanged.connect(lambda running: inside.set_free(not running))
         # The window was destroyed, and its widgets with it: nothing of the panel outlives it.
         when_destroyed(self, self.control.drop, self.image.close_events, self._hold.release)
 
     def _on_image(self) -> None:
         self.message.forgive()
         self.bar.set_stack(self.image.is_stack())
+        self.closer.inside.set_image(self.image.identity())
+
+    def _on_looking(self, running: bool) -> None:
+        if running:
+            self.bar.set_waiting("Looking inside…")
+        else:
+            self.bar.set_idle()
 
     def _on_model(self) -> None:
         with suppress(ModelError):  # there is none

@@ -439,6 +439,110 @@ def test_looking_inside_lays_maps_over_the_image(panel, viewer, engine, qtbot):
     assert panel.image.combo.count() == 1
 
 
+def looked(panel, engine, qtbot, random=False):
+    """Let the engine answer to a look."""
+    maps = np.random.default_rng(0).random((4, 40, 50)).astype(np.float32)
+    levels, box = {"contract 0": maps, "bottom": maps, "logits": maps[:3]}, (0, 40, 0, 50)
+    account = {"verb": "inspect", "random_weights": random}
+    engine.jobs[-1].give(LevelMaps(levels, dict.fromkeys(levels, box), account))
+    qtbot.waitUntil(lambda: not panel.bar.is_running)
+    return engine.jobs[-1]
+
+
+def test_random_weights_are_shown_as_soon_as_they_are_ticked(panel, viewer, engine, qtbot):
+    inside = panel.closer.inside
+    assert not inside.control.isEnabled()  # nothing was looked at
+    inside.button.click()
+    first = looked(panel, engine, qtbot)
+    panel.form.setValue(PredictSettings(zoom=2.0))
+    inside.combo.setCurrentIndex(0)
+    inside.control.click()
+    again = engine.jobs[-1]
+    assert again.arguments == {**first.arguments, "random_weights": True}
+    looked(panel, engine, qtbot, random=True)
+    assert panel.message.text().startswith("Random weights, contract 0")
+    inside.control.click()
+    panel.bar.cancel.click()
+    assert inside.control.isChecked()  # these are the maps that are there
+    inside.control.click()
+    engine.jobs[-1].fail(EngineError("The engine process ended"))
+    qtbot.waitUntil(lambda: not panel.bar.is_running)
+    assert inside.control.isChecked()
+    inside.control.click()
+    assert engine.jobs[-1].arguments["random_weights"] is False
+    looked(panel, engine, qtbot)
+    assert len(engine.jobs) == 5
+    assert not inside.control.isChecked()
+
+
+def test_a_look_shows_its_progress_and_can_be_cancelled(panel, viewer, engine, qtbot):
+    inside = panel.closer.inside
+    inside.button.click()
+    assert (panel.bar.bar.maximum(), panel.bar.cancel.isEnabled()) == (0, True)
+    assert not inside.button.isEnabled()
+    engine.jobs[-1].tell(Started(1, "tile"))
+    qtbot.wait(20)
+    assert (panel.bar.bar.maximum(), panel.bar.status.text()) == (0, "Looking inside…")
+    panel.start_run("plane")  # nothing else of the panel runs meanwhile
+    assert len(engine.jobs) == 1
+    panel.bar.cancel.click()
+    assert engine.jobs[-1].cancelled
+    assert panel.message.text() == "Cancelled; the layers are as they were."
+    looked(panel, engine, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["image"]
+    panel.bar.buttons["plane"].click()
+    assert not inside.button.isEnabled()
+    panel.control.leave()
+    assert inside.button.isEnabled()
+
+
+def test_a_look_that_no_engine_takes_is_over(panel, engine):
+    engine.closed = True
+    panel.closer.inside.button.click()
+    assert panel.message.text() == "the engine was closed"
+    assert panel.closer.inside.button.isEnabled()
+    assert not panel.bar.is_running
+
+
+@pytest.mark.parametrize("how", ["gone", "another"])
+def test_levels_go_with_the_image_that_was_looked_at(panel, viewer, engine, qtbot, how):
+    inside = panel.closer.inside
+
+    def leave_image():
+        if how == "gone":
+            viewer.layers.remove(viewer.layers["image"])
+        else:
+            viewer.add_image(np.zeros((40, 50)), name="other")
+
+    inside.button.click()
+    looked(panel, engine, qtbot, random=True)
+    assert inside.combo.isEnabled()
+    assert inside.control.isEnabled()
+    assert inside.control.isChecked()
+    leave_image()
+    assert inside.combo.count() == 0
+    assert not inside.combo.isEnabled()
+    assert not inside.control.isEnabled()
+    assert not inside.control.isChecked()
+    if how == "gone":
+        viewer.add_image(np.zeros((40, 50)), name="image")
+    inside.button.click()
+    leave_image()
+    assert engine.jobs[-1].cancelled
+    assert not panel.bar.is_running
+    why = "the image was removed" if how == "gone" else "another image was chosen"
+    assert panel.message.text() == f"Cancelled, since {why}."
+
+
+def test_a_level_comes_back_when_a_run_has_hidden_it(panel, viewer, engine, qtbot):
+    panel.closer.inside.button.click()
+    looked(panel, engine, qtbot)
+    run(panel, engine, qtbot)
+    assert not viewer.layers["image inside"].visible
+    panel.closer.inside.combo.activated.emit(0)
+    assert viewer.layers["image inside"].visible
+
+
 def test_a_failed_look_says_why(panel, engine, qtbot):
     panel.closer.inside.button.click()
     engine.jobs[-1].fail(InputError("region", "9 GB", "zoom in"))

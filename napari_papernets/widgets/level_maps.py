@@ -1,0 +1,98 @@
+"""The feature maps of a level of the network: what is told of them, and their layer over the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.results import LevelMaps
+from .outputs import PROVENANCE, put_output
+from .placement import lay_out
+from .run_plan import RunPlan
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+SAMPLES = 50_000  # values that the contrast is judged by
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The maps of one level.
+
+    Attributes
+    ----------
+    name : str
+        As in the network.
+    maps : ndarray of float32, shape (C, y, x)
+        One map for each channel.
+    box : (y0, y1, x0, x1)
+        Pixels of the image that they cover.
+    limits : (float, float)
+        Grey values to show as black and white.
+    liveliest : int
+        The map of the greatest variance: many others are empty.
+    """
+
+    name: str
+    maps: NDArray[Any]
+    box: tuple[float, float, float, float]
+    limits: tuple[float, float]
+    liveliest: int
+
+    @property
+    def title(self) -> str:
+        """Name and number of maps."""
+        return f"{self.name} ({len(self.maps)})"
+
+    @property
+    def account(self) -> str:
+        """One line for the user."""
+        pixels = (self.box[1] - self.box[0]) / self.maps.shape[1]
+        size = "one pixel each" if pixels == 1 else f"{pixels:g} image pixels to a side"
+        return (
+            f"{self.name}: {len(self.maps)} maps, {size}; map {self.liveliest} varies most. "
+            "The slider below the canvas goes through them."
+        )
+
+
+def prepare_levels(result: LevelMaps) -> tuple[tuple[Level, ...], dict[str, Any]]:
+    """Levels with their contrast, and the provenance; free of Qt and napari."""
+    levels = []
+    for name, maps in result.maps.items():
+        some = maps.ravel()[:: max(1, maps.size // SAMPLES)]
+        low, high = (float(v) for v in np.percentile(some, (1, 99.8)))
+        limits = (low, high if high > low else low + 1.0)
+        liveliest = int(maps.reshape(len(maps), -1).std(axis=1).argmax())
+        levels.append(Level(name, maps, result.boxes[name], limits, liveliest))
+    return tuple(levels), dict(result.provenance)
+
+
+def show_level(
+    viewer: napari.viewer.Viewer, plan: RunPlan, level: Level, key: str, provenance: dict[str, Any]
+) -> napari.layers.Image:
+    """Lay the maps of a level over the image, with the number of the map as first axis."""
+    axes, like = f"F{plan.axes}", f"F{plan.like}"
+    count, height, width = level.maps.shape
+    single = (1,) * len(plan.image.stack_axes)
+    sizes = {axis: plan.image.size(axis) for axis in plan.like}
+    array = level.maps.reshape(count, *single, height, width)
+    data, _ = lay_out(array, axes, like, sizes)
+    y0, y1, x0, x1 = level.box
+    origin = {**dict(zip(plan.axes, plan.origin, strict=True)), "Y": y0, "X": x0}
+    step = {"Y": (y1 - y0) / height, "X": (x1 - x0) / width}
+    placement = plan.placement.lead().part(
+        [origin.get(axis, 0) for axis in like], [step.get(axis, 1) for axis in like]
+    )
+    layer = put_output(
+        viewer, "image", key, f"{plan.image.name} inside", data, placement,
+        metadata={PROVENANCE: {**provenance, "level": level.name}},
+        axis_labels=("map", *plan.like), colormap="magma", contrast_limits=level.limits, opacity=0.8,
+        visible=True,
+    )  # fmt: skip
+    viewer.dims.set_point(viewer.dims.ndim - layer.ndim, level.liveliest)
+    return layer

@@ -1,0 +1,23 @@
+"""Buttons that cannot be pressed now, and say why."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QAbstractButton
+
+
+def offer(button: QAbstractButton, tooltip: str, obstacle: str = "", free: bool = True) -> None:
+    """Enable a button where nothing is in its way.
+
+    Parameters
+    ----------
+    button : QAbstractButton
+        The button.
+    tooltip : str
+        What it does.
+    obstacle : str
+        Why it cannot be pressed, said before that; empty where it can.
+    free : bool
+        Whether it need not wait for something that runs, which explains itself.
+    """
+    button.setEnabled(free and not obstacle)
+    button.setToolTip(f"<p>{obstacle}</p><p>{tooltip}</p>" if obstacle else f"<p>{tooltip}</p>")
