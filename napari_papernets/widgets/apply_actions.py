@@ -122,6 +122,7 @@ class ApplyActions(QWidget):
             self._run.leave()
         self._run = self._splitting = None
         self.folder.leave()
+        self.results.close_events()
 
     def drop(self) -> None:
         """The window is gone: drop what runs. Touches nothing of Qt or napari."""

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from ..core.errors import PapernetsError
 from .inside import LookInside
 from .job_adapter import Engine
-from .offered import offer
+from .offered import NO_IMAGE, offer
 from .outputs import PROVENANCE, find_output, output_key
 from .run_plan import INSIDE, Kind, RunPlan
 from .tile_layer import plan_of, show_tiles
@@ -75,6 +75,12 @@ class CloserLook(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(buttons)
         layout.addWidget(self.inside)
+
+    def set_image(self, identity: Any) -> None:
+        """The image of that unique_id is chosen now; None where there is none."""
+        obstacle = "" if identity is not None else NO_IMAGE
+        offer(self.tiles, TILES_HELP, obstacle)
+        self.inside.set_image(identity, obstacle)
 
     def _on_tiles(self) -> None:
         try:

@@ -20,6 +20,7 @@ from .belief_picker import BeliefPicker, choose_image_with
 from .belief_view import BeliefView
 from .calm import CalmComboBox
 from .crf_form import CRFForm
+from .crf_offers import offer_runs
 from .crf_plan import CRFPlan, plan_refinement
 from .crf_tuning import CRFTuning
 from .docked_panel import DockedPanel
@@ -194,8 +195,12 @@ class CRFPanel(DockedPanel):
             QTimer.singleShot(0, self._follow_maps)
         self.bar.set_stack(self.image.is_stack())
         self.beliefs.refresh()
+        self._offer()
         self.tuning.annotation.refresh()
         self._on_change()
+
+    def _offer(self, *_: object) -> None:
+        offer_runs(self.image, self.beliefs, self.bar, self.tuning)
 
     def _forget_message(self) -> None:
         """What was told of another image is of no use any more."""
@@ -291,6 +296,8 @@ class CRFPanel(DockedPanel):
 
     def _connect(self) -> None:
         self.image.changed.connect(self._on_image)
+        for end in (self.beliefs.changed, self.tuning.tuned, self.tuning.failed):
+            end.connect(self._offer)
         for signal in (self.beliefs.changed, self.form.valueChanged, self.live.toggled):
             signal.connect(self._on_change)
         self.device.currentTextChanged.connect(self._on_change)

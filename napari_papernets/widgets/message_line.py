@@ -34,12 +34,14 @@ class MessageLine(QLabel):
         self._show(text, "")
 
     def complain(self, error: BaseException | str) -> None:
-        """Show an error in red, and as napari's notification."""
+        """Show an error in red; as napari's notification, too, where the panel is out of sight: told
+        twice it would only cover a part of the image."""
         from napari.utils.notifications import show_error
 
         text = error_text(error)
         self._show(text, _error_colour(self._viewer))
-        show_error(text)
+        if not self._in_sight():
+            show_error(text)
 
     def forgive(self) -> None:
         """Take an error away, since what it was about has changed; anything else stays."""
@@ -49,6 +51,11 @@ class MessageLine(QLabel):
     @property
     def is_error(self) -> bool:
         return bool(self.styleSheet())
+
+    def _in_sight(self) -> bool:
+        """Whether the panel is. One that is behind another's tab is visible, but no part of it is."""
+        panel = self.parentWidget()
+        return panel is not None and panel.isVisible() and not panel.visibleRegion().isEmpty()
 
     def _show(self, text: str, colour: str) -> None:
         self.setStyleSheet(f"color: {colour};" if colour else "")

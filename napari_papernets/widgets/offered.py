@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QAbstractButton
 
+NO_IMAGE = "Open an image first (File → Open Sample → Papernets has some)."
+
 
 def offer(button: QAbstractButton, tooltip: str, obstacle: str = "", free: bool = True) -> None:
     """Enable a button where nothing is in its way.

@@ -14,8 +14,10 @@ from superqt.utils import create_worker
 
 from ..core.errors import InputError, PapernetsError
 from ..core.image import ImageBlock
+from .farewell import when_destroyed
 from .image_layers import crop_block
 from .job_adapter import Engine
+from .offered import offer
 from .outputs import OBJECTS, PROVENANCE, is_output
 from .run_plan import RunPlan
 from .table_link import TableLink
@@ -72,6 +74,7 @@ class ResultActions(QWidget):
         self._viewer, self._image, self._engine = viewer, image, engine
         self._plans: dict[Any, RunPlan] = {}
         self._last: Any = None
+        self._measuring = False
         self.windows: list[TableWindow] = []
         self.measure = self._button("Measure…", HELP["measure"], self._on_measure)
         self.command = self._button("Copy command", HELP["command"], self._on_command)
@@ -80,6 +83,15 @@ class ResultActions(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for button in (self.measure, self.command, self.diagnostics):
             layout.addWidget(button, 1)
+        for emitter in self._emitters():
+            emitter.connect(self._offer)
+        when_destroyed(self, self.close_events)
+        self._offer()
+
+    def close_events(self) -> None:
+        """Let go of the viewer."""
+        for emitter in self._emitters():
+            emitter.disconnect(self._offer)
 
     def add_result(self, layer: napari.layers.Labels, plan: RunPlan) -> None:
         """A run gave this layer."""
@@ -87,6 +99,7 @@ class ResultActions(QWidget):
         self._plans = {key: p for key, p in self._plans.items() if key in shown}
         self._plans[layer.unique_id] = plan
         self._last = layer.unique_id
+        self._offer()
 
     def labels_layer(self) -> napari.layers.Labels:
         """The selected result, else the last result, else the selected labels layer (strokes are seldom
@@ -125,6 +138,15 @@ class ResultActions(QWidget):
             raise InputError("labels", f"{layer.name}, which has no provenance", mend)
         return str(command)
 
+    def _emitters(self) -> tuple[Any, ...]:
+        layers = self._viewer.layers
+        return layers.events.inserted, layers.events.removed, layers.selection.events.active
+
+    def _offer(self, event: object = None) -> None:
+        """Offer what can be done with what is there."""
+        offer(self.measure, HELP["measure"], _obstacle(self.labels_layer), not self._measuring)
+        offer(self.command, HELP["command"], _obstacle(self.command_text))
+
     def _on_command(self) -> None:
         try:
             text = self.command_text()
@@ -159,15 +181,17 @@ class ResultActions(QWidget):
             labels = plan.take_back(layer.data)
         else:
             image, labels = self._image_of(layer), layer.data
-        self.measure.setEnabled(False)
+        self._measuring = True
+        self._offer()
         worker = create_worker(_measure, np.array(labels), image)
         worker.returned.connect(lambda columns: self._on_measured(layer, columns))
         worker.errored.connect(lambda error: self._on_measured(layer, error))
         worker.start()
 
     def _on_measured(self, layer: napari.layers.Labels, found: Columns | Exception) -> None:
+        self._measuring = False
         try:
-            self.measure.setEnabled(True)
+            self._offer()
         except RuntimeError:
             return  # the panel was closed meanwhile
         if isinstance(found, Exception):
@@ -200,6 +224,16 @@ class ResultActions(QWidget):
         button.setToolTip(f"<p>{tooltip}</p>")
         button.clicked.connect(lambda: action())
         return button
+
+
+def _obstacle(attempt: Callable[[], object]) -> str:
+    """Why it fails; empty where it does not."""
+    try:
+        attempt()
+    except InputError as error:
+        text = f"{error.received}: {error.mend}."
+        return text[:1].upper() + text[1:]
+    return ""
 
 
 def _missing_file(command: str) -> str:

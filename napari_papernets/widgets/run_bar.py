@@ -65,6 +65,7 @@ class RunBar(QWidget):
         self._clock, self._began = clock, 0.0
         self._busy = ""  # what is told of a job without steps
         self._help = {name: tooltip for name, (_, tooltip) in buttons.items()}
+        self._obstacle = ""
         self.is_running = False
         self.buttons = {name: self._run_button(name, text) for name, (text, _) in buttons.items()}
         self.bar = QProgressBar()
@@ -86,6 +87,11 @@ class RunBar(QWidget):
     def set_stack(self, is_stack: bool) -> None:
         """Offer the whole stack only where there is one."""
         self.buttons["stack"].setVisible(is_stack)
+
+    def set_obstacle(self, reason: str) -> None:
+        """Why nothing can be run now, as the buttons' tooltips tell; empty where it can."""
+        self._obstacle = reason
+        self._offer()
 
     def set_waiting(self, busy: str = "") -> None:
         """A run was submitted; its plan is not known yet. Of a job without steps, what it is busy
@@ -150,7 +156,7 @@ class RunBar(QWidget):
 
     def _offer(self) -> None:
         for name, button in self.buttons.items():
-            offer(button, self._help[name], free=not self.is_running)
+            offer(button, self._help[name], self._obstacle, not self.is_running)
 
     def _run_button(self, name: str, text: str) -> QPushButton:
         button = QPushButton(text)

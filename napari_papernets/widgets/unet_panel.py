@@ -21,6 +21,7 @@ from .image_picker import ImagePicker
 from .job_adapter import Engine
 from .message_line import MessageLine
 from .model_picker import ModelPicker
+from .offered import NO_IMAGE
 from .panel_layout import fill_panel, group
 from .remembered import recall, remember
 from .result_actions import ResultActions
@@ -121,6 +122,7 @@ class UNetPanel(DockedPanel):
         self._warm.stop()
         self._remember()
         self.image.close_events()
+        self.results.close_events()
         self.control.leave()
         self.closer.inside.leave()
         self._hold.release()
@@ -186,9 +188,11 @@ class UNetPanel(DockedPanel):
         when_destroyed(self, self.control.drop, self.image.close_events, self._hold.release)
 
     def _on_image(self) -> None:
+        chosen = self.image.identity()
         self.message.forgive()
         self.bar.set_stack(self.image.is_stack())
-        self.closer.inside.set_image(self.image.identity())
+        self.bar.set_obstacle("" if chosen is not None else NO_IMAGE)
+        self.closer.set_image(chosen)
 
     def _on_looking(self, running: bool) -> None:
         if running:

@@ -294,7 +294,7 @@ def test_errors_are_told_in_red(panel, engine, qtbot):
     assert "sum to 1" in panel.message.text()
 
 
-def test_without_probabilities_it_waits_and_says_so_when_asked(qtbot, engine):
+def test_without_probabilities_it_waits_and_its_buttons_say_why(qtbot, engine):
     viewer = ViewerModel()
     viewer.add_image(np.zeros(SHAPE, np.uint8), name="cells")
     panel = CRFPanel(viewer, engine=engine)
@@ -302,8 +302,9 @@ def test_without_probabilities_it_waits_and_says_so_when_asked(qtbot, engine):
     qtbot.wait(120)
     assert not engine.jobs
     assert not panel.message.is_error
-    panel.bar.buttons["view"].click()
-    assert "no layer that fits" in panel.message.text()
+    buttons = (*panel.bar.buttons.values(), panel.tuning.button)
+    assert not any(button.isEnabled() for button in buttons)
+    assert all("Probability layers" in button.toolTip() for button in buttons)
     viewer.add_labels(labels(), name="drawn")
     qtbot.waitUntil(lambda: len(engine.jobs) == 1)
 

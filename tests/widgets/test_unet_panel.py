@@ -11,7 +11,7 @@ import pytest
 from fakes import FakeEngine, prediction, ref
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_papernets.core.errors import EngineError, InputError
 from napari_papernets.core.events import Notice, Started, TileDone
@@ -90,7 +90,7 @@ def test_the_tab_key_follows_the_rows(panel):
 def test_an_error_goes_when_the_image_that_lacked_is_there(make_panel, qapp):
     viewer = ViewerModel()
     panel = make_panel(viewer)
-    panel.bar.buttons["plane"].click()
+    panel.start_run("plane")
     assert panel.message.is_error
     viewer.add_image(np.zeros((40, 50)))
     assert not panel.message.text()
@@ -255,10 +255,41 @@ def test_an_answer_that_cannot_be_shown_is_an_error_not_a_crash(panel, engine, q
 
 
 def test_without_an_image_the_mend_is_named(make_panel, engine):
-    panel = make_panel(ViewerModel())
-    panel.bar.buttons["plane"].click()
+    viewer = ViewerModel()
+    panel = make_panel(viewer)
+    buttons = (*panel.bar.buttons.values(), panel.closer.tiles, panel.closer.inside.button)
+    for _ in range(2):
+        assert not any(button.isEnabled() for button in buttons)
+        assert all(button.toolTip().startswith("<p>Open an image first") for button in buttons)
+        layer = viewer.add_image(np.zeros((40, 50)))
+        assert all(button.isEnabled() for button in buttons)
+        assert not any("Open an image first" in button.toolTip() for button in buttons)
+        viewer.layers.remove(layer)
+    panel.start_run("plane")
     assert "open an image" in panel.message.text()
     assert not engine.jobs
+
+
+def test_an_error_pops_up_only_where_the_panel_is_out_of_sight(
+    make_napari_viewer_proxy, make_panel, monkeypatch
+):
+    from napari.utils import notifications
+
+    popped = []
+    monkeypatch.setattr(notifications, "show_error", popped.append)
+    viewer = make_napari_viewer_proxy(show=True)
+    panel = make_panel(viewer)
+    QApplication.processEvents()
+    panel.message.complain("in sight")
+    assert not popped
+    other = viewer.window.add_dock_widget(QLabel("other"), name="other", area="right", tabify=True)
+    QApplication.processEvents()
+    panel.message.complain("behind another tab")
+    assert popped == ["behind another tab"]
+    other.close()
+    panel.parentWidget().hide()
+    panel.message.complain("hidden")
+    assert popped[1:] == ["hidden"]
 
 
 def test_a_model_that_does_not_fit_names_the_channels(viewer, make_panel, models, engine):
@@ -659,9 +690,24 @@ def test_what_was_on_its_way_when_a_run_was_cancelled_is_dropped(panel, viewer, 
     assert [layer.name for layer in viewer.layers] == ["image"]
 
 
-def test_without_a_result_there_is_nothing_to_measure(panel):
-    panel.results.measure.click()
-    assert "run a prediction" in panel.message.text()
+def test_what_can_be_done_with_a_result_waits_for_one(panel, viewer, engine, qtbot):
+    measure, command = panel.results.measure, panel.results.command
+    assert not measure.isEnabled()
+    assert not command.isEnabled()
+    assert "No result yet: run a prediction" in measure.toolTip()
+    mine = viewer.add_labels(labels(), name="mine")  # is selected now: it can be measured
+    assert measure.isEnabled()
+    assert not command.isEnabled()
+    viewer.layers.selection.active = viewer.layers["image"]
+    assert not measure.isEnabled()
+    viewer.layers.remove(mine)
+    _, layer = run(panel, engine, qtbot)
+    assert measure.isEnabled()
+    assert command.isEnabled()
+    assert "No result yet" not in command.toolTip()
+    viewer.layers.remove(layer)
+    assert not measure.isEnabled()
+    assert not command.isEnabled()
 
 
 def test_the_command_and_the_diagnostics_are_copied(panel, viewer, engine, qtbot):
@@ -740,11 +786,15 @@ def test_closing_the_window_cancels_the_run(make_napari_viewer_proxy, make_panel
 
 
 def test_a_closed_panel_lets_go_of_the_viewer(viewer, make_panel, engine, qtbot):
-    before = len(viewer.layers.events.inserted.callbacks)
+    def followed():
+        events = viewer.layers.events
+        return len(events.inserted.callbacks), len(viewer.layers.selection.events.active.callbacks)
+
+    before = followed()
     panel = make_panel(viewer)
-    assert len(viewer.layers.events.inserted.callbacks) > before
+    assert followed() > before
     panel.shut_down()
-    assert len(viewer.layers.events.inserted.callbacks) == before
+    assert followed() == before
     qtbot.wait(400)
     assert not engine.started
 

@@ -1,0 +1,31 @@
+"""Which buttons of the CRF panel can be pressed."""
+
+from __future__ import annotations
+
+from .belief_picker import BeliefPicker
+from .crf_tuning import HELP, CRFTuning
+from .image_picker import ImagePicker
+from .offered import NO_IMAGE, offer
+from .run_bar import RunBar
+
+NO_PROBABILITIES = (
+    "There is nothing to refine: predict with “Probability layers” ticked, or add probabilities or "
+    "labels as a layer."
+)
+
+
+def offer_runs(image: ImagePicker, beliefs: BeliefPicker, bar: RunBar, tuning: CRFTuning) -> None:
+    """Refine and tune only where there are an image and probabilities of it.
+
+    Parameters
+    ----------
+    image, beliefs
+        The choices.
+    bar, tuning
+        Whose buttons they are.
+    """
+    missing = "" if beliefs.combo.current() is not None else NO_PROBABILITIES
+    obstacle = missing if image.identity() is not None else NO_IMAGE
+    bar.set_obstacle(obstacle)
+    searches = tuning.cancel.isVisibleTo(tuning)
+    offer(tuning.button, HELP["tune"], obstacle, free=not searches)
