@@ -22,6 +22,7 @@ from .job_adapter import Engine
 from .message_line import MessageLine
 from .model_picker import ModelPicker
 from .offered import NO_IMAGE
+from .outputs import has_layer
 from .panel_layout import fill_panel, group
 from .remembered import recall, remember
 from .result_actions import ResultActions
@@ -83,6 +84,7 @@ class UNetPanel(DockedPanel):
         self.control = RunControl(
             napari_viewer, self.plan, self._hold.engine, self.bar, self.message, self.results, self
         )
+        self._chosen: Any = None  # unique_id of the image that was chosen at last
         self._lay_out()
         self._connect()
         self._recall()
@@ -188,8 +190,14 @@ class UNetPanel(DockedPanel):
         when_destroyed(self, self.control.drop, self.image.close_events, self._hold.release)
 
     def _on_image(self) -> None:
+        """Another image, axes or channels: what was told of an image that is gone goes with it."""
         chosen = self.image.identity()
-        self.message.forgive()
+        gone = self._chosen is not None and not has_layer(self._viewer, self._chosen)
+        if gone:
+            self.message.tell("")
+        else:
+            self.message.forgive()
+        self._chosen = chosen
         self.bar.set_stack(self.image.is_stack())
         self.bar.set_obstacle("" if chosen is not None else NO_IMAGE)
         self.closer.set_image(chosen)

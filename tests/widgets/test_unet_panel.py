@@ -292,6 +292,18 @@ def test_an_error_pops_up_only_where_the_panel_is_out_of_sight(
     assert popped[1:] == ["hidden"]
 
 
+def test_what_was_told_of_an_image_goes_with_it(panel, viewer, engine, qtbot):
+    run(panel, engine, qtbot)
+    other = viewer.add_image(np.zeros((40, 50)), name="other")
+    assert panel.message.text().startswith("2 objects")
+    panel.image.combo.setCurrentIndex(0)
+    viewer.layers.remove(other)
+    assert panel.message.text().startswith("2 objects")
+    viewer.layers.clear()
+    assert not panel.message.text()
+    assert panel.message.isHidden()
+
+
 def test_a_model_that_does_not_fit_names_the_channels(viewer, make_panel, models, engine):
     models[0] = ref(in_channels=3, grey_to_colour=False)
     panel = make_panel(viewer)
