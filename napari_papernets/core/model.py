@@ -189,6 +189,12 @@ class ModelSpec:
         """Pixels of the largest window whose maps fit `memory_gb` (float32)."""
         return int(memory_gb * 1e9 / (self.values_per_pixel * 4))
 
+    @property
+    def takes(self) -> str:
+        """How many channels, as in "1 or 3"."""
+        either = self.grey_to_colour and self.in_channels > 1
+        return f"1 or {self.in_channels}" if either else f"{self.in_channels}"
+
     def pick_channels(self, image: ImageBlock, wanted: Sequence[int] | None = None) -> tuple[int, ...]:
         """Channels of `image` to feed, as many as the network takes (one may be repeated).
 
@@ -219,9 +225,8 @@ class ModelSpec:
             return chosen
         if len(chosen) == 1 and self.grey_to_colour:
             return chosen * self.in_channels
-        takes = f"1 or {self.in_channels}" if self.grey_to_colour else f"{self.in_channels}"
         mend = (
-            f"model {self.name!r} takes {takes.replace('1 or 1', '1')}; choose which with "
+            f"model {self.name!r} takes {self.takes}; choose which with "
             "channels, or correct the axes if C is not the channel axis"
         )
         raise ModelError("image", f"{len(chosen)} channels (axes {image.axes})", mend)

@@ -13,7 +13,7 @@ from ..core.fields import FieldInfo
 from ..core.image import ImageBlock, check_axes
 from ..core.predict_settings import PredictSettings
 from .calm import CalmComboBox
-from .editors import make_editor
+from .editors import OptionalEditor, make_editor
 from .image_layers import block_of, full_data, guess_layer_axes
 from .layer_events import LayerEvents
 from .outputs import is_output
@@ -59,11 +59,13 @@ class ImagePicker(QWidget):
         self.axes = QLineEdit()
         self.axes.setMinimumWidth(60)
         self.shape = QElidingLabel()
-        self.channels = make_editor(_channels_field())
+        channels = make_editor(_channels_field())
+        assert isinstance(channels, OptionalEditor)
+        self.channels = channels
         self._lay_out()
         self.combo.currentIndexChanged.connect(self._on_layer)
         self.axes.textEdited.connect(self._on_axes)
-        self.channels.valueChanged.connect(lambda _: self.changed.emit())
+        self.channels.valueChanged.connect(lambda _: self._on_channels())
         for happening in ("inserted", "removed", "reordered"):
             getattr(viewer.layers.events, happening).connect(self._refill)
         self._refill()
@@ -196,6 +198,16 @@ class ImagePicker(QWidget):
         has_channels = there and "C" in self.axes_text()
         self._channels_label.setVisible(has_channels)
         self.channels.setVisible(has_channels)
+        self._show_channels()
+
+    def _show_channels(self) -> None:
+        """Greyed, all that there are, while the choice among them is automatic."""
+        if self.identity() is not None and self._problem() is None:
+            self.channels.foresee(tuple(range(self.block().channels)))
+
+    def _on_channels(self) -> None:
+        self._show_channels()
+        self.changed.emit()
 
     def _lay_out(self) -> None:
         rows = aligned_rows()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import InputError
+from ..core.errors import InputError, ModelError
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
 from ..core.predict_settings import PredictSettings
@@ -185,7 +185,7 @@ def plan_run(
     InputError
         If the model or the channels do not fit, or a preview was asked of an image out of view.
     """
-    model.spec.pick_channels(image, settings.channels)
+    _check_channels(model, image, settings)
     in_view, note = _look(viewer, layer, image.axes, kind)
     whole = in_view is None or in_view == (0, image.plane_shape[0], 0, image.plane_shape[1])
     one_plane = image.stack_axes and kind != "stack"
@@ -211,6 +211,21 @@ def plan_run(
         supersedes=tuple(k for k in outputs_of(viewer, (RESULT, INSIDE), layer) if k != key),
         note=note,
     )
+
+
+def _check_channels(model: ModelRef, image: ImageBlock, settings: PredictSettings) -> None:
+    """As the model does, with a mend in the words of the panel."""
+    try:
+        model.spec.pick_channels(image, settings.channels)
+    except ModelError as error:
+        if image.channels == 1:
+            raise
+        untick = "untick auto and " if settings.channels is None else ""
+        mend = (
+            f"model {model.name!r} takes {model.spec.takes}. Under Channels, {untick}type which, such "
+            "as 1; or correct Axes, if C is not the channel axis"
+        )
+        raise ModelError(error.field, error.received, mend) from error
 
 
 def _look(

@@ -312,6 +312,29 @@ def test_a_model_that_does_not_fit_names_the_channels(viewer, make_panel, models
     assert not engine.jobs
 
 
+def test_channels_that_there_are_and_how_to_choose_them(viewer, make_panel, models, engine):
+    models[0] = ref(in_channels=3, grey_to_colour=True)
+    viewer.add_image(np.zeros((2, 40, 50)), name="two")
+    panel = make_panel(viewer)
+    channels = panel.image.channels
+    assert (channels.inner.value(), channels.value()) == ((0, 1), None)
+    panel.bar.buttons["plane"].click()
+    text = panel.message.text()
+    assert "2 channels (axes CYX)" in text
+    assert "takes 1 or 3. Under Channels, untick auto and type which, such as 1" in text
+    channels.setValue((1, 0))
+    panel.bar.buttons["plane"].click()
+    assert "Under Channels, type which, such as 1" in panel.message.text()
+    channels.setValue((1,))
+    viewer.add_image(np.zeros((2, 30, 50)), name="two more")
+    panel.bar.buttons["plane"].click()
+    assert engine.jobs[-1].arguments["settings"].channels == (1,)  # chosen by hand: it stays
+    panel.control.leave()
+    viewer.add_image(np.zeros((3, 40, 50)), name="three")
+    channels.auto.setChecked(True)
+    assert channels.inner.value() == (0, 1, 2)
+
+
 def test_wrong_axes_are_shown_at_once_and_refused(panel, engine, qtbot):
     panel.image.axes.clear()
     qtbot.keyClicks(panel.image.axes, "ZYX")
