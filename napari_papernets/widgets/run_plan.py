@@ -14,7 +14,7 @@ from ..core.model import ModelRef
 from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
 from ..core.tiles import Region
-from .image_layers import current_plane, layer_axes, visible_region
+from .image_layers import current_plane, layer_axes, shows_plane, visible_region
 from .outputs import output_key, outputs_of
 from .placement import Placement, lay_out, placement_of
 
@@ -26,7 +26,6 @@ Kind = Literal["view", "plane", "stack"]
 
 RESULT = "labels "  # how the keys of the labels of a run begin
 INSIDE = "inside"  # and that of feature maps
-NOT_FLAT = "The view is not a flat Y-X plane: the preview takes the whole plane."
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,13 +185,14 @@ def plan_run(
         If the model or the channels do not fit, or a preview was asked of an image out of view.
     """
     _check_channels(model, image, settings)
-    in_view, note = _look(viewer, layer, image.axes, kind)
+    in_view = _look(viewer, layer, image.axes, kind)
     whole = in_view is None or in_view == (0, image.plane_shape[0], 0, image.plane_shape[1])
     one_plane = image.stack_axes and kind != "stack"
     suffix = {"view": " preview", "plane": " plane" if one_plane else "", "stack": ""}[kind]
     name = (
         model.name if settings.output in ("auto", model.spec.task) else f"{model.name} {settings.output}"
     )
+    planes = (current_plane(viewer, layer, image.axes),) if one_plane else None
     key = output_key(f"{RESULT}{name}{suffix}", layer)
     return RunPlan(
         image=image,
@@ -201,7 +201,7 @@ def plan_run(
         device=device,
         probabilities=probabilities,
         region=in_view if kind == "view" and not whole else None,
-        planes=(current_plane(viewer, layer, image.axes),) if one_plane else None,
+        planes=planes,
         focus=((in_view[0] + in_view[1]) / 2, (in_view[2] + in_view[3]) / 2) if in_view else None,
         like=layer_axes(layer, image.axes),
         placement=placement_of(layer),
@@ -209,7 +209,7 @@ def plan_run(
         key=key,
         name=f"{image.name} {name}{suffix}",
         supersedes=tuple(k for k in outputs_of(viewer, (RESULT, INSIDE), layer) if k != key),
-        note=note,
+        note="" if shows_plane(viewer, layer, image.axes) else _not_flat(image, planes, kind),
     )
 
 
@@ -230,12 +230,20 @@ def _check_channels(model: ModelRef, image: ImageBlock, settings: PredictSetting
 
 def _look(
     viewer: napari.viewer.Viewer, layer: napari.layers.Image, axes: str, kind: Kind
-) -> tuple[Region | None, str]:
-    """What is in view, and what to say where that cannot be told."""
+) -> Region | None:
+    """What is in view; None where that cannot be told."""
     try:
-        in_view = visible_region(viewer, layer, axes)
+        return visible_region(viewer, layer, axes)
     except InputError:
         if kind == "view":
             raise
-        return None, ""
-    return in_view, NOT_FLAT if in_view is None and kind == "view" else ""
+        return None
+
+
+def _not_flat(image: ImageBlock, planes: tuple[tuple[int, ...], ...] | None, kind: Kind) -> str:
+    """Which plane is taken where the canvas does not tell."""
+    if planes is None and kind != "view":
+        return ""
+    plane = zip(image.stack_axes, planes[0], strict=True) if planes else ()
+    at = "".join(f" {axis} {n}" for axis, n in plane)
+    return f"The view is not a flat Y-X plane: the whole plane{at} is taken."

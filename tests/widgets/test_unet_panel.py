@@ -405,6 +405,31 @@ def test_the_preview_does_what_is_in_view(viewer, make_panel, engine, qtbot):
     assert not layer.visible
 
 
+@pytest.mark.parametrize("kind", ["view", "plane"])
+@pytest.mark.parametrize("view", ["3-D", "transposed"])
+def test_where_the_view_is_not_flat_a_run_tells_which_plane_it_takes(
+    make_panel, engine, qtbot, view, kind
+):
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((5, 20, 30)), name="stack", scale=(2, 1, 1))
+    viewer.dims.set_point(0, 6)  # plane 3
+    panel = make_panel(viewer)
+    if view == "3-D":
+        viewer.dims.ndisplay = 3
+    else:
+        viewer.dims.order = (1, 0, 2)
+    panel.bar.buttons[kind].click()
+    told = "The view is not a flat Y-X plane: the whole plane Z 3 is taken."
+    assert engine.jobs[-1].arguments["planes"] == ((3,),)
+    assert panel.message.text() == told
+    with qtbot.waitSignal(panel.runFinished):
+        engine.jobs[-1].give(prediction(np.ones((1, 20, 30), np.uint8)))
+    assert panel.message.text().endswith(told)
+    panel.bar.buttons["stack"].click()
+    assert not panel.message.text()
+    panel.control.leave()
+
+
 def test_in_3d_the_preview_takes_the_plane_and_says_so(make_napari_viewer_proxy, make_panel, engine):
     viewer = make_napari_viewer_proxy()
     viewer.add_image(np.random.default_rng(0).random((5, 20, 30)), name="stack")
