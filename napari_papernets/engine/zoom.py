@@ -15,6 +15,7 @@ from ..core.tiles import Region
 
 ZOOMS = (1.0, 0.5, 2.0, 0.25, 4.0)
 CONVINCING = 0.6  # score at which the pixels as they are need no comparison
+CREDIBLE = 0.01  # score below which it is specks that were found: 0.004 in noise, from 0.03 on in cells
 ALIKE = 4 / 3  # diameters, as they are in the image, of which one is at most this times the other
 PROBE = 512  # side in pixels, after zooming, of the window on which zooms are compared
 
@@ -91,8 +92,9 @@ def choose_zoom(
     Returns
     -------
     zoom : float
-        The best of those tried, moved towards the trained size; 1 if no zoom shows objects, or if the
-        same objects are found as surely in the pixels as they are: they show most of the outlines.
+        The best of those tried, moved towards the trained size; 1 if no zoom shows more than specks, or
+        if the same objects are found as surely in the pixels as they are: they show most of the
+        outlines.
     tried : list of dict
         zoom, diameter and confidence of each try.
     """
@@ -105,7 +107,7 @@ def choose_zoom(
         if zoom == 1.0 and score > CONVINCING:
             return 1.0, tried
     best = max(tried, key=lambda t: t["score"])
-    if best["score"] == 0.0:
+    if best["score"] < CREDIBLE:
         return 1.0, tried
     there, here = best["diameter"] / best["zoom"], tried[0]["diameter"]
     if max(there, here) <= ALIKE * min(there, here) and tried[0]["confidence"] >= best["confidence"]:

@@ -53,7 +53,8 @@ class Level:
     def account(self) -> str:
         """One line for the user."""
         pixels = (self.box[1] - self.box[0]) / self.maps.shape[1]
-        size = "one pixel each" if pixels == 1 else f"{pixels:g} image pixels to a side"
+        side = f"{pixels:.2g}" if pixels < 10 else f"{pixels:.0f}"
+        size = "one pixel each" if pixels == 1 else f"{side} image pixels to a side"
         return (
             f"{self.name}: {len(self.maps)} maps, {size}; map {self.liveliest} varies most. "
             "The slider below the canvas goes through them."

@@ -145,7 +145,8 @@ def outcome(plan: RunPlan, result: Prediction) -> str:
     facts.append(duration(account["seconds"]) if "seconds" in account else "")
     facts += [str(account.get("device", "")), str(account.get("precision", ""))]
     zoom = account.get("zoom", 1.0)
-    facts.append(f"zoom {zoom:g}" if zoom != 1.0 else "")
+    chosen = plan.settings.zoom is None  # of which a notice tells
+    facts.append(f"zoom {zoom:g}" if zoom != 1.0 and not chosen else "")
     threshold = account.get("threshold") or 0.5
     facts.append(f"threshold {threshold:g}" if threshold != 0.5 else "")
     notes = [*account.get("notices", []), *([plan.note] if plan.note else [])]

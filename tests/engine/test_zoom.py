@@ -61,3 +61,10 @@ def test_large_objects_that_are_seen_as_surely_keep_their_pixels():
 
 def test_without_objects_the_pixels_are_kept():
     assert choose_zoom(lambda zoom: (0.0, 0.0), 20.0)[0] == 1.0
+
+
+def test_a_speck_in_noise_is_no_reason_to_zoom():
+    specks = {1.0: (0.0, 0.0), 0.5: (0.0, 0.0), 2.0: (0.0, 0.0), 0.25: (0.0, 0.0), 4.0: (8.5, 0.006)}
+    assert choose_zoom(specks.__getitem__, 20.0)[0] == 1.0
+    seen = specks | {4.0: (8.5, 0.06)}
+    assert choose_zoom(seen.__getitem__, 20.0)[0] == 8.0

@@ -18,6 +18,7 @@ from napari_papernets.core.events import Notice, Started, TileDone
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.results import LevelMaps
 from napari_papernets.widgets.calm_collector import NEVER
+from napari_papernets.widgets.level_maps import Level
 from napari_papernets.widgets.outputs import PROVENANCE
 
 pytestmark = pytest.mark.gui
@@ -121,6 +122,28 @@ def test_a_threshold_that_the_model_brought_is_told(panel, engine, qtbot):
     assert "threshold 0.35" in panel.message.text()
     run(panel, engine, qtbot, result=prediction(labels(), threshold=0.5))
     assert "threshold" not in panel.message.text()
+
+
+def test_a_zoom_is_told_once(panel, engine, qtbot):
+    chosen = prediction(labels())
+    notice = "Zoom 2.77 chosen: objects look 0.36× those of the training"
+    chosen.provenance.update(zoom=2.77, notices=[notice])
+    run(panel, engine, qtbot, result=chosen)
+    assert panel.message.text().lower().count("zoom") == 1
+    panel.form.setValue(PredictSettings(zoom=0.5))
+    asked = prediction(labels())
+    asked.provenance.update(zoom=0.5)
+    run(panel, engine, qtbot, result=asked)
+    assert "zoom 0.5" in panel.message.text()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "told"),
+    [(1, "one pixel each"), (1 / 2.77, "0.36 image"), (5.776173, "5.8 image"), (161.3, "161 image")],
+)
+def test_the_size_of_a_map_pixel_is_told_in_few_digits(pixels, told):
+    level = Level("bottom", np.zeros((3, 10, 10)), (0, 10 * pixels, 0, 10 * pixels), (0, 1), 2)
+    assert told in level.account
 
 
 def test_the_greyed_threshold_is_that_of_the_chosen_model(panel, models):
