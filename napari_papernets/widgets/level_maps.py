@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.results import LevelMaps
-from .outputs import PROVENANCE, put_output
+from .outputs import PROVENANCE, outputs_of, put_output, raise_above
 from .placement import lay_out
-from .run_plan import RunPlan
+from .run_plan import RESULT, RunPlan
 
 if TYPE_CHECKING:
     import napari.layers
@@ -95,5 +95,6 @@ def show_level(
         axis_labels=("map", *plan.like), colormap="magma", contrast_limits=level.limits, opacity=0.8,
         visible=True,
     )  # fmt: skip
+    raise_above(viewer, layer, outputs_of(viewer, (RESULT,), plan.identity))
     viewer.dims.set_point(viewer.dims.ndim - layer.ndim, level.liveliest)
     return layer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,11 @@ def output_key(role: str, image: napari.layers.Layer) -> str:
     return f"{role} of {image.unique_id}"
 
 
+def key_of(layer: napari.layers.Layer) -> str:
+    """By which `put_output` made a layer; empty where it did not."""
+    return str(layer.metadata.get(OUTPUT, {}).get("key", ""))
+
+
 def is_output(layer: napari.layers.Layer) -> bool:
     """Whether this plugin made the layer."""
     return OUTPUT in layer.metadata
@@ -42,11 +47,21 @@ def find_output(viewer: napari.viewer.Viewer, key: str) -> napari.layers.Layer |
 
 
 def outputs_of(
-    viewer: napari.viewer.Viewer, roles: tuple[str, ...], image: napari.layers.Layer
-) -> tuple[str, ...]:
-    """Keys of the outputs of an image that are there and whose role begins with one of these."""
-    keys = [str(layer.metadata.get(OUTPUT, {}).get("key", "")) for layer in viewer.layers]
-    return tuple(key for key in keys if key.startswith(roles) and key.endswith(output_key("", image)))
+    viewer: napari.viewer.Viewer, roles: tuple[str, ...], identity: Any
+) -> list[napari.layers.Layer]:
+    """The outputs of the image of that unique_id whose role begins with one of these, lowest first."""
+    end = f" of {identity}"
+    return [la for la in viewer.layers if key_of(la).startswith(roles) and key_of(la).endswith(end)]
+
+
+def raise_above(
+    viewer: napari.viewer.Viewer, layer: napari.layers.Layer, others: Iterable[napari.layers.Layer]
+) -> None:
+    """Move a layer up in the list until none of the others that are seen lies over it."""
+    here = viewer.layers.index(layer)
+    top = max((viewer.layers.index(other) for other in others if other.visible), default=here)
+    if top > here:
+        viewer.layers.move(here, top + 1)
 
 
 def put_output(

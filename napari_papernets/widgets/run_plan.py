@@ -15,7 +15,7 @@ from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
 from ..core.tiles import Region
 from .image_layers import current_plane, layer_axes, shows_plane, visible_region
-from .outputs import output_key, outputs_of
+from .outputs import key_of, output_key, outputs_of
 from .placement import Placement, lay_out, placement_of
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ def plan_run(
     )
     planes = (current_plane(viewer, layer, image.axes),) if one_plane else None
     key = output_key(f"{RESULT}{name}{suffix}", layer)
+    rivals = [key_of(la) for la in outputs_of(viewer, (RESULT, INSIDE), layer.unique_id)]
     return RunPlan(
         image=image,
         model=model,
@@ -208,7 +209,7 @@ def plan_run(
         identity=layer.unique_id,
         key=key,
         name=f"{image.name} {name}{suffix}",
-        supersedes=tuple(k for k in outputs_of(viewer, (RESULT, INSIDE), layer) if k != key),
+        supersedes=tuple(k for k in rivals if k != key),
         note="" if shows_plane(viewer, layer, image.axes) else _not_flat(image, planes, kind),
     )
 

@@ -653,8 +653,15 @@ def test_a_level_comes_back_when_a_run_has_hidden_it(panel, viewer, engine, qtbo
     looked(panel, engine, qtbot)
     run(panel, engine, qtbot)
     assert not viewer.layers["image inside"].visible
+    result, drawn = viewer.layers["image toy"], []
+    result.events.set_data.connect(drawn.append)
+    viewer.add_labels(labels(), name="strokes")
     panel.closer.inside.combo.activated.emit(0)
-    assert viewer.layers["image inside"].visible
+    assert [layer.name for layer in viewer.layers] == ["image", "image toy", "image inside", "strokes"]
+    assert all(layer.visible for layer in viewer.layers)
+    panel.closer.inside.combo.activated.emit(0)
+    assert viewer.layers[2].name == "image inside"
+    assert not drawn  # to lift a layer over a large one does not draw that again
 
 
 def test_a_failed_look_says_why(panel, engine, qtbot):
