@@ -28,7 +28,7 @@ from napari_papernets.engine.answer import classes_of
 from napari_papernets.engine.crf_problem import CRFProblem, open_problem
 from napari_papernets.engine.crf_solvers import LatticeStore, solve
 from napari_papernets.engine.device import keep_heap
-from napari_papernets.engine.tune_crf import coarse_grid, fine_grid
+from napari_papernets.engine.tune_crf import ROUNDS, coarse_grid, fine_grid
 from napari_papernets.model_files import read_spec
 
 from ..report import machine, markdown_table, publish
@@ -82,7 +82,11 @@ def search(maps: Sequence[Maps]) -> tuple[CRFSettings, float]:
                 tried[trial] = judged(maps, trial).trimap
         return max(tried, key=lambda t: tried[t])
 
-    best = try_all(fine_grid(try_all(coarse_grid(CRFSettings()))))
+    best = try_all(coarse_grid(CRFSettings()))
+    for _ in range(ROUNDS):
+        around, best = best, try_all(fine_grid(best))
+        if best == around:
+            break
     return best, tried[best]
 
 

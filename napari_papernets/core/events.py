@@ -223,7 +223,7 @@ class CRFTrial:
     Attributes
     ----------
     done, total : int
-        Trials done so far, and in all (the second, finer search may be shorter).
+        Trials done so far, and in all as far as is known: finer ones follow while the best moves.
     settings : CRFSettings
         What was tried.
     score : float

@@ -1,10 +1,10 @@
 """The paper's search for w1, σ_α and σ_β on annotation (Chen et al. 2015, section 5.1), made quick.
 
 Quick: only windows around annotation are refined; a new w1 uses the lattice at hand; a coarse grid comes
-first, a finer one around its best. The grid is wider than the paper's, whose images are all of one size
-and of things; and each of its points is tried on the smoothed image, too, for images with grain. Honest:
-half of the strokes (of dense truth: half of a checkerboard) chooses, the other half tells whether it
-helped.
+first, finer ones around its best while that moves. The grid is wider than the paper's, whose images are
+all of one size and of things; and each of its points is tried on the smoothed image, too, for images
+with grain. Honest: half of the strokes (of dense truth: half of a checkerboard) chooses, the other half
+tells whether it helped.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ SIGMA_BETA = (3.0, 8.0, 20.0)
 W1 = (2.5, 5.0, 10.0)
 FINER = 1.5  # factor from the best of the coarse grid to its neighbours
 FINER_DENOISE = 1.0  # pixels
+ROUNDS = 3  # of the finer search at most: each around the best so far, while that moves
 SEARCHED = ("w1", "sigma_alpha", "sigma_beta", "denoise")
 FEW = 50  # pixels near boundaries, on each half, below which all annotated pixels are judged
 GAIN = 0.002  # of IoU: less is no help
@@ -98,8 +99,12 @@ def tune_crf(
     coarse = coarse_grid(settings)
     yield Started(len(coarse) + len(fine_grid(coarse[0])), "trial", search.message)
     yield from search.try_all(coarse, len(coarse) + len(fine_grid(coarse[0])))
-    fine = [c for c in fine_grid(search.best) if c not in coarse]
-    yield from search.try_all(fine, len(coarse) + len(fine))
+    for _ in range(ROUNDS):
+        around, tried = search.best, search.tried
+        fine = [c for c in fine_grid(around) if c not in tried]
+        yield from search.try_all(fine, len(tried) + len(fine))
+        if search.best == around:
+            break
     return search.verdict()
 
 
@@ -156,6 +161,7 @@ class _Search:
     device: torch.device
     message: str = ""
     trials: list[dict[str, float]] = field(default_factory=list)
+    tried: tuple[CRFSettings, ...] = ()
 
     def __post_init__(self) -> None:
         unit, (top, _, left, _) = self.problem.units[0], self.problem.region
@@ -190,6 +196,7 @@ class _Search:
             self.best_score = max(self.best_score, score)
             searched = {name: getattr(tried, name) for name in SEARCHED}
             self.trials.append(dict(**searched, score=score))
+            self.tried = (*self.tried, tried)
             yield CRFTrial(len(self.trials), total, tried, score, self.best_score)
 
     def verdict(self) -> TunedCRF:
