@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .core.errors import InputError
@@ -51,12 +51,12 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.is_dir() and any(path.iterdir()) and not any((path / name).exists() for name in ZARR):
         mend = "a folder is called so: move it away, or give another name or folder"
         raise InputError("path", str(path), mend)
-    _clear(path)
     # The suffix stays last, since libraries choose the format by it.
     temporary = path.with_name(f".{secrets.token_hex(6)}-{path.name}")
     try:
         yield temporary
         _take_place(temporary, path)
+        _clear(path)
     except OSError as error:
         if error.filename is not None and not str(error.filename).startswith(str(temporary)):
             raise
@@ -70,9 +70,10 @@ def replacing(path: Path) -> Iterator[Path]:
 def _clear(path: Path) -> None:
     """Remove what was left half-written of `path` long ago."""
     left = re.compile(r"\.[0-9a-f]{12}-" + re.escape(path.name))
-    for entry in path.parent.iterdir():
-        if left.fullmatch(entry.name) and time.time() - entry.lstat().st_mtime > FORGOTTEN:
-            _remove(entry)
+    with suppress(OSError):  # a folder that may not be listed, or somebody else's file
+        for entry in path.parent.iterdir():
+            if left.fullmatch(entry.name) and time.time() - entry.lstat().st_mtime > FORGOTTEN:
+                _remove(entry)
 
 
 def _take_place(temporary: Path, path: Path) -> None:

@@ -132,8 +132,8 @@ def write_image(
     unit : str
         "µm" and the like, or "pixel".
     positions : mapping of str to sequence of float, optional
-        Of a part of an image: where each plane lies in it, as `core.part.Part.positions` tells. Of
-        TIFF and OME-Zarr, the files keep it.
+        Of a part of an image: where each plane lies in it, as `core.part.Part.positions` tells. TIFF
+        keeps all of it; OME-Zarr the place of the first plane, along the axes of the array.
 
     Raises
     ------

@@ -36,7 +36,7 @@ def list_images(folder: str | Path, results: bool = False) -> list[Path]:
     if not folder.is_dir():
         raise InputError("folder", str(folder), "there is no such folder")
     visible = (p for p in folder.iterdir() if not p.name.startswith("."))
-    found = [p for p in visible if is_zarr(p) or (p.suffix.lower() in READABLE and p.is_file())]
+    found = [p for p in visible if _is_image(p)]
     if not found:
         raise InputError("folder", f"{folder} without an image", f"put {names_of(READABLE)} into it")
     wanted = [p for p in found if results or not _is_result(p)]
@@ -44,6 +44,13 @@ def list_images(folder: str | Path, results: bool = False) -> list[Path]:
         mend = "give the folder of the images, or single files"
         raise InputError("folder", f"{folder}, where only results of this program are", mend)
     return sorted(wanted, key=_natural_key)
+
+
+def _is_image(path: Path) -> bool:
+    """By its name, or for a folder by what is in it; one that may not be looked into is none."""
+    if path.is_dir():
+        return is_zarr(path)
+    return path.suffix.lower() in READABLE and path.is_file()
 
 
 def _is_result(path: Path) -> bool:
@@ -58,7 +65,10 @@ def is_folder(path: Path) -> bool:
 
 def is_zarr(path: Path) -> bool:
     """Whether `path` is a folder that holds a zarr array or group, of format 2 or 3."""
-    return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
+    try:
+        return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
+    except PermissionError:
+        return False
 
 
 def names_of(suffixes: Sequence[str]) -> str:

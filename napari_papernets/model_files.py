@@ -70,7 +70,7 @@ def name_to_write(name: str | None, usual: str, folder: Path, resume: bool) -> s
     """
     if name is not None:
         check_name(name)
-        if folder.absolute() == user_folder().absolute() and (BUNDLED / f"{name}{SUFFIX}").exists():
+        if _is_bundled_name(name, folder):
             mend = "a bundled model is called so; give another name, or another folder"
             raise InputError("name", repr(name), mend)
         return name
@@ -78,9 +78,29 @@ def name_to_write(name: str | None, usual: str, folder: Path, resume: bool) -> s
     while True:
         free = usual if number == 1 else f"{usual}-{number}"
         unfinished = (folder / f"{free}{CHECKPOINT_SUFFIX}").exists()
-        if not unfinished and not (folder / f"{free}{SUFFIX}").exists():
+        if not is_taken(free, folder):
             return found if resume and found else free
         number, found = number + 1, free if unfinished else found
+
+
+def is_taken(name: str, folder: Path) -> bool:
+    """Whether a model, or a training that was not finished, is called so; or a bundled one."""
+    there = any((folder / f"{name}{suffix}").exists() for suffix in (SUFFIX, CHECKPOINT_SUFFIX))
+    return there or _is_bundled_name(name, folder)
+
+
+def _is_bundled_name(name: str, folder: Path) -> bool:
+    """Names of bundled models are kept free among the user's own, where they would not be found."""
+    return folder.absolute() == user_folder().absolute() and model_path(BUNDLED, name).exists()
+
+
+def takes_place_of(folder: Path, name: str, start: str | Path | ModelRef) -> bool:
+    """Whether the new model `name` takes the place of the one that it starts from."""
+    try:
+        path = find_model(start).path
+    except ModelError:  # "scratch", "auto", or a file of another program
+        return False
+    return path.resolve() == model_path(folder, name).resolve()
 
 
 def model_path(folder: Path, name: str) -> Path:
@@ -88,11 +108,11 @@ def model_path(folder: Path, name: str) -> Path:
     return folder / f"{name}{SUFFIX}"
 
 
-def renamed_where_taken(spec: ModelSpec, usual: str, folder: Path) -> ModelSpec:
-    """A new model under the next free name, where another has taken its own since that was free."""
-    if not model_path(folder, spec.name).exists():
-        return spec
-    return replace(spec, name=name_to_write(None, usual, folder, resume=False))
+def still_free(name: str, usual: str, folder: Path) -> str:
+    """The name, or the next free one where another has taken it since it was free."""
+    if not model_path(folder, name).exists():
+        return name
+    return name_to_write(None, usual, folder, resume=False)
 
 
 def list_models(folder: str | Path | None = None) -> tuple[ModelRef, ...]:
@@ -122,8 +142,8 @@ def find_model(name_or_path: str | Path | ModelRef) -> ModelRef:
         raise ModelError("model", repr(name_or_path), "give the name or the file of a model")
     path = Path(name_or_path).expanduser()
     if path.is_file():
-        return ModelRef(read_spec(path), path)
-    models = {ref.name: ref for ref in reversed(list_models())}  # a bundled one before all others
+        return ModelRef(describe_file(path), path)
+    models = {ref.name: ref for ref in list_models()} | {ref.name: ref for ref in _read_all(BUNDLED)}
     if str(name_or_path) not in models:
         known = ", ".join(models) or "none yet"
         raise ModelError("model", repr(str(name_or_path)), f"give a file or one of: {known}")
@@ -149,6 +169,19 @@ def holds_vgg16(path: Path) -> bool:
     header = read_header(path)
     described = HEADER_KEY in (header.get("__metadata__") or {})
     return not described and "features.0.weight" in header and "features.28.weight" in header
+
+
+def describe_file(path: Path) -> ModelSpec:
+    """The description in a file; among the models of program and user it is called as the file is.
+
+    Raises
+    ------
+    ModelError
+        As `read_spec`.
+    """
+    spec = read_spec(path)
+    listed = path.absolute().parent in (BUNDLED.absolute(), user_folder().absolute())
+    return replace(spec, name=path.stem) if listed else spec
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -223,6 +256,6 @@ def read_header(path: Path) -> Mapping[str, Any]:
 def _read_all(folder: Path) -> Iterator[ModelRef]:
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            yield ModelRef(replace(read_spec(path), name=path.stem), path)
+            yield ModelRef(describe_file(path), path)
         except ModelError:
             continue

@@ -18,12 +18,12 @@ from .core.image import AXES, ImageBlock
 from .core.model import ClassInfo
 from .session_files import INFO, MODEL, VERSION, write_values
 
-FORMAT = 1
+FORMAT = 2
 PACKAGES = ("napari-papernets", "napari", "numpy", "torch")
 SAMPLE = 32  # pixels along Y and X of each part that tells images apart
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
-MIGRATIONS: dict[int, Migration] = {}
+MIGRATIONS: dict[int, Migration] = {1: lambda values: values}  # images had no place
 """What makes the contents of session.json of a format into those of the next one."""
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .core.errors import InputError
 from .core.image import AXES, ImageBlock, guess_axes, is_size
 from .core.part import Grid
-from .units import in_micrometres, in_one_unit, in_seconds
+from .units import MICRO, in_one_unit, in_seconds
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -79,6 +79,8 @@ def _read(path: Path, axes: str | None, level: int, colours: bool) -> ImageBlock
         )
         told = known_axes(series.axes)
         table = _colour_table(tif) if colours else None
+        if table is not None and table.ndim == 2 and axes is not None and len(axes) == len(series.shape):
+            table = None  # axes of the indices, as a viewer shows them
         alpha = _has_alpha(tif.series[0])
         data = _load(path, series, level) if table is None else table[series.asarray()]
     if told and data.ndim > len(told):
@@ -197,10 +199,9 @@ def _ome_planes(grid: Grid, leading: Sequence[str], shape: Sequence[int]) -> dic
 
 def _resolution(sizes: dict[str, float], unit: str) -> dict[str, Any]:
     """TIFF's own resolution, for programs that do not read OME-XML."""
-    (x, known), (y, _) = in_micrometres(sizes["X"], unit), in_micrometres(sizes["Y"], unit)
-    if known != "µm" or x <= 0 or y <= 0:
+    if unit != MICRO:
         return {}
-    return {"resolution": (1e4 / x, 1e4 / y), "resolutionunit": "CENTIMETER"}
+    return {"resolution": (1e4 / sizes["X"], 1e4 / sizes["Y"]), "resolutionunit": "CENTIMETER"}
 
 
 def _pick_level(series: TiffPageSeries, level: int, path: Path) -> TiffPageSeries:

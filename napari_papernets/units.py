@@ -10,6 +10,8 @@ from .core.part import Grid
 MICRO = "µm"
 PIXEL = "pixel"
 
+ABBREVIATION = 3  # letters at most: "ms" is no plural
+
 # Micrometres in one of each.
 _LENGTHS = {
     "m": 1e6, "meter": 1e6, "metre": 1e6,
@@ -47,7 +49,8 @@ def in_micrometres(size: float, unit: str) -> tuple[float, str]:
     (1.0, 'pixel')
     """
     name = _plain(unit)
-    factor = _LENGTHS.get(name, _LENGTHS.get(name.removesuffix("s")))
+    spelt_out = name.removesuffix("s") if len(name) > ABBREVIATION else name
+    factor = _LENGTHS.get(name, _LENGTHS.get(spelt_out))
     return (size, PIXEL) if factor is None else (size * factor, MICRO)
 
 

@@ -13,7 +13,7 @@ from .core.errors import InputError
 from .core.image import ImageBlock, guess_axes, is_size
 from .core.part import Grid
 from .tiff_files import LOADED_BYTES, known_axes
-from .units import MICRO, PIXEL, in_micrometres, in_one_unit
+from .units import MICRO, PIXEL, in_one_unit
 
 ORDER = "TCZYX"  # which the specification asks for
 CHUNK = 512  # pixels along Y and X
@@ -80,21 +80,18 @@ def write_zarr(path: Path, array: NDArray[Any], grid: Grid) -> None:
 
 
 def _ome(order: Sequence[str], grid: Grid) -> dict[str, Any]:
-    factor, name_of_unit = in_micrometres(1.0, grid.unit)
-    known, sizes = name_of_unit == MICRO, grid.sizes
+    known, sizes = grid.unit == MICRO, grid.sizes
     axes = []
     for axis in order:
         entry = {"name": axis.lower(), "type": TYPES[axis]}
         if known and TYPES[axis] == "space" and axis in sizes:
             entry["unit"] = "micrometer"
         axes.append(entry)
-    factors = [factor if TYPES[a] == "space" else 1.0 for a in order]
-    scale = [sizes.get(a, 1.0) * f for a, f in zip(order, factors, strict=True)]
+    scale = [sizes.get(a, 1.0) for a in order]
     changes: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
     if grid.positions:
         # One translation tells the place of all planes only where they are equally far apart.
-        first = [grid.positions[a][0] if a in grid.positions and a in sizes else 0.0 for a in order]
-        moved = [at * f for at, f in zip(first, factors, strict=True)]
+        moved = [grid.positions[a][0] if a in grid.positions and a in sizes else 0.0 for a in order]
         changes.append({"type": "translation", "translation": moved})
     level = {"path": "0", "coordinateTransformations": changes}
     return {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from napari_papernets import atomic
 from napari_papernets.atomic import FORGOTTEN, replacing
 from napari_papernets.core.errors import InputError
 
@@ -88,3 +89,17 @@ def test_an_error_of_another_file_stays_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as error, replacing(tmp_path / "a.tif"):
         (tmp_path / "source.tif").read_bytes()
     assert "source.tif" in str(error.value.filename)
+
+
+def test_what_cannot_be_cleared_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / ".0123456789ab-labels.tif"
+    left.write_text("half")
+    os.utime(left, (0, 0))
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "not yours", str(path))
+
+    with replacing(tmp_path / "labels.tif") as temporary:
+        temporary.write_text("new")
+        monkeypatch.setattr(atomic, "_remove", lambda p: refuse(p) if p == left else None)
+    assert (tmp_path / "labels.tif").read_text() == "new"

@@ -29,6 +29,7 @@ from napari_papernets.files import (
     write_labels,
     write_table,
 )
+from napari_papernets.units import in_micrometres
 
 NUMBERS = ["uint8", "uint16", "uint32", "int16", "int32", "float32", "float64"]
 AXES = ["YX", "ZYX", "CYX", "YXC", "TZYX", "ZYXC", "TZCYX", "CZYX", "XY"]
@@ -138,6 +139,11 @@ def test_lengths_are_written_in_micrometres(tmp_path: Path, unit: str) -> None:
     found = read_image(path)
     assert found.unit == "µm"
     np.testing.assert_allclose(found.scale, (0.5, 0.5))
+
+
+def test_a_time_is_no_length() -> None:
+    assert in_micrometres(1.0, "ms") == (1.0, "pixel")
+    assert in_micrometres(1.0, "metres") == (1e6, "µm")
 
 
 def test_ome_units_become_micrometres(tmp_path: Path) -> None:
@@ -333,6 +339,8 @@ def test_the_colour_table_of_a_tiff_is_applied(tmp_path: Path) -> None:
     assert block.axes[-3:] == "YXC"
     np.testing.assert_array_equal(block.data, np.array(colours, np.uint8)[indices])
     np.testing.assert_array_equal(read_labels(path), indices)
+    shown = read_image(path, block.axes[:-1])  # axes of the indices, as a viewer shows them
+    np.testing.assert_array_equal(shown.data, indices)
     greys = np.array([200, 0, 100], np.uint8)
     table = colour_table([(int(g),) * 3 for g in greys])
     tifffile.imwrite(path, indices[0], photometric="palette", colormap=table)

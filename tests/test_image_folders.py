@@ -44,3 +44,19 @@ def test_an_image_in_the_format_of_zarr_is_no_folder(tmp_path: Path) -> None:
     assert is_folder(tmp_path)
     assert not is_folder(tmp_path / "plain")
     assert not is_folder(tmp_path / "b.ZARR")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.tif").touch()
+    (tmp_path / "theirs").mkdir()
+    there = Path.is_file
+
+    def refuse(path: Path) -> bool:
+        if path.parent.name == "theirs":
+            raise PermissionError(13, "not yours", str(path))
+        return there(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert [path.name for path in list_images(tmp_path)] == ["a.tif"]

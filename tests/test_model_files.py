@@ -11,6 +11,7 @@ import torch
 from napari_papernets import model_files
 from napari_papernets.api import save_model
 from napari_papernets.core.errors import InputError
+from napari_papernets.engine.models import load_model
 from napari_papernets.model_files import (
     BUNDLED,
     find_model,
@@ -18,7 +19,8 @@ from napari_papernets.model_files import (
     list_models,
     model_path,
     name_to_write,
-    renamed_where_taken,
+    still_free,
+    takes_place_of,
 )
 from napari_papernets.networks import UNet
 
@@ -55,6 +57,27 @@ def test_what_comes_with_the_program_is_told_by_its_place(folder: Path) -> None:
 
 
 def test_a_name_that_was_taken_meanwhile_is_left_to_its_owner(folder: Path) -> None:
-    spec = find_model("mine").spec
-    assert renamed_where_taken(spec, "mine", folder).name == "mine-2"
-    assert renamed_where_taken(spec, "mine", folder / "elsewhere") is spec
+    assert still_free("mine", "mine", folder) == "mine-2"
+    assert still_free("mine", "mine", folder / "elsewhere") == "mine"
+    assert name_to_write(None, "nuclei", folder, resume=False) == "nuclei-2"
+
+
+def test_a_model_has_one_name_by_name_and_by_file(folder: Path) -> None:
+    shutil.copy(model_path(folder, "mine"), model_path(folder, "v1.2"))
+    for found in (find_model("v1.2"), find_model(model_path(folder, "v1.2"))):
+        assert found.name == "v1.2"
+        assert load_model(found).spec.name == "v1.2"
+    (folder / "apart").mkdir()
+    shutil.copy(model_path(folder, "mine"), folder / "apart" / "other.safetensors")
+    assert find_model(folder / "apart" / "other.safetensors").name == "network"  # as its header says
+
+
+def test_which_start_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(model_path(folder, "mine"), model_path(folder, "net.v2"))
+    monkeypatch.chdir(folder)
+    for start in ("net.v2", model_path(folder, "net.v2"), "net.v2.safetensors", find_model("net.v2")):
+        assert takes_place_of(folder, "net.v2", start)
+        assert not takes_place_of(folder, "mine", start)
+        assert not takes_place_of(folder / "apart", "net.v2", start)
+    for start in ("scratch", "auto", "nuclei"):
+        assert not takes_place_of(folder, start, start)

@@ -338,18 +338,29 @@ def test_a_damaged_version_is_left_out_and_its_number_not_given_again(
     assert second.model.exists()
 
 
+def test_a_session_that_knew_no_places_opens(session: Session) -> None:
+    session.close()
+    path = session.folder / session_info.INFO
+    values = json.loads(path.read_text())
+    for image in values["images"]:
+        del image["place"]
+    path.write_text(json.dumps({**values, "format": 1}))
+    assert [image.place for image in read_info(session.folder).images] == [{}] * len(values["images"])
+
+
 def test_an_older_format_is_brought_up(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     session.close()
 
     def rename(values: dict) -> dict:
         return {**values, "start": values["start"] + " brought up"}
 
-    monkeypatch.setattr(session_info, "FORMAT", 3)
-    monkeypatch.setattr(session_info, "MIGRATIONS", {1: rename, 2: rename})
+    now = session_info.FORMAT
+    monkeypatch.setattr(session_info, "FORMAT", now + 2)
+    monkeypatch.setattr(session_info, "MIGRATIONS", {now: rename, now + 1: rename})
     assert read_info(session.folder).start == " brought up brought up"
     again = open_session(session.folder)
     again.save_info(again.info)
-    assert json.loads((session.folder / "session.json").read_text())["format"] == 3
+    assert json.loads((session.folder / "session.json").read_text())["format"] == now + 2
     again.close()
 
 

@@ -17,9 +17,8 @@ from napari_papernets.core.image import ImageBlock
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CLASSES = ("background", "object")
-TUNED = (
-    1 / 3
-)  # of the seen images, the last ones: on those the CRF is tuned, and nothing learns from them
+# Of the seen images, the last ones: on those the CRF is tuned, and nothing learns from them.
+TUNED = 1 / 3
 
 Part = Literal["learn", "tune", "judge"]
 

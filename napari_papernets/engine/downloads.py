@@ -12,7 +12,15 @@ from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice, Started
 from ..core.moco_checkpoints import ALL_CHECKPOINTS
 from ..core.model import ModelRef
-from ..model_files import SUFFIX, model_path, name_to_write, read_spec, user_folder
+from ..model_files import (
+    SUFFIX,
+    check_name,
+    is_taken,
+    model_path,
+    name_to_write,
+    read_spec,
+    user_folder,
+)
 from .moco_files import import_moco
 from .transfer import fetch
 from .vit_models import import_checkpoint
@@ -114,11 +122,11 @@ def adopt(
     """
     if not path.is_file():
         raise InputError("path", str(path), "there is no such file")
-    folder = folder or user_folder()
-    chosen = name_to_keep(path, name, folder)
     yield Started(1, "tile", f"reads {path.name}")
     if (ref := _as_model(path)) is not None:
         return ref
+    folder = folder or user_folder()
+    chosen = name_to_keep(path, name, folder)
     about = dict(
         description=f"Opened from {path.name}", provenance=dict(source=path.name, antialias=antialias)
     )
@@ -130,12 +138,13 @@ def adopt(
 def name_to_keep(path: Path, name: str, folder: Path) -> str:
     """What a checkpoint is called as a model: its name is free, or that of an earlier reading of it."""
     usual = re.sub(r"[^\w. -]", "-", path.stem).lstrip("-. ") or "vit"
-    chosen = name_to_write(name or usual, usual, folder, resume=False)
-    there = model_path(folder, chosen)
-    if not there.exists() or _source_of(there) == path.name:
+    if name:
+        check_name(name)
+    chosen = name or usual
+    if not is_taken(chosen, folder) or _source_of(model_path(folder, chosen)) == path.name:
         return chosen
     if name:
-        mend = f"another model is called so: give another name, or remove {there}"
+        mend = "another model is called so: give another name"
         raise InputError("name", repr(name), mend)
     return name_to_write(None, usual, folder, resume=False)
 

@@ -14,7 +14,7 @@ from ..core.image import ImageBlock
 from ..core.model import ModelRef
 from ..core.results import Tuned
 from ..core.tune_settings import TuneSettings
-from ..model_files import model_path, name_to_write, renamed_where_taken, user_folder
+from ..model_files import model_path, name_to_write, still_free, user_folder
 from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork
 from .annotated import Plane, hold_out
@@ -125,6 +125,7 @@ def finetune(
         shares,
         about or {},
         inputs,
+        asked is not None,
     )
     start, planes, training = open_training(request, resume)
     notices = list(start.notices)
@@ -138,10 +139,12 @@ def finetune(
         yield from run(training, notices, len(planes), listener)
         kept, kept_step = training.keep()
         listener.finish(refit=start.fits_head and kept_step == 0)
+    if free:
+        request = replace(request, name=still_free(name, USUAL_NAME, folder))
     facts = dict(kept=kept, kept_step=kept_step, notices=[n.message for n in notices])
     if listener.arrivals:
         facts |= dict(arrivals=listener.arrivals, repeats_exactly=False)
-    spec = describe(request, start.spec, listener.planes, training, facts)
+    spec = describe(request, replace(start.spec, name=request.name), listener.planes, training, facts)
     if isinstance(start.network, Forested):
         spec = replace(spec, options=start.network.options)
     if training.settings.kind == "instances":
@@ -149,7 +152,6 @@ def finetune(
             start.network, training.planes, spec, training.device, training.bf16
         )
         spec = replace(spec, threshold=threshold, object_solidity=solidity)
-    spec = renamed_where_taken(spec, USUAL_NAME, folder) if free else spec
     ref = save_weights(spec, start.network.state_dict(), model_path(folder, spec.name))
     return Tuned(ref, tuple(training.history), spec.provenance)
 

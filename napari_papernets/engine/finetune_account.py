@@ -13,7 +13,7 @@ import numpy as np
 from ..core.command import command_line
 from ..core.image import ImageBlock
 from ..core.model import ModelRef, ModelSpec
-from ..model_files import model_path, user_folder
+from ..model_files import takes_place_of, user_folder
 from .annotated import Plane
 from .convexity import object_solidities
 from .listener import Request
@@ -68,7 +68,8 @@ def account(request: Request, planes: Sequence[Plane], training: Training) -> di
             training.stopped,
             training.device,
             as_planned=settings.seconds is None and len(training.plans) == 1,
-            told=request.shares is None and not replaces_start(request),
+            told=request.shares is None
+            and not takes_place_of(request.folder, request.name, request.model),
         ),
     )
 
@@ -78,18 +79,12 @@ def start_of(request: Request) -> str:
     return str(request.model.path if isinstance(request.model, ModelRef) else request.model)
 
 
-def replaces_start(request: Request) -> bool:
-    """Whether the new model takes the place of the one that it starts from, which is gone then."""
-    path = Path(start_of(request)).with_suffix("") if request.model != AUTO else None
-    return path in (model_path(request.folder, request.name).with_suffix(""), Path(request.name))
-
-
 def repeating_command(request: Request, steps: int) -> str:
     """The command line that trains again, by steps where this run went by the clock."""
     options = dict(
         model=None if start_of(request) == AUTO else start_of(request),
         classes=",".join(request.class_names) if request.class_names else None,
-        name=request.name,
+        name=request.name if request.named else None,
         out=None if request.folder == user_folder() else str(request.folder),
         axes=axes_of_all(request.images),
         device=None if request.device == "auto" else request.device,

@@ -39,6 +39,7 @@ class Request:
     shares: Sequence[float] | None
     about: Mapping[str, Any] = field(default_factory=dict)
     inputs: Sequence[str] | None = None
+    named: bool = True  # by the person, not by us
 
 
 class Listener:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..core.model import ModelRef, ModelSpec, class_infos
 from ..core.results import Tuned
 from ..files import read_image
 from ..image_folders import list_images
-from ..model_files import model_path, name_to_write, renamed_where_taken, user_folder
+from ..model_files import model_path, name_to_write, still_free, user_folder
 from ..networks import MoCo
 from ..networks.build import encoder_spec
 from ..networks.encoders import encoder_factory
@@ -129,6 +130,7 @@ def pretrain(
         strokes,
         device,
         inputs,
+        asked is not None,
     )
     with joined(device) as here:
         spec, training, prober = open_pretraining(request, here, resume)
@@ -136,8 +138,9 @@ def pretrain(
         with closing(training):
             yield from run(training, request, prober, notices)
             training.keep()
-        spec = describe(request, spec, training, notices)
-        spec = renamed_where_taken(spec, USUAL_NAME, folder) if free else spec
+        if free and world_and_rank()[1] == 0:
+            request = replace(request, name=still_free(name, USUAL_NAME, folder))
+        spec = describe(request, replace(spec, name=request.name), training, notices)
         path = model_path(folder, spec.name)
         ref = ModelRef(spec, path)
         if world_and_rank()[1] == 0:

@@ -13,7 +13,7 @@ from ..core.command import command_line
 from ..core.image import ImageBlock
 from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef, ModelSpec
-from ..model_files import user_folder
+from ..model_files import takes_place_of, user_folder
 from ..networks.moco import world_and_rank
 from .encoder_starts import SCRATCH
 from .pretraining import Pretraining
@@ -37,6 +37,7 @@ class Request:
     strokes: Sequence[Any] | None = None
     device: str = "auto"
     inputs: Sequence[str] | None = None
+    named: bool = True  # by the person, not by us
 
 
 def describe(
@@ -65,7 +66,7 @@ def describe(
             as_planned=settings.seconds is None and training.as_planned,
             told=request.shares is None
             and (request.inputs is not None or len(request.images) <= MOST_TOLD)
-            and base_of(request) != request.name,
+            and not takes_place_of(request.folder, request.name, request.model),
         ),
         notices=list(notices),
     )
@@ -88,7 +89,7 @@ def repeating_command(request: Request, steps: int) -> str:
     base = request.model.path if isinstance(request.model, ModelRef) else request.model
     options = dict(
         model=None if base == SCRATCH else str(base),
-        name=request.name,
+        name=request.name if request.named else None,
         out=None if request.folder == user_folder() else str(request.folder),
         axes=axes_of_all(request.images),
         device=None if request.device == "auto" else request.device,

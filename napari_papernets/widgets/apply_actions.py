@@ -148,11 +148,16 @@ class ApplyActions(QWidget):
             self._run.progressed.connect(self._on_event)
             self._run.finished.connect(self._on_layer)
             self._run.failed.connect(self._on_failed)
-            self._run.cancelled.connect(lambda reason: self._finish(f"{reason}."))
+            self._run.cancelled.connect(self._on_cancelled)
             self.form.set_running(f"{pair.image.name}: waiting for the engine…")
             self._run.start()
         except PapernetsError as error:
             self._on_failed(error)
+
+    def _on_cancelled(self, reason: str) -> None:
+        left = f" {counted(len(self._todo), 'image')} not begun." if self._todo else ""
+        self._todo.clear()
+        self._finish(f"{reason}.{left}")
 
     def _plan(self, pair: AnnotatedImage) -> RunPlan:
         assert self._wish is not None

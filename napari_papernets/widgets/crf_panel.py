@@ -298,6 +298,7 @@ class CRFPanel(DockedPanel):
         self.image.changed.connect(self._on_image)
         for end in (self.beliefs.changed, self.tuning.tuned, self.tuning.failed):
             end.connect(self._offer)
+        self.tuning.cancel.clicked.connect(self._offer)
         for signal in (self.beliefs.changed, self.form.valueChanged, self.live.toggled):
             signal.connect(self._on_change)
         self.device.currentTextChanged.connect(self._on_change)

@@ -30,8 +30,8 @@ HELP = {
     "annotation": "A Labels layer with 0 where nothing is known and the numbers of the classes "
     "elsewhere: strokes, or the whole truth. Layers with other numbers are not offered. Only the plane "
     "in view is used.",
-    "tune": "Search w₁, σ_α and σ_β as the paper does, on half of the annotation near boundaries; the "
-    "other half tells whether the CRF helps. If it does not, it is left off.",
+    "tune": "Search w₁, σ_α and σ_β as the paper does, and Denoise, on half of the annotation near "
+    "boundaries; the other half tells whether the CRF helps. If it does not, it is left off.",
     "cancel": "Stop the search; the parameters stay as they are.",
 }
 

@@ -183,6 +183,7 @@ class ImagePicker(QWidget):
         layer = self.layer()
         try:
             check_axes(self.axes_text(), full_data(layer).shape, str(layer.name))
+            self.block()  # refuses what else cannot be read
         except InputError as error:
             return error
         return None

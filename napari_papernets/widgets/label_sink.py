@@ -163,9 +163,11 @@ class LabelSink(QObject):
         if self._before is None:
             self._viewer.layers.remove(layer)
             return
-        data, placement, provenance, layer.visible = self._before
+        data, placement, provenance, visible = self._before
         update_layer(layer, data, placement)
         layer.metadata[PROVENANCE] = provenance
+        if layer.visible != visible:
+            layer.visible = visible
 
     def _untouched(self) -> napari.layers.Labels | None:
         """The layer of the run, where there is one that the user neither deleted nor painted on."""

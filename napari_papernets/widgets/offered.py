@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 from qtpy.QtWidgets import QAbstractButton
 
 NO_IMAGE = "Open an image first (File → Open Sample → Papernets has some)."
@@ -22,4 +24,5 @@ def offer(button: QAbstractButton, tooltip: str, obstacle: str = "", free: bool 
         Whether it need not wait for something that runs, which explains itself.
     """
     button.setEnabled(free and not obstacle)
-    button.setToolTip(f"<p>{obstacle}</p><p>{tooltip}</p>" if obstacle else f"<p>{tooltip}</p>")
+    why_not = f"<p>{html.escape(obstacle)}</p>" if obstacle else ""
+    button.setToolTip(f"{why_not}<p>{tooltip}</p>")

@@ -14,8 +14,8 @@ from ..core.moco_settings import MoCoSettings
 from ..model_files import (
     CHECKPOINT_SUFFIX,
     MAY_CHANGE,
-    SUFFIX,
     check_name,
+    is_taken,
     read_training,
     user_folder,
 )
@@ -71,7 +71,7 @@ def free_name(name: str) -> str:
     check_name(name)
     numbered = re.fullmatch(r"(.+)-(\d+)", name)
     stem, number = (numbered[1], int(numbered[2])) if numbered else (name, 1)
-    while any((user_folder() / f"{name}{suffix}").exists() for suffix in (SUFFIX, CHECKPOINT_SUFFIX)):
+    while is_taken(name, user_folder()):
         number += 1
         name = f"{stem}-{number}"
     return name

@@ -84,14 +84,14 @@ class ResultActions(QWidget):
         for button in (self.measure, self.command, self.diagnostics):
             layout.addWidget(button, 1)
         for emitter in self._emitters():
-            emitter.connect(self._offer)
+            emitter.connect(self.refresh)
         when_destroyed(self, self.close_events)
-        self._offer()
+        self.refresh()
 
     def close_events(self) -> None:
         """Let go of the viewer."""
         for emitter in self._emitters():
-            emitter.disconnect(self._offer)
+            emitter.disconnect(self.refresh)
 
     def add_result(self, layer: napari.layers.Labels, plan: RunPlan) -> None:
         """A run gave this layer."""
@@ -99,7 +99,7 @@ class ResultActions(QWidget):
         self._plans = {key: p for key, p in self._plans.items() if key in shown}
         self._plans[layer.unique_id] = plan
         self._last = layer.unique_id
-        self._offer()
+        self.refresh()
 
     def labels_layer(self) -> napari.layers.Labels:
         """The selected result, else the last result, else the selected labels layer (strokes are seldom
@@ -142,7 +142,7 @@ class ResultActions(QWidget):
         layers = self._viewer.layers
         return layers.events.inserted, layers.events.removed, layers.selection.events.active
 
-    def _offer(self, event: object = None) -> None:
+    def refresh(self, event: object = None) -> None:
         """Offer what can be done with what is there."""
         offer(self.measure, HELP["measure"], _obstacle(self.labels_layer), not self._measuring)
         offer(self.command, HELP["command"], _obstacle(self.command_text))
@@ -182,7 +182,7 @@ class ResultActions(QWidget):
         else:
             image, labels = self._image_of(layer), layer.data
         self._measuring = True
-        self._offer()
+        self.refresh()
         worker = create_worker(_measure, np.array(labels), image)
         worker.returned.connect(lambda columns: self._on_measured(layer, columns))
         worker.errored.connect(lambda error: self._on_measured(layer, error))
@@ -191,7 +191,7 @@ class ResultActions(QWidget):
     def _on_measured(self, layer: napari.layers.Labels, found: Columns | Exception) -> None:
         self._measuring = False
         try:
-            self._offer()
+            self.refresh()
         except RuntimeError:
             return  # the panel was closed meanwhile
         if isinstance(found, Exception):

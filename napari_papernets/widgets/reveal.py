@@ -35,6 +35,8 @@ class Reveal:
 
     def show(self, pair: AnnotatedImage, others: list[AnnotatedImage]) -> None:
         """Bring a pair into sight; `others` are annotated too."""
+        shown = {layer.unique_id for layer in self._viewer.layers if layer.visible}
+        self._hidden -= shown  # the person showed them meanwhile
         own = [pair.image, pair.labels, *live_layers_of(self._viewer, pair.image)]
         for other in others:
             if _overlap(other.image, pair.image):

@@ -105,6 +105,7 @@ class Run(QObject):
 
     def leave(self) -> None:
         """The panel goes away: drop the job, put the layers back and say nothing more."""
+        self._ending.stop()
         self.drop()
         self._end()
         self._sink.abandon()
@@ -117,6 +118,7 @@ class Run(QObject):
         self._let_go()
 
     def _give_up(self, reason: str) -> None:
+        self._ending.stop()
         self.drop()
         self._on_cancelled(reason)
 

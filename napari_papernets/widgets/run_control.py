@@ -136,6 +136,7 @@ class RunControl(QObject):
     def _end(self) -> None:
         self._runs.clear()
         self._bar.set_idle()
+        self._results.refresh()
 
 
 def outcome(plan: RunPlan, result: Prediction) -> str:

@@ -199,7 +199,10 @@ class SessionStore(QObject):
     def _save_info(self, session: Session, now: Contents) -> None:
         """What was said of a session is written even if it is let go of meanwhile."""
         with self._lock:
-            kept = {info.number: info for info in session.info.images}
+            kept = {
+                info.number: replace(info, place=dict(now.places.get(info.number, info.place)))
+                for info in session.info.images
+            }
             fresh = [(n, block) for n, block in now.images.items() if n not in kept]
             kept |= {n: describe_image(n, block, now.places.get(n)) for n, block in fresh}
             info = replace(

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from napari_papernets import model_files
 from napari_papernets.api import drain, save_model
 from napari_papernets.core.checkpoints import PublicCheckpoint, find_checkpoint
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Notice, Progress, Started
 from napari_papernets.core.moco_checkpoints import ALL_CHECKPOINTS
-from napari_papernets.engine import transfer
+from napari_papernets.engine import downloads, transfer
 from napari_papernets.engine.downloads import adopt, download
 from napari_papernets.engine.transfer import fetch
 from napari_papernets.engine.vit_models import load_vit
@@ -250,6 +251,18 @@ def test_a_file_takes_no_name_of_another_model(network: VisionTransformer, tmp_p
     twin = tmp_path / "mine.pth"
     path.rename(twin)
     assert drain(adopt(twin, folder=folder, heads=2)).name == "mine-2"
+
+
+def test_a_file_that_is_called_as_a_bundled_model_gets_a_number(
+    network: VisionTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room in (downloads, model_files):
+        monkeypatch.setattr(room, "user_folder", lambda: tmp_path / "models")
+    path = tmp_path / "nuclei.pth"
+    torch.save(network.state_dict(), path)
+    assert drain(adopt(path, heads=2)).path == tmp_path / "models" / "nuclei-2.safetensors"
+    with pytest.raises(InputError, match="another name"):
+        drain(adopt(path, name="nuclei", heads=2))
 
 
 def test_a_public_moco_checkpoint_becomes_an_encoder(site: Site, tmp_path: Path) -> None:

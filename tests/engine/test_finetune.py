@@ -322,6 +322,7 @@ def test_two_trainings_without_a_name_keep_both_models(tmp_path: Path) -> None:
     assert [ref.path.name for ref in kept] == ["tuned.safetensors", "tuned-2.safetensors"]
     assert [ref.name for ref in kept] == ["tuned", "tuned-2"]
     assert find_model(kept[1].path).name == "tuned-2"
+    assert "--name" not in kept[1].spec.provenance["command"]
 
 
 def test_more_steps_continue_a_finished_training(tmp_path: Path) -> None:

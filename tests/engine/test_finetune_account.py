@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.tune_settings import TuneSettings
-from napari_papernets.engine.finetune_account import repeating_command, replaces_start
+from napari_papernets.engine.finetune_account import repeating_command
 from napari_papernets.engine.listener import Request
-from napari_papernets.model_files import model_path, user_folder
+from napari_papernets.model_files import user_folder
 
 
 def request(folder: Path, axes: tuple[str, ...] = ("ZYX",), **more: Any) -> Request:
@@ -43,10 +42,6 @@ def test_inputs_are_those_that_were_given(tmp_path: Path) -> None:
     assert shlex.split(repeating_command(request(tmp_path), 7))[2:4] == ["stack0.tif", "annotations.tif"]
 
 
-@pytest.mark.parametrize(
-    ("model", "replaced"), [("base", False), ("mine", True), ("auto", False), ("scratch", False)]
-)
-def test_a_start_that_is_replaced_cannot_be_repeated(tmp_path: Path, model: str, replaced: bool) -> None:
-    assert replaces_start(request(tmp_path, model=model)) is replaced
-    assert replaces_start(request(tmp_path, model=model_path(tmp_path, "mine")))
-    assert not replaces_start(request(tmp_path, model=model_path(tmp_path / "other", "mine")))
+def test_a_name_that_nobody_gave_is_no_part_of_the_command(tmp_path: Path) -> None:
+    """Repeated, it would take the place of the model that was made."""
+    assert "--name" not in repeating_command(request(tmp_path, named=False), 7)

@@ -358,6 +358,23 @@ def test_channels_that_there_are_and_how_to_choose_them(viewer, make_panel, mode
     assert channels.inner.value() == (0, 1, 2)
 
 
+def test_what_cannot_be_read_is_shown_in_red_and_stops_nothing(viewer, panel):
+    colours = viewer.add_image(np.zeros((30, 40, 3), np.uint8), name="colours", rgb=True)
+    panel.image.choose(colours)
+    told = []
+    panel.image.changed.connect(lambda: told.append(1))
+    panel.image.axes.setText("CYX")  # of an array whose last axis are colours
+    panel.image.axes.textEdited.emit("CYX")
+    assert told
+    assert panel.image.axes.styleSheet()
+    panel.image.axes.setText("YXC")
+    panel.image.axes.textEdited.emit("YXC")
+    assert not panel.image.axes.styleSheet()
+    masked = np.ma.masked_array(np.zeros((30, 40)), mask=np.eye(30, 40, dtype=bool))
+    viewer.add_image(masked, name="masked")
+    assert viewer.layers[-1].name == "masked"
+
+
 def test_wrong_axes_are_shown_at_once_and_refused(panel, engine, qtbot):
     panel.image.axes.clear()
     qtbot.keyClicks(panel.image.axes, "ZYX")
