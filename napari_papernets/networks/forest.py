@@ -6,7 +6,8 @@ pixel's neighbourhood, the network what needs a wider view; the mean of the two 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -89,7 +90,7 @@ class PixelForest(nn.Module):
     def _walk_compiled(self, rows: Tensor) -> Tensor:
         out = np.zeros((len(rows), self.classes), np.float32)
         arrays = [getattr(self, n).cpu().numpy() for n in _ARRAYS]
-        with _walking:
+        with _walking, same_threads():
             compiled_walk()(np.ascontiguousarray(rows.numpy()), *arrays, out)
         return torch.from_numpy(out)
 
@@ -119,6 +120,22 @@ def read_sizes(sizes: Mapping[str, Any] | Sequence[int]) -> dict[str, Any]:
 
 _walking = Lock()  # numba's simplest threading layer, the only one of some Macs, aborts where two walk
 _ARRAYS = ("roots", "feature", "threshold", "left", "right", "value")
+
+
+@contextmanager
+def same_threads() -> Iterator[None]:
+    """Let numba use no more threads than torch, and torch as many as before: where numba runs on OpenMP,
+    its first launch sets the number of the whole process to that of the processors."""
+    import numba
+
+    threads = torch.get_num_threads()
+    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    numba.set_num_threads(min(threads, most))
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 @cache

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,3 +124,24 @@ def test_sizes_of_the_first_format_are_read() -> None:
     network = HypercolumnUNet(3, 2, width=2, depth=2, forest=[5, 70, 1])
     assert network.forest.sees == (0,)
     assert network.forest.feature.shape == (70,)
+
+
+THREADS = """
+import torch
+from napari_papernets.networks.filters import filter_count
+from napari_papernets.networks.forest import PixelForest
+forest = PixelForest(1, 1, (0,), 2)
+forest.left.fill_(-1)
+forest.vote(torch.zeros(1, filter_count(1), 40, 40))
+print(torch.get_num_threads())
+"""
+
+
+def test_the_first_walk_leaves_the_number_of_threads(tmp_path: Path) -> None:
+    """Of a process where numba has not run yet, and of which it would take all processors."""
+    free = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    free |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], env=free, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1"]
