@@ -28,7 +28,7 @@ from napari_papernets.engine.answer import classes_of
 from napari_papernets.engine.crf_problem import CRFProblem, open_problem
 from napari_papernets.engine.crf_solvers import LatticeStore, solve
 from napari_papernets.engine.device import keep_heap
-from napari_papernets.engine.tune_crf import ROUNDS, coarse_grid, fine_grid
+from napari_papernets.engine.tune_crf import search
 from napari_papernets.model_files import read_spec
 
 from ..report import machine, markdown_table, publish
@@ -72,22 +72,11 @@ def read_maps(model: str | Path | ModelRef, examples: Sequence[Example]) -> Iter
         yield Maps(example, problem.beliefs(problem.units[0]), problem)
 
 
-def search(maps: Sequence[Maps]) -> tuple[CRFSettings, float]:
-    """The search of `tune_crf`, coarse to fine, for the best trimap IoU; w2 and σ_γ are 3 and 3."""
-    tried: dict[CRFSettings, float] = {}
-
-    def try_all(grid: Sequence[CRFSettings]) -> CRFSettings:
-        for trial in grid:
-            if trial not in tried:
-                tried[trial] = judged(maps, trial).trimap
-        return max(tried, key=lambda t: tried[t])
-
-    best = try_all(coarse_grid(CRFSettings()))
-    for _ in range(ROUNDS):
-        around, best = best, try_all(fine_grid(best))
-        if best == around:
-            break
-    return best, tried[best]
+def tune(maps: Sequence[Maps]) -> tuple[CRFSettings, float]:
+    """The search of `tune_crf` for the best trimap IoU; w2 and σ_γ are 3 and 3."""
+    trials = search(CRFSettings(), lambda tried: judged(maps, tried).trimap)
+    best, score, _ = max(trials, key=lambda trial: trial[1])
+    return best, score
 
 
 def judged(maps: Sequence[Maps], settings: CRFSettings | None = None) -> Scores:
@@ -117,7 +106,7 @@ def run_set(name: str, model: Path) -> Row:
     chosen = offered[:: -(-len(offered) // TUNED_ON)]
     tuning = list(read_maps(model, chosen))
     bare = judged(tuning).trimap
-    settings, best = search(tuning)
+    settings, best = tune(tuning)
     maps = list(read_maps(model, SETS[name].examples("judge")))
     before, after = judged(maps), judged(maps, settings)
     row = Row(name, steps, len(chosen), len(maps), settings, (bare, best), before, after)

@@ -9,7 +9,7 @@ tells whether it helped.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
@@ -95,17 +95,34 @@ def tune_crf(
     planes = [tuple(plane)] if image.stack_axes else None
     problem = open_problem(probabilities, image, settings, region, planes)
     truth = read_truth(annotation, image, tuple(plane), problem.classes, region)
-    search = _Search(problem, truth, settings, width, crf_device(device))
-    coarse = coarse_grid(settings)
-    yield Started(len(coarse) + len(fine_grid(coarse[0])), "trial", search.message)
-    yield from search.try_all(coarse, len(coarse) + len(fine_grid(coarse[0])))
-    for _ in range(ROUNDS):
-        around, tried = search.best, search.tried
-        fine = [c for c in fine_grid(around) if c not in tried]
-        yield from search.try_all(fine, len(tried) + len(fine))
-        if search.best == around:
-            break
-    return search.verdict()
+    task = _Task(problem, truth, settings, width, crf_device(device))
+    yield Started(len(coarse_grid(settings)), "trial", task.message)
+    scores: dict[CRFSettings, float] = {}
+    for tried, score, total in search(settings, task.score):
+        scores[tried] = score
+        yield CRFTrial(len(scores), total, tried, score, max(task.bare, *scores.values()))
+    return task.verdict(scores)
+
+
+def search(
+    settings: CRFSettings, score: Callable[[CRFSettings], float]
+) -> Iterator[tuple[CRFSettings, float, int]]:
+    """Score settings, coarse to fine: on around the best while that moves, a few rounds at most.
+
+    Yields
+    ------
+    (CRFSettings, float, int)
+        What was tried, its score, and how many trials there will be as far as is known.
+    """
+    scores: dict[CRFSettings, float] = {}
+    grid = coarse_grid(settings)
+    for _ in range(1 + ROUNDS):
+        total = len(scores) + len(grid)
+        for tried in grid:
+            scores[tried] = score(tried)
+            yield tried, scores[tried], total
+        # around a best that did not move nothing is left to try
+        grid = [t for t in fine_grid(max(scores, key=scores.__getitem__)) if t not in scores]
 
 
 def coarse_grid(settings: CRFSettings) -> list[CRFSettings]:
@@ -151,8 +168,8 @@ class _Piece:
 
 
 @dataclass(eq=False)
-class _Search:
-    """The trials so far."""
+class _Task:
+    """What settings are scored on."""
 
     problem: CRFProblem
     truth: NDArray[np.int64]
@@ -160,8 +177,7 @@ class _Search:
     width: float
     device: torch.device
     message: str = ""
-    trials: list[dict[str, float]] = field(default_factory=list)
-    tried: tuple[CRFSettings, ...] = ()
+    bare: float = 0.0  # the score without a CRF
 
     def __post_init__(self) -> None:
         unit, (top, _, left, _) = self.problem.units[0], self.problem.region
@@ -185,23 +201,19 @@ class _Search:
             for rows, columns in windows_of(chooses | judges)
         ]  # fmt: skip
         bare = [classes_of(p.beliefs) for p in self._pieces]
-        self.best_score, self.best = self._score(bare, "chooses").iou, self.settings
+        self.bare = self._score(bare, "chooses").iou
 
-    def try_all(self, grid: list[CRFSettings], total: int) -> Generator[Event, None, None]:
-        """Score all settings of a grid."""
-        for tried in grid:
-            score = self._score([self._labels(p, tried) for p in self._pieces], "chooses").iou
-            if score > max((t["score"] for t in self.trials), default=-1.0):
-                self.best = tried
-            self.best_score = max(self.best_score, score)
-            searched = {name: getattr(tried, name) for name in SEARCHED}
-            self.trials.append(dict(**searched, score=score))
-            self.tried = (*self.tried, tried)
-            yield CRFTrial(len(self.trials), total, tried, score, self.best_score)
+    def score(self, tried: CRFSettings) -> float:
+        """IoU of these settings on the annotation that chooses."""
+        return self._score([self._labels(p, tried) for p in self._pieces], "chooses").iou
 
-    def verdict(self) -> TunedCRF:
+    def verdict(self, scores: Mapping[CRFSettings, float]) -> TunedCRF:
         """The best trial beside no CRF, on the annotation that was held out."""
-        best = self.best
+        best = max(scores, key=lambda tried: scores[tried])
+        trials = tuple(
+            dict({name: getattr(tried, name) for name in SEARCHED}, score=score)
+            for tried, score in scores.items()
+        )
         before = self._score([classes_of(p.beliefs) for p in self._pieces], "judges")
         after = self._score([self._labels(p, best) for p in self._pieces], "judges")
         helps = after.iou > before.iou + GAIN
@@ -214,7 +226,7 @@ class _Search:
             message = f"the CRF changes nothing: {change}; leave it off"
         return TunedCRF(
             best, helps, before.iou, after.iou, before.accuracy, after.accuracy, before.pixels,
-            f"{message} ({self.message})", tuple(self.trials),
+            f"{message} ({self.message})", trials,
         )  # fmt: skip
 
     def _labels(self, piece: _Piece, settings: CRFSettings) -> NDArray[np.uint8]:
