@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from .model import ClassInfo
 from .tiles import Region
 
 
@@ -43,6 +44,13 @@ class View:
     image: int
     plane: tuple[int, ...]
     region: Region
+
+
+@dataclass(frozen=True)
+class Naming:
+    """The classes 1…K of a training under other names or colours; the same ones otherwise."""
+
+    classes: tuple[ClassInfo, ...]
 
 
 Wish = Literal["train", "follow", "rest", "keep", "stop"]

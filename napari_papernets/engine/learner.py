@@ -57,6 +57,8 @@ class Learner:
         Number of the newest patch taken.
     unsaved : bool
         Something was learnt since the last version.
+    renamed : bool
+        The last version has former names of the classes.
     forest_is_due : bool
         The strokes have changed since the forest was grown.
     """
@@ -102,7 +104,7 @@ class Learner:
         self._last: ModelRef | None = None
         self._resume = resume
         self.forest_is_due = False
-        self.unsaved = False
+        self.unsaved = self.renamed = False
 
     # What is there.
 
@@ -162,6 +164,24 @@ class Learner:
         self.patch = max([self.patch, *(p.number for p in patches)])
         self.unsaved = self.unsaved or (bool(patches) and self.ready)
         self._lessons_are_due = True
+
+    def rename(self, classes: Sequence[ClassInfo]) -> None:
+        """Classes have other names or colours; versions made from now on bear them.
+
+        Raises
+        ------
+        InputError
+            If there are more or fewer of them.
+        """
+        known = self.start.spec.classes
+        if len(classes) != len(known):
+            names = [c.name for c in classes]
+            raise InputError("classes", names, f"the training has {len(known)}; start another for these")
+        self.start = replace(self.start, spec=replace(self.start.spec, classes=tuple(classes)))
+        if self._training is not None:
+            self._training.identity["spec"] = self.start.spec.to_dict()
+        if self._last is not None:
+            self.unsaved = self.renamed = True
 
     # Answers.
 
@@ -258,7 +278,7 @@ class Learner:
         self._last = save_weights(
             self._describe(path.stem, score, reason), self.network.state_dict(), path
         )
-        self.unsaved = False
+        self.unsaved = self.renamed = False
         version = Version(self._last, self.patch, self.step, score, self._before, self.source, reason)
         self._before = score
         return version

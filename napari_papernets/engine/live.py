@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..core.annotation import Patch, View
+from ..core.annotation import Naming, Patch, View
 from ..core.errors import InputError
 from ..core.events import Event, Idle, Notice, Preview, Resting, Started
 from ..core.image import ImageBlock
@@ -27,6 +27,7 @@ from .starts import AUTO
 PREVIEW_SECONDS = 1.0  # between previews while it trains; on a GPU half of it
 PREVIEW_SHARE = 0.2  # of the time, at most
 BY_YOU = "stopped by you"  # why a round ended that was told to rest
+RENAMED = "classes renamed"
 WAIT = 1.0  # seconds, at rest, between looks at what was sent
 PAUSE = 0.4  # seconds without a stroke before training begins and the forest is grown
 PATIENCE = 4.0  # seconds after which training begins though the person paints without a pause
@@ -79,7 +80,7 @@ def live(
     Event
         `Preview` of the view after new strokes (source "quick") and about every second of training
         ("trained"); `Step`, `EpochDone`; `Version` at the end of a round; `Resting` when it waits;
-        `Notice`. Send a `Patch` or a `View` whenever there is one, or "train",
+        `Notice`. Send a `Patch`, a `View` or a `Naming` whenever there is one, or "train",
         "follow", "rest", "keep", "stop"; strokes that were sent before "stop" are learnt and kept.
 
     Returns
@@ -136,18 +137,21 @@ class Loop:
         self._fresh = bool(learner.scene.planes)  # strokes that were there at the start
 
     def take(self, sent: Any) -> None:
-        """A patch, a view or a wish was sent; None is nothing.
+        """A patch, a view, a naming or a wish was sent; None is nothing.
 
         Raises
         ------
         InputError
-            If it is something else.
+            If it is something else, or names another number of classes.
         """
         if isinstance(sent, Patch):
             self._patches.append(sent)
             self._painted_at = time.monotonic()
         elif isinstance(sent, View):
             self._view = sent
+        elif isinstance(sent, Naming):
+            self.learner.rename(sent.classes)
+            self._rest_reason = ""
         elif sent == "train":
             self._told_to = True
             self._begin_round()
@@ -162,7 +166,9 @@ class Loop:
             self.stopping = True
         elif sent is not None:
             raise InputError(
-                "sent", repr(sent), "send a Patch, a View, train, follow, rest, keep or stop"
+                "sent",
+                repr(sent),
+                "send a Patch, a View, a Naming, train, follow, rest, keep or stop",
             )
 
     def turn(self) -> Iterator[Event]:
@@ -289,6 +295,8 @@ class Loop:
 
     def _rest(self) -> Iterator[Event]:
         waits = self._trains  # for the person to pause
+        if self.learner.renamed and not waits:
+            yield self.learner.keep(RENAMED)
         blind = self.learner.blind if self._training else ""
         reason = self.learner.lack or blind or "Nothing new to learn: paint where it is wrong."
         if reason != self._rest_reason and not waits:

@@ -39,7 +39,6 @@ class AnnotateFlow(QObject):
         super().__init__(parts)
         self._parts = parts
         self._numbers: tuple[int, ...] = ()
-        self._names: tuple[str, ...] = self._class_names()
         self._given_up: LivePlan | None = None  # of the job that ends because of another start
         self._foreign: LivePlan | None = None  # of the job that belongs to a session before
         self._settings = parts.form.value()
@@ -76,7 +75,6 @@ class AnnotateFlow(QObject):
         numbers = parts.painting.images.numbers()
         parts.message.forgive()
         self.describe()
-        self._names = self._class_names()  # the first layer may have brought its own
         parts.apply.form.set_classes(parts.painting.classes())
         if numbers == self._numbers:
             return
@@ -101,10 +99,7 @@ class AnnotateFlow(QObject):
         self.describe()
         parts.apply.form.set_classes(parts.painting.classes())
         parts.layers.set_classes(parts.painting.classes())
-        names = self._class_names()
-        if names != self._names:
-            self._names = names
-            self._parts.control.restart()
+        parts.control.rename(parts.painting.classes())
 
     def _on_painted(self, patch: Patch) -> None:
         parts = self._parts
@@ -199,7 +194,6 @@ class AnnotateFlow(QObject):
     def _on_back(self) -> None:
         parts = self._parts
         self._given_up = parts.control.plan
-        self._names = self._class_names()
         parts.apply.form.set_classes(parts.painting.classes())
         parts.curves.clear()
         self.describe()
@@ -249,15 +243,12 @@ class AnnotateFlow(QObject):
             parts.start.choose(info.start)
         except (InputError, ModelError) as error:
             parts.message.complain(error)
-        self._names, self._settings = self._class_names(), parts.form.value()
+        self._settings = parts.form.value()
         parts.apply.form.set_classes(info.classes)
         parts.keeper.show(opened.versions)
         parts.painting.imagesChanged.emit()
         self._on_versions()
         return missing
-
-    def _class_names(self) -> tuple[str, ...]:
-        return tuple(c.name for c in self._parts.painting.classes())
 
     def _connect_painting(self) -> None:
         parts, painting = self._parts, self._parts.painting

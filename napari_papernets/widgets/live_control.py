@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..core.annotation import Patch, View, Wish
+from ..core.annotation import Naming, Patch, View, Wish
 from ..core.errors import EngineError, PapernetsError
 from ..core.events import Event, Preview, Resting, Started, Step, Version
+from ..core.model import ClassInfo
 from .job_adapter import Engine, JobAdapter
 from .live_plan import LivePlan
 
@@ -166,6 +167,15 @@ class LiveControl(QObject):
             sent = self._plan.view_to_job(view)
             if sent is not None:
                 self._job.send(sent)
+
+    def rename(self, classes: tuple[ClassInfo, ...]) -> None:
+        """Classes have other names or colours; where there are more or fewer, all is learnt anew."""
+        if self._job is None or self._plan is None or self._stopping:
+            return
+        if len(classes) == len(self._plan.classes):
+            self._job.send(Naming(classes))
+        else:
+            self.restart()
 
     def leave(self) -> None:
         """The panel goes away: drop the job. Touches nothing of Qt or napari."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_papernets.core.annotation import Patch, View
+from napari_papernets.core.annotation import Naming, Patch, View
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import (
     EpochDone,
@@ -232,6 +232,32 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     person.see(Started)
     with pytest.raises(InputError, match="send a Patch"):
         person.see(Resting, 3.5)
+
+
+def test_other_names_are_those_of_a_new_version_and_nothing_is_learnt_anew(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    person.see(Started)
+    first = person.see(Version, stroke(1, 1), stroke(2, 2))
+    person.see(Resting)
+    second = person.see(Version, Naming(class_infos(["ground", "nucleus"])))
+    assert (second.step, second.reason) == (first.step, "classes renamed")
+    assert [c.name for c in second.model.spec.classes] == ["ground", "nucleus"]
+    assert [c.name for c in find_model(second.model.path).spec.classes] == ["ground", "nucleus"]
+    before = len(person.events)
+    person.see(Resting)
+    assert "Step" not in person.kinds()[before:]
+    with pytest.raises(InputError, match="the training has 2"):
+        person.see(Version, Naming(class_infos("abc")))
+
+
+def test_names_given_before_the_first_version_make_none(tmp_path: Path) -> None:
+    person = Person(tmp_path, auto=False)
+    person.see(Started)
+    person.see(Preview, Naming(class_infos("ab")), stroke(1, 1), stroke(2, 2))
+    person.see(Resting)
+    assert "Version" not in person.kinds()
+    version = person.see(Version, "stop") or [e for e in person.events if isinstance(e, Version)][-1]
+    assert [c.name for c in version.model.spec.classes] == ["a", "b"]
 
 
 def test_held_out_strokes_give_a_score(tmp_path: Path) -> None:

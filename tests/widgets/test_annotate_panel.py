@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from test_live_control import TUNED, LiveEngine
 
 from napari_papernets import session
-from napari_papernets.core.annotation import View
+from napari_papernets.core.annotation import Naming, View
 from napari_papernets.core.errors import EngineError
 from napari_papernets.core.events import Preview, Resting, Started, Step, Version
 from napari_papernets.core.model import ClassInfo, ModelRef
@@ -26,6 +26,7 @@ from napari_papernets.samples import sample_layers
 from napari_papernets.session import open_session
 from napari_papernets.widgets import annotate_panel, remembered, start_picker
 from napari_papernets.widgets.annotate_panel import AnnotatePanel
+from napari_papernets.widgets.class_rows import NAME
 from napari_papernets.widgets.live_layers import LiveLayers
 
 pytestmark = pytest.mark.gui
@@ -245,8 +246,18 @@ def test_another_class_starts_anew_with_what_was_learnt(panel, engine, qtbot, tm
     arguments = engine.jobs[1].arguments
     assert len(arguments["classes"]) == 3
     assert arguments["model"].name == record.name
-    panel.parts.painting.table.recolour(1, "#112233")
-    assert "stop" not in engine.jobs[1].sent
+
+
+def test_names_and_colours_of_classes_change_without_learning_anew(panel, engine, qtbot):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    table = panel.parts.painting.table
+    table.recolour(1, "#112233")
+    table.table.item(1, NAME).setText("nucleus")
+    assert "stop" not in wishes(job)
+    names = [v.classes for v in job.sent if isinstance(v, Naming)]
+    assert [c.name for c in names[-1]] == ["background", "nucleus"]
+    assert names[0][0].colour == "#112233"
 
 
 def test_a_version_tells_the_strokes_that_were_there_and_not_the_number_of_patches(
