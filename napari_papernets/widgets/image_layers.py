@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,23 +133,6 @@ def visible_region(viewer: napari.viewer.Viewer, layer: napari.layers.Image, axe
             mend = "move the image into view (Home) or predict the whole image"
             raise InputError("region", f"nothing of {layer.name} in view", mend)
     return *ranges[0], *ranges[1]
-
-
-def crop_block(block: ImageBlock, origin: Sequence[int], shape: Sequence[int]) -> ImageBlock:
-    """The part of an image that a result covers.
-
-    Parameters
-    ----------
-    block : ImageBlock
-        The whole image.
-    origin, shape : sequence of int
-        Where the part starts, and its size, along the stack axes, then Y and X.
-    """
-    parts = {
-        axis: slice(o, o + n) for axis, o, n in zip(block.stack_axes + "YX", origin, shape, strict=True)
-    }
-    index = tuple(parts.get(axis, slice(None)) for axis in block.axes)
-    return ImageBlock(block.data[index], block.axes, block.scale, block.name, block.unit, block.source)
 
 
 def _in_view(layer: napari.layers.Image, dim: int, size: int) -> Range:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QWidget
 from superqt.utils import create_worker
 
 from ..core.errors import InputError, PapernetsError
 from ..core.image import ImageBlock
+from ..core.part import Part
+from ..core.tiles import Region
 from .farewell import when_destroyed
-from .image_layers import crop_block
 from .job_adapter import Engine
 from .offered import offer
 from .outputs import OBJECTS, PROVENANCE, is_output
@@ -175,15 +177,13 @@ class ResultActions(QWidget):
             self.failed.emit(error)
             return
         plan = self._plans.get(layer.unique_id)
-        image: ImageBlock | None
         if plan is not None:
-            image = crop_block(plan.image, plan.origin, plan.shape)
-            labels = plan.take_back(layer.data)
+            labels = np.array(plan.take_back(layer.data))
+            worker = create_worker(_measure, labels, plan.image, plan.region, plan.planes)
         else:
-            image, labels = self._image_of(layer), layer.data
+            worker = create_worker(_measure, np.array(layer.data), self._image_of(layer))
         self._measuring = True
         self.refresh()
-        worker = create_worker(_measure, np.array(labels), image)
         worker.returned.connect(lambda columns: self._on_measured(layer, columns))
         worker.errored.connect(lambda error: self._on_measured(layer, error))
         worker.start()
@@ -211,7 +211,9 @@ class ResultActions(QWidget):
         window = TableWindow(columns, f"Objects of {layer.name}", f"{layer.name} objects", self)
         window.saved.connect(lambda path: self.told.emit(f"Saved {path}"))
         window.problem.connect(self.failed)
-        TableLink(window, columns, self._viewer, layer)
+        plan = self._plans.get(layer.unique_id)
+        start = dict(zip(plan.axes.lower(), plan.origin, strict=True)) if plan is not None else {}
+        TableLink(window, columns, self._viewer, layer, start)
         window.finished.connect(lambda: self._forget(window))
         self.windows.append(window)
         window.show()
@@ -242,7 +244,14 @@ def _missing_file(command: str) -> str:
     return "" if Path(path).exists() else f"\nThe image is no file yet: save its layer as {path} first."
 
 
-def _measure(labels: Any, image: ImageBlock | None) -> Columns:
+def _measure(
+    labels: NDArray[Any],
+    image: ImageBlock | None,
+    region: Region | None = None,
+    planes: Sequence[tuple[int, ...]] | None = None,
+) -> Columns:
     from ..measure import measure
 
-    return measure(labels, image)
+    if image is not None:
+        labels = labels.reshape(Part(image, region, planes).shape)  # as there, but for axes of one plane
+    return measure(labels, image, region=region, planes=planes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,9 @@ class TableLink(QObject):
         Where the layer is.
     layer : napari.layers.Labels
         What was measured.
+    start : mapping of str to int, optional
+        By axis ("t", "z", "y", "x"), where the layer begins in the image, in whose pixels the columns
+        tell places; 0 where it is left out.
     """
 
     def __init__(
@@ -40,10 +44,11 @@ class TableLink(QObject):
         columns: Columns,
         viewer: napari.viewer.Viewer,
         layer: napari.layers.Labels,
+        start: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(window)
         self._window, self._columns = window, columns
-        self._viewer, self._layer = viewer, layer
+        self._viewer, self._layer, self._start = viewer, layer, dict(start or {})
         self._looking = False
         window.rowChosen.connect(self._on_row)
         layer.events.selected_label.connect(self._on_label)
@@ -78,7 +83,7 @@ class TableLink(QObject):
         point = np.asarray(self._viewer.dims.point, dtype=float)[-self._layer.ndim :]
         here = rows
         for value, axis in zip(self._layer.world_to_data(point), self._axes(), strict=False):
-            here = here[self._columns[axis][here] == round(float(value))]
+            here = here[self._in_layer(axis, here) == round(float(value))]
         found = here if len(here) else rows
         return int(found[0]) if len(found) else None
 
@@ -86,13 +91,17 @@ class TableLink(QObject):
         """Bring an object to the middle of the view and select its label."""
         viewer, layer, columns = self._viewer, self._layer, self._columns
         layer.selected_label = int(columns["label"][row])
-        place = [float(columns[axis][row]) for axis in (*self._axes(), "y", "x")]
+        place = [float(self._in_layer(axis, row)) for axis in (*self._axes(), "y", "x")]
         if len(place) == layer.ndim:
             world = layer.data_to_world(place)
             for dim, value in enumerate(world[:-2]):
                 viewer.dims.set_point(viewer.dims.ndim - layer.ndim + dim, value)
             # napari 0.9 moved the camera from the viewer to its scene.
             getattr(viewer, "scene", viewer).camera.center = (0.0, *world[-2:])
+
+    def _in_layer(self, axis: str, rows: Any) -> Any:
+        """Places along an axis, counted from where the layer begins."""
+        return self._columns[axis][rows] - self._start.get(axis, 0)
 
     def _axes(self) -> list[str]:
         return [axis for axis in ("t", "z") if axis in self._columns]

@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image
 
 from napari_papernets.core.errors import InputError
-from napari_papernets.widgets.image_layers import block_of, crop_block, guess_layer_axes, layer_axes
+from napari_papernets.widgets.image_layers import block_of, guess_layer_axes, layer_axes
 
 pytestmark = pytest.mark.gui
 
@@ -62,11 +62,3 @@ def test_the_colours_of_rgb_must_stay_last():
 def test_axes_that_do_not_fit_name_the_mend():
     with pytest.raises(InputError, match="name all 2 axes"):
         block_of(Image(np.zeros((20, 30))), "ZYX")
-
-
-def test_a_crop_keeps_channels_and_cuts_the_rest():
-    data = np.arange(4 * 2 * 6 * 8).reshape(4, 2, 6, 8)
-    block = block_of(Image(data), "ZCYX")
-    part = crop_block(block, (1, 2, 3), (2, 3, 4))
-    np.testing.assert_array_equal(part.data, data[1:3, :, 2:5, 3:7])
-    assert part.axes == "ZCYX"

@@ -747,6 +747,32 @@ def test_a_label_of_several_planes_keeps_the_row_that_was_chosen(panel, viewer, 
     assert (layer.selected_label, viewer.dims.current_step[0]) == (1, 2)
 
 
+def test_the_table_of_a_part_tells_places_in_the_image_and_looks_at_them_in_the_layer(
+    make_panel, engine, qtbot
+):
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random((5, 40, 50)), name="stack", scale=(2, 1, 1))
+    viewer.dims.set_point(0, 6)  # plane 3
+    viewer.layers["stack"].corner_pixels = np.array([[3, 10, 12], [3, 19, 31]])
+    panel = make_panel(viewer)
+    found = np.zeros((1, 10, 20), np.uint8)
+    found[0, 2:4, 6:10] = 1
+    _, layer = run(panel, engine, qtbot, "view", prediction(found))
+    window, _ = table_of(panel, viewer, layer, qtbot)
+    model = window.view.model()
+    row = {model.headerData(c, Qt.Orientation.Horizontal): model.index(0, c).data()
+           for c in range(model.columnCount())}  # fmt: skip
+    assert [row[name] for name in ("z", "y0", "x0", "y1", "x1")] == ["3", "12", "18", "14", "22"]
+    viewer.dims.set_point(0, 0)
+    window.view.selectRow(0)
+    assert viewer.dims.point[0] == 6
+    assert list(getattr(viewer, "scene", viewer).camera.center)[1:] == [12.5, 19.5]
+    window.view.clearSelection()
+    layer.selected_label = 5
+    layer.selected_label = 1
+    assert window.view.currentIndex().row() == 0
+
+
 @pytest.mark.parametrize("gone", ["window", "layer", "window of Qt"])
 def test_the_link_ends_with_either_end(panel, viewer, gone, qtbot):
     layer = viewer.add_labels(labels(), name="mine")
