@@ -138,17 +138,17 @@ def expand(paths: tuple[Path, ...], results: bool = False) -> list[Path]:
     says how many.
     """
     from .files import check_readable
-    from .image_folders import is_folder, list_images
+    from .image_folders import is_folder, list_folder
 
     found: list[Path] = []
     for path in paths:
         if not is_folder(path):
             found.append(path)
             continue
-        images = list_images(path, results)
-        if others := len(list_images(path, results=True)) - len(images):
-            click.echo(f"{path}: left out {others} results of this program", err=True)
-        found += images
+        listing = list_folder(path, results)
+        if listing.left_out:
+            click.echo(f"{path}: left out {listing.left_out} results of this program", err=True)
+        found += listing.images
     for path in found:
         check_readable(path)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .core.errors import InputError
@@ -17,7 +18,15 @@ RESULTS = (  # images that this program writes, after the name of theirs
 )  # fmt: skip
 
 
-def list_images(folder: str | Path, results: bool = False) -> list[Path]:
+@dataclass(frozen=True)
+class Listing:
+    """Images in a folder, and how many results of this program beside them were left out."""
+
+    images: list[Path]
+    left_out: int = 0
+
+
+def list_folder(folder: str | Path, results: bool = False) -> Listing:
     """Images in a folder, numbers in their names in order of size (t2 before t10).
 
     Parameters
@@ -26,6 +35,11 @@ def list_images(folder: str | Path, results: bool = False) -> list[Path]:
         Whose folders are not looked into.
     results : bool
         Whether what this program wrote (beside its NAME_provenance.json) is among them.
+
+    Returns
+    -------
+    Listing
+        One image at least.
 
     Raises
     ------
@@ -43,7 +57,7 @@ def list_images(folder: str | Path, results: bool = False) -> list[Path]:
     if not wanted:
         mend = "give the folder of the images, or single files"
         raise InputError("folder", f"{folder}, where only results of this program are", mend)
-    return sorted(wanted, key=_natural_key)
+    return Listing(sorted(wanted, key=_natural_key), len(found) - len(wanted))
 
 
 def _is_image(path: Path) -> bool:

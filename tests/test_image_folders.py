@@ -9,7 +9,7 @@ import pytest
 
 from napari_papernets.core.errors import InputError
 from napari_papernets.files import write_image
-from napari_papernets.image_folders import is_folder, list_images
+from napari_papernets.image_folders import is_folder, list_folder
 
 
 def test_images_of_a_folder_in_natural_order(tmp_path: Path) -> None:
@@ -17,11 +17,11 @@ def test_images_of_a_folder_in_natural_order(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     write_image(tmp_path / "t3.zarr", np.zeros((4, 5), np.uint8), "YX")
     (tmp_path / "t4.zarr").mkdir()
-    assert [p.name for p in list_images(tmp_path)] == ["t1.png", "t2.TIF", "t3.zarr", "t10.tif"]
+    assert [p.name for p in list_folder(tmp_path).images] == ["t1.png", "t2.TIF", "t3.zarr", "t10.tif"]
     with pytest.raises(InputError, match="without an image"):
-        list_images(tmp_path / "t4.zarr")
+        list_folder(tmp_path / "t4.zarr")
     with pytest.raises(InputError, match="no such folder"):
-        list_images(tmp_path / "none")
+        list_folder(tmp_path / "none")
 
 
 def test_results_are_known_by_the_account_beside_them(tmp_path: Path) -> None:
@@ -29,12 +29,15 @@ def test_results_are_known_by_the_account_beside_them(tmp_path: Path) -> None:
     for name in (*names, "a_provenance.json", "a_refined_provenance.json", "c_provenance.json"):
         (tmp_path / name).write_bytes(b"")
     write_image(tmp_path / "c_tokens.zarr", np.zeros((4, 5), np.uint8), "YX")
-    assert [p.name for p in list_images(tmp_path)] == ["a.tif", "b_labels.tif"]
-    assert {p.name for p in list_images(tmp_path, results=True)} == {*names, "c_tokens.zarr"}
+    assert [p.name for p in list_folder(tmp_path).images] == ["a.tif", "b_labels.tif"]
+    assert list_folder(tmp_path).left_out == len(names) + 1 - 2
+    every = list_folder(tmp_path, results=True)
+    assert {p.name for p in every.images} == {*names, "c_tokens.zarr"}
+    assert every.left_out == 0
     (tmp_path / "a.tif").unlink()
     (tmp_path / "b_labels.tif").unlink()
     with pytest.raises(InputError, match="only results of this program"):
-        list_images(tmp_path)
+        list_folder(tmp_path)
 
 
 def test_an_image_in_the_format_of_zarr_is_no_folder(tmp_path: Path) -> None:
@@ -59,4 +62,4 @@ def test_a_folder_that_may_not_be_looked_into_is_no_image(
         return there(path)
 
     monkeypatch.setattr(Path, "is_file", refuse)
-    assert [path.name for path in list_images(tmp_path)] == ["a.tif"]
+    assert [path.name for path in list_folder(tmp_path).images] == ["a.tif"]

@@ -18,7 +18,7 @@ from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef, ModelSpec, class_infos
 from ..core.results import Tuned
 from ..files import read_image
-from ..image_folders import list_images
+from ..image_folders import list_folder
 from ..model_files import model_path, name_to_write, still_free, user_folder
 from ..networks import MoCo
 from ..networks.build import encoder_spec
@@ -114,7 +114,7 @@ def pretrain(
     check_folder(folder)
     free = asked is None and not model_path(folder, name).exists()
     if folder_of_images is not None:
-        further = [read_image(path) for path in list_images(folder_of_images)]
+        further = [read_image(path) for path in list_folder(folder_of_images).images]
         strokes = None if strokes is None else [*strokes, *([None] * len(further))]
         images = [*images, *further]
     if strokes is not None and len(strokes) != len(images):

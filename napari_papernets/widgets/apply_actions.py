@@ -239,8 +239,9 @@ class ApplyActions(QWidget):
     def _on_file(self, done: int, total: int, name: str) -> None:
         self.form.set_running(f"{name} ({done + 1} of {total})", done, total)
 
-    def _on_folder(self, count: int, folder: Path) -> None:
-        self._finish(f"{counted(count, 'image')} written to {folder}")
+    def _on_folder(self, count: int, left_out: int, folder: Path) -> None:
+        rest = f" {counted(left_out, 'result')} of this program left out." if left_out else ""
+        self._finish(f"{counted(count, 'image')} written to {folder}.{rest}")
 
     def _finish(self, text: str) -> None:
         self._run, self._todo = None, []

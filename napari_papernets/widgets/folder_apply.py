@@ -11,14 +11,14 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
-from ..core.errors import InputError, PapernetsError
+from ..core.errors import PapernetsError
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
 from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
 from ..file_names import result_names
 from ..files import read_image, write_json, write_labels, write_table
-from ..image_folders import list_images
+from ..image_folders import list_folder
 from .job_adapter import Engine, JobAdapter
 from .objects import to_objects
 from .outputs import OBJECTS
@@ -72,14 +72,14 @@ class FolderApply(QObject):
     ----------
     progressed : Signal(int, int, str)
         Images done, all images, and the name of the next.
-    finished : Signal(int, object)
-        How many were written, and the folder.
+    finished : Signal(int, int, object)
+        How many were written, how many results of this program were left out, and the folder.
     failed : Signal(object)
         The error; what was written before stays.
     """
 
     progressed = Signal(int, int, str)
-    finished = Signal(int, object)
+    finished = Signal(int, int, object)
     failed = Signal(object)
 
     def __init__(self, engine: Callable[[], Engine], parent: QObject | None = None) -> None:
@@ -87,7 +87,7 @@ class FolderApply(QObject):
         self._engine = engine
         self._job: JobAdapter | None = None
         self._todo: list[Path] = []
-        self._total = 0
+        self._total = self._left_out = 0
         self._cancelled = False
 
     def start(self, wish: ApplyWish, source: Path, target: Path) -> None:
@@ -96,11 +96,10 @@ class FolderApply(QObject):
         Raises
         ------
         InputError
-            If there is no image in the folder.
+            If there is no image in the folder, or only results of this program are.
         """
-        self._todo = list_images(source)
-        if not self._todo:
-            raise InputError("folder", str(source), "choose a folder with images")
+        listing = list_folder(source)
+        self._todo, self._left_out = list(listing.images), listing.left_out
         self._wish, self._target, self._names = wish, target, result_names(self._todo)
         self._total, self._cancelled = len(self._todo), False
         self._next()
@@ -123,7 +122,7 @@ class FolderApply(QObject):
             self._job = None
         done = self._total - len(self._todo)
         if self._cancelled or not self._todo:
-            self.finished.emit(done, self._target)
+            self.finished.emit(done, self._left_out, self._target)
             return
         path = self._todo[0]
         self.progressed.emit(done, self._total, path.name)

@@ -45,7 +45,7 @@ class Refined:
 
 
 class RefineRun(QObject):
-    """Runs the verb ``refine``, one at a time.
+    """Runs the verb ``refine``, one at a time; a run ends when its image is removed from the viewer.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class RefineRun(QObject):
         self._viewer, self._plan_of, self._engine, self._bar = viewer, plan, engine, bar
         self._job: JobAdapter | None = None
         self._plan: CRFPlan | None = None
-        bar.cancelRequested.connect(self.cancel)
+        bar.cancelRequested.connect(lambda: self.cancel())
 
     @property
     def is_running(self) -> bool:
@@ -102,6 +102,7 @@ class RefineRun(QObject):
             job.returned.connect(self._on_returned)
             job.failed.connect(self._on_failed)
             self._job, self._plan = job, plan
+            self._viewer.layers.events.removed.connect(self._on_removed)
             self._bar.set_waiting()
             job.start(
                 self._engine(), "refine",
@@ -110,17 +111,22 @@ class RefineRun(QObject):
         except PapernetsError as error:
             self._on_failed(error)
 
-    def cancel(self) -> None:
+    def cancel(self, reason: str = "Cancelled") -> None:
         """Drop the run; no layer is touched."""
         if self._job is not None:
             self._end()
-            self.told.emit("Cancelled: nothing was changed.")
+            self.told.emit(f"{reason}: nothing was changed.")
 
     def leave(self) -> None:
         """Drop the run without a word."""
         if self._job is not None:
+            self._viewer.layers.events.removed.disconnect(self._on_removed)
             self._job.forget()
             self._job = None
+
+    def _on_removed(self, event: Any) -> None:
+        if self._plan is not None and event.value is self._plan.identity:
+            self.cancel(f"Cancelled, since the image {event.value.name} was removed")
 
     def _on_event(self, event: Event) -> None:
         self._bar.show_event(event)
@@ -145,6 +151,7 @@ class RefineRun(QObject):
         self.failed.emit(error)
 
     def _end(self) -> None:
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
         if self._job is not None:
             self._job.forget()
             self._job.deleteLater()

@@ -211,6 +211,17 @@ def test_a_whole_image_becomes_a_layer_with_its_provenance(panel, viewer, engine
     assert not panel.bar.cancel.isEnabled()
 
 
+def test_a_run_ends_when_its_image_is_removed(panel, viewer, engine, qtbot):
+    listening = len(viewer.layers.events.removed.callbacks)
+    panel.bar.buttons["stack"].click()
+    assert len(viewer.layers.events.removed.callbacks) == listening + 1
+    job = next(j for j in engine.jobs if j.arguments.get("show") == "nothing")
+    viewer.layers.remove("cells")
+    assert job.cancelled
+    assert "the image cells was removed: nothing was changed" in panel.message.text()
+    assert not panel.bar.cancel.isEnabled()
+
+
 def test_cancel_touches_nothing(panel, viewer, engine, qtbot):
     panel.bar.buttons["plane"].click()
     job = engine.jobs[-1]
