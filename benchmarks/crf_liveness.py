@@ -71,7 +71,7 @@ class Hand(QObject):
         self._beat.timeout.connect(self._on_beat)
         self._drag = QTimer(self)
         self._drag.timeout.connect(self._move)
-        panel.previews.answered.connect(self._on_answer)
+        panel.previews.jobs.answered.connect(self._on_answer)
         self._beat.start(BEAT)
 
     def begin(self) -> None:
@@ -84,7 +84,7 @@ class Hand(QObject):
             self._values = iter(np.linspace(5.5, 18.0, MOVES).round(1))
             self._move()
         else:
-            self._panel.live.setChecked(self._phase == "drag")
+            self._panel.previews.live.setChecked(self._phase == "drag")
             step = REDRAW if self._phase == "napari" else HAND
             self._values = iter(np.linspace(4.0, 40.0, int(DRAG * 1000 / step)).round(1))
             self._drag.start(step)
@@ -152,7 +152,7 @@ def measure(kind: str) -> dict[str, Record]:
             QTimer.singleShot(5 * REST, hand.begin)
 
     panel.previewed.connect(start)
-    panel.preview()
+    panel.previews.request()
     napari.run()
     assert "torch" not in sys.modules
     assert hand.records["drag"].waits, "a preview did not come"

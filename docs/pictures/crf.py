@@ -24,7 +24,7 @@ def main() -> None:
     panel.previewed.connect(answers.append)
     panel.beliefs.combo.setCurrentText("coarse scores")
     panel.form.setValue(CRFSettings())
-    panel.preview()
+    panel.previews.request()
     stage.wait("a preview", lambda: answers)
     panel.view.swipe.setValue(panel.view.swipe.maximum() // 2)
     for layer in viewer.layers:

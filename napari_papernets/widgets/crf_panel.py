@@ -8,49 +8,39 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QCheckBox
 
-from ..core.annotation import View
 from ..core.crf_settings import CRFSettings
 from ..core.errors import InputError, PapernetsError
-from ..core.events import Event
 from ..core.fields import Device
-from ..core.results import Refinement, TunedCRF
+from ..core.results import TunedCRF
 from .belief_picker import BeliefPicker, choose_image_with
 from .belief_view import BeliefView
 from .calm import CalmComboBox
 from .crf_form import CRFForm
 from .crf_offers import offer_runs
 from .crf_plan import CRFPlan, plan_refinement
+from .crf_preview import CRFPreview
 from .crf_tuning import CRFTuning
 from .docked_panel import DockedPanel
 from .engine_access import EngineHold
-from .image_layers import current_plane, visible_region
 from .image_picker import ImagePicker
 from .job_adapter import Engine
 from .label_numbers import LabelNumbers
-from .layer_parts import NothingToRefine, Target
+from .layer_parts import Target
 from .message_line import MessageLine
-from .newest_job import NewestJob, Wish
 from .panel_layout import fill_panel, group
 from .refine_run import RefineRun
 from .remembered import recall, remember
 from .run_bar import RunBar
 from .run_plan import Kind
 from .settings_form import add_above, add_row, align_labels
-from .view_follower import ViewFollower
 from .warm_up import import_ahead
 
 if TYPE_CHECKING:
     import napari.viewer
 
 MEMORY = "crf_panel"
-PAUSE = 40  # ms after a change, so that a burst of them is one
 WARM_UP = 300  # ms after the panel was made, so that the window comes first
-LIVE_HELP = (
-    "Refine what is in view whenever a parameter, the view or the source changes. It knows nothing of "
-    "what lies outside of the view, so near its border the whole image may come out a little different."
-)
 DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
 BUTTONS = {
     "view": ("Preview", "Refine what is in view now."),
@@ -88,8 +78,7 @@ class CRFPanel(DockedPanel):
         self.numbers = LabelNumbers(napari_viewer, self)
         self.beliefs = BeliefPicker(napari_viewer, self._target, self.numbers)
         self.form = CRFForm()
-        self.live, self.device = QCheckBox("Live preview"), CalmComboBox()
-        self.live.setChecked(True)
+        self.device = CalmComboBox()
         self.device.addItems(typing.get_args(Device))
         self.view = BeliefView(napari_viewer)
         self.tuning = CRFTuning(
@@ -98,13 +87,12 @@ class CRFPanel(DockedPanel):
         )  # fmt: skip
         self.bar, self.message = RunBar(buttons=BUTTONS, keys={}), MessageLine(napari_viewer)
         self.control = RefineRun(napari_viewer, self.plan, self._hold.engine, self.bar, self)
-        self.previews = NewestJob(self._hold.engine, self._wish, self)
-        self.follower = ViewFollower(napari_viewer, self._in_view, self)
+        self.previews = CRFPreview(
+            napari_viewer, self.image, self.beliefs, lambda: self.plan("view"), self._hold.engine,
+            self.view, self.message, self,
+        )  # fmt: skip
         self._images = 0  # that there were at last
         self._last: Any = None  # id of the image that was chosen at last
-        self._waits = False  # the message says what is waited for
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
         self._lay_out()
         self._connect()
         self._recall()
@@ -133,15 +121,10 @@ class CRFPanel(DockedPanel):
             self.device.currentText(),
         )
 
-    def preview(self) -> None:
-        """Refine what is in view."""
-        self.previews.request()
-
     def shut_down(self) -> None:
         """Drop what runs, remember the settings and let go of the viewer and the engine."""
         values = dict(settings=self.form.value().changed(), device=self.device.currentText())
         remember(MEMORY, values)
-        self._pause.stop()
         _let_go(self._hold, self)
 
     def showEvent(self, event: Any) -> None:
@@ -155,38 +138,6 @@ class CRFPanel(DockedPanel):
     def _target(self) -> Target:
         return Target(self.image.layer(), self.image.block())
 
-    def _wish(self) -> Wish:
-        plan = self.plan("view")
-        return Wish("refine", plan.arguments(), plan)
-
-    def _in_view(self) -> View | None:
-        try:
-            layer, axes = self.image.layer(), self.image.axes_text()
-            region = visible_region(self._viewer, layer, axes)
-            return View(0, current_plane(self._viewer, layer, axes), region) if region else None
-        except (InputError, ValueError):
-            return None
-
-    def _chosen(self) -> Any:
-        """Image, source and plane that are chosen; None where something is missing."""
-        try:
-            layer, block = self.image.layer(), self.image.block()
-            plane = current_plane(self._viewer, layer, block.axes)
-            return layer.unique_id, self.beliefs.source().identity, plane
-        except InputError:
-            return None
-
-    def _on_change(self, *_: object) -> None:
-        # Not started anew by each change: under a hand that does not rest it would never end.
-        if self.live.isChecked() and not self._pause.isActive():
-            self._pause.start(PAUSE)
-
-    def _on_pause(self) -> None:
-        if self._chosen() is None:
-            self.view.clear()  # nothing to refine yet: no reason to complain while nobody asked
-        else:
-            self.beliefs.when_counted(self.previews.request)
-
     def _on_image(self) -> None:
         self._forget_message()
         grown = self.image.combo.count() > self._images
@@ -197,7 +148,7 @@ class CRFPanel(DockedPanel):
         self.beliefs.refresh()
         self._offer()
         self.tuning.annotation.refresh()
-        self._on_change()
+        self.previews.refresh()
 
     def _offer(self, *_: object) -> None:
         offer_runs(self.image, self.beliefs, self.bar, self.tuning)
@@ -214,39 +165,9 @@ class CRFPanel(DockedPanel):
             self.message.tell("")
         self._last = chosen
 
-    def _on_event(self, plan: CRFPlan, event: Event) -> None:
-        self.view.watch(plan, event)
-
-    def _on_answer(self, plan: CRFPlan, result: Refinement) -> None:
-        """Show a preview, unless another image, plane or source has been chosen since."""
-        if self._chosen() != (plan.identity.unique_id, plan.source, plan.plane):
-            return
-        self.view.show_result(plan, result)
-        notices = [*(result.provenance.get("notices") or []), *self.view.remarks()]
-        self.message.forgive()
-        if notices or self._waits:  # what a search has told stays
-            self.message.tell(" · ".join(notices))
-        self._waits = bool(notices)
-        self.previewed.emit(result)
-
-    def _on_preview_failed(self, error: BaseException) -> None:
-        if isinstance(error, NothingToRefine):
-            self.view.clear()
-            self._on_waiting(f"Nothing to refine: {error.received}; {error.mend}.")
-        else:
-            self.message.complain(error)
-
-    def _on_told(self, text: str) -> None:
-        self._waits = False
-        self.message.tell(text)
-
-    def _on_waiting(self, reason: str) -> None:
-        self._waits = True
-        self.message.tell(reason)
-
     def _on_run(self, kind: str) -> None:
         if not self.beliefs.when_counted(lambda: self._run(typing.cast(Kind, kind))):
-            self._on_waiting("Looking through the labels for their classes…")
+            self.previews.wait_for("Looking through the labels for their classes…")
 
     def _run(self, kind: Kind) -> None:
         """Start what a button asked for: where it cannot be done, that is an error now."""
@@ -257,7 +178,7 @@ class CRFPanel(DockedPanel):
             self.message.complain(error)
             return
         if kind == "view":
-            self.preview()
+            self.previews.request()
         else:
             self.control.start(kind)
 
@@ -266,7 +187,7 @@ class CRFPanel(DockedPanel):
         if tuned.helps:
             self.form.setValue(tuned.settings)
         else:
-            self.live.setChecked(False)
+            self.previews.live.setChecked(False)
             self.view.clear()
             self.message.tell(f"{self.message.text()}. Live preview is off now: tick it to see the CRF.")
 
@@ -299,29 +220,22 @@ class CRFPanel(DockedPanel):
         for end in (self.beliefs.changed, self.tuning.tuned, self.tuning.failed):
             end.connect(self._offer)
         self.tuning.cancel.clicked.connect(self._offer)
-        for signal in (self.beliefs.changed, self.form.valueChanged, self.live.toggled):
-            signal.connect(self._on_change)
-        self.device.currentTextChanged.connect(self._on_change)
-        self.follower.moved.connect(self._on_change)
-        self._pause.timeout.connect(self._on_pause)
-        self.previews.happened.connect(self._on_event)
-        self.previews.answered.connect(self._on_answer)
-        self.previews.waiting.connect(self._on_waiting)
+        for signal in (self.beliefs.changed, self.form.valueChanged, self.device.currentTextChanged):
+            signal.connect(self.previews.refresh)
+        self.previews.answered.connect(self.previewed)
         self.bar.runRequested.connect(self._on_run)
         self.control.finished.connect(self.runFinished)
         self.tuning.tuned.connect(self._on_tuned)
         for part in (self.control, self.tuning, self.view):
-            part.told.connect(self._on_told)
+            part.told.connect(self.message.tell)
         for part in (self.control, self.tuning):
             part.failed.connect(self.message.complain)
-        self.previews.failed.connect(self._on_preview_failed)
         self.beliefs.changed.connect(self.tuning.annotation.refresh)
         self._on_image()
 
     def _lay_out(self) -> None:
-        self.live.setToolTip(f"<p>{LIVE_HELP}</p>")
         add_row(self.form.others.advanced_rows, "Device", self.device, DEVICE_HELP)
-        add_above(self.form.others.advanced, self.form.rows, self.live)
+        add_above(self.form.others.advanced, self.form.rows, self.previews.live)
         groups = (
             group("Image", self.image),
             group("Probabilities", self.beliefs),
@@ -339,6 +253,6 @@ def _let_go(hold: EngineHold, panel: CRFPanel) -> None:
     for part in (panel.previews, panel.control, panel.tuning):
         with contextlib.suppress(RuntimeError):  # its half in C++ is gone
             part.leave()
-    for listener in (panel.follower, panel.beliefs, panel.tuning, panel.image, panel.numbers):
+    for listener in (panel.beliefs, panel.tuning, panel.image, panel.numbers):
         listener.close_events()
     hold.release()

@@ -49,8 +49,10 @@ class CRFPlan:
         Length of the axes of the layer.
     placement : Placement
         Of the image layer.
-    identity, name : str
-        Of the image layer, as in the keys of outputs; what results are called.
+    identity : napari.layers.Image
+        The image layer, which the keys of outputs tell.
+    name : str
+        What results are called.
     source : object
         Tells where the probabilities came from.
     """

@@ -47,8 +47,8 @@ class FeaturePlan:
         Axes of the image layer (of an RGB layer without the colours).
     placement : Placement
         Of the image layer.
-    layer : str
-        By which outputs of this image are known again: see `key`.
+    layer : napari.layers.Image
+        The image layer, which the keys of outputs tell: see `key`.
     """
 
     image: ImageBlock

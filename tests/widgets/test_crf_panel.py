@@ -143,7 +143,7 @@ def test_a_preview_writes_into_the_layer_that_is_there(panel, viewer, engine, qt
     layer = viewer.layers["cells CRF preview"]
     array, drawn = layer.data, []
     layer.events.set_data.connect(lambda _: drawn.append(1))
-    panel.preview()
+    panel.previews.request()
     with qtbot.waitSignal(panel.previewed):
         answer(engine.jobs[1], np.full(SHAPE, 2, np.uint8))
     assert layer.data is array
@@ -175,7 +175,7 @@ def test_scrubbing_and_swiping_show_other_labels(panel, viewer, engine, qtbot):
     np.testing.assert_array_equal(layer.data[:, :25], before[:, :25])
     np.testing.assert_array_equal(layer.data[:, 25:], labels()[:, 25:])
     with qtbot.waitSignal(panel.previewed):
-        panel.preview()
+        panel.previews.request()
         answer(engine.jobs[-1], labels())
     np.testing.assert_array_equal(layer.data[:, :25], before[:, :25])
 
@@ -246,7 +246,7 @@ def test_a_stack_is_previewed_by_plane_and_run_as_a_whole(qtbot, engine):
     qtbot.waitUntil(lambda: bool(engine.jobs))
     with qtbot.waitSignal(panel.previewed):
         answer(engine.jobs[-1], labels())
-        while panel.previews.busy:
+        while panel.previews.jobs.busy:
             qtbot.wait(20)
             answer(engine.jobs[-1], labels())
     np.testing.assert_array_equal(
@@ -293,7 +293,7 @@ def test_tuning_leaves_the_crf_off_where_it_harms(panel, viewer, engine, qtbot):
     )
     with qtbot.waitSignal(panel.tuning.tuned):
         engine.jobs[-1].give(worse)
-    assert not panel.live.isChecked()
+    assert not panel.previews.live.isChecked()
     assert "leave it off. Live preview is off now" in panel.message.text()
     assert "cells CRF preview" not in viewer.layers
     assert panel.settings() == CRFSettings()
@@ -321,7 +321,7 @@ def test_without_probabilities_it_waits_and_its_buttons_say_why(qtbot, engine):
 
 
 def test_what_was_waited_for_is_forgotten_when_it_comes(panel, engine, qtbot):
-    panel.previews.waiting.emit("Waiting for the engine to start.")
+    panel.previews.jobs.waiting.emit("Waiting for the engine to start.")
     assert panel.message.text() == "Waiting for the engine to start."
     with qtbot.waitSignal(panel.previewed):
         answer(engine.jobs[0], labels())
@@ -333,7 +333,7 @@ def test_what_a_search_tells_outlives_previews(panel, engine, qtbot):
         answer(engine.jobs[0], labels(), notices=["the image is constant"])
     panel.tuning.told.emit("The CRF helps.")
     with qtbot.waitSignal(panel.previewed):
-        panel.preview()
+        panel.previews.request()
         answer(engine.jobs[-1], labels())
     assert panel.message.text() == "The CRF helps."
 

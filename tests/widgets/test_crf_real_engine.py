@@ -30,10 +30,10 @@ def test_a_slider_gives_a_new_preview_that_follows_edges(make_napari_viewer_prox
     panel = CRFPanel(viewer)
     viewer.window.add_dock_widget(panel, name="DeepLab + CRF")
     with qtbot.waitSignal(panel.previewed, timeout=120_000):
-        panel.preview()
+        panel.previews.request()
     layer = viewer.layers["tissue CRF preview"]
     smooth = layer.data.copy()
-    qtbot.waitUntil(lambda: not panel.previews.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not panel.previews.jobs.busy, timeout=60_000)
     with qtbot.waitSignal(panel.previewed, timeout=60_000):
         panel.form.sliders["w1"].setValue(20.0)
     assert (viewer.layers["tissue CRF preview"].data != smooth).any()
