@@ -167,4 +167,5 @@ def folded(title: str, rows: QLayout) -> QCollapsible:
     fold.setContent(content)
     fold.collapse(animate=False)
     fold.layout().setContentsMargins(0, 0, 0, 0)
+    fold.layout().setSpacing(0)  # what is folded away takes no room
     return fold
