@@ -89,7 +89,8 @@ def read_labels(path: str | Path) -> NDArray[Any]:
     Parameters
     ----------
     path : str or Path
-        Any file that `read_image` takes. Of a PNG or TIFF with a colour table, the indices are read.
+        Any file that `read_image` takes but JPEG. Of a PNG or TIFF with a colour table, the indices are
+        read.
 
     Returns
     -------
@@ -102,6 +103,9 @@ def read_labels(path: str | Path) -> NDArray[Any]:
         As `read_image`; and for colours, negative numbers and numbers that are not whole.
     """
     path = Path(path)
+    if path.suffix.lower() in JPEG and path.is_file():
+        received = f"{path.name}, a JPEG, which does not keep numbers as they are"
+        raise InputError("labels", received, "save labels as TIFF or PNG")
     block = read_indices(path, "labels")
     stored = _drop_equal_colours(np.asarray(block.data), block.axes, path)
     return as_labels(stored, path.name)

@@ -373,6 +373,14 @@ def test_what_is_no_label_is_refused(tmp_path: Path, values: list[list[float]], 
     assert not (tmp_path / "b.tif").exists()
 
 
+def test_labels_of_a_jpeg_are_not_those_that_were_saved(tmp_path: Path) -> None:
+    labels = np.zeros((16, 16), np.uint8)
+    labels[4:9, 4:9] = 1
+    Image.fromarray(labels * 255).save(tmp_path / "mask.JPG")
+    with pytest.raises(InputError, match="mask.JPG, a JPEG.*TIFF or PNG"):
+        read_labels(tmp_path / "mask.JPG")
+
+
 def test_colours_are_no_labels(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", random_image("YXC", "uint8"), "YXC")
     with pytest.raises(InputError, match="not as colours"):
