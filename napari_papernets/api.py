@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -299,11 +300,16 @@ def save_model(model: ModelRef | nn.Module, path: str | Path) -> ModelRef:
 
 
 def drain(job: Generator[Event, Any, Result], on_event: OnEvent | None = None) -> Result:
-    """Run a job to its end, telling `on_event` what it yields; return its result."""
-    while True:
-        try:
-            event = next(job)
-        except StopIteration as end:
-            return end.value
-        if on_event is not None:
-            on_event(event)
+    """Run a job to its end, telling `on_event` what it yields; return its result.
+
+    It is closed, and lets go of threads and memory, whatever happens: what `on_event` raises cancels
+    it.
+    """
+    with closing(job):
+        while True:
+            try:
+                event = next(job)
+            except StopIteration as end:
+                return end.value
+            if on_event is not None:
+                on_event(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 import zarr
 
 import napari_papernets as pn
+from napari_papernets.api import drain
 from napari_papernets.core.errors import InputError
+from napari_papernets.core.events import Event, Notice
 from napari_papernets.networks import UNet, VisionTransformer
 
 IMAGE = np.random.default_rng(0).random((24, 24), np.float32)
@@ -71,6 +74,32 @@ def test_what_cannot_be_used_is_named(misuse: str) -> None:
     with pytest.raises(InputError) as error:
         call()
     assert error.value.field == field
+
+
+def test_a_network_that_is_given_stays_in_its_mode() -> None:
+    network = UNet(1, 2, width=2, depth=1, padding="same", norm="batch").train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    pn.predict(IMAGE, network)
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_job_is_closed_when_what_hears_of_it_raises() -> None:
+    ended = []
+
+    def job() -> Generator[Event, None, None]:
+        try:
+            while True:
+                yield Notice("goes on")
+        finally:
+            ended.append(True)
+
+    def stop(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drain(job(), stop)
+    assert ended
 
 
 def test_a_model_is_not_saved_beside_the_folder_that_is_named(tmp_path: Path) -> None:

@@ -377,7 +377,7 @@ def test_labels_of_a_jpeg_are_not_those_that_were_saved(tmp_path: Path) -> None:
     labels = np.zeros((16, 16), np.uint8)
     labels[4:9, 4:9] = 1
     Image.fromarray(labels * 255).save(tmp_path / "mask.JPG")
-    with pytest.raises(InputError, match="mask.JPG, a JPEG.*TIFF or PNG"):
+    with pytest.raises(InputError, match=r"mask\.JPG, a JPEG.*TIFF or PNG"):
         read_labels(tmp_path / "mask.JPG")
 
 

@@ -46,10 +46,10 @@ class PatchMap:
     provenance: Mapping[str, Any]
 
     def nearest(self, query: int, count: int) -> NDArray[np.int64]:
-        """Numbers of the keys most similar to that of the patch `query`, itself left out."""
-        similar = self.keys @ self.keys[query]
-        similar[query] = -np.inf
-        return np.argsort(-similar, kind="stable")[:count].astype(np.int64)
+        """Numbers of the keys most similar to that of the patch `query`, itself left out; `count` at
+        most."""
+        order = np.argsort(-(self.keys @ self.keys[query]), kind="stable")
+        return order[order != query][:count].astype(np.int64)
 
     def hardest(self, query: int, count: int) -> NDArray[np.int64]:
         """The hardest negatives: most similar keys of patches that do not overlap the patch `query`."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, optim
+from torch import Tensor, nn, optim
 
 from ..core.errors import InputError
 from ..core.fields import Settings
@@ -50,6 +50,11 @@ class State:
         """The tensors whose names begin with `name` and a dot, without that."""
         prefix = name + "."
         return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
+
+    def fits(self, network: nn.Module) -> bool:
+        """Whether its weights have the names and shapes of those of a network."""
+        there = {name: value.shape for name, value in network.state_dict().items()}
+        return there == {name: value.shape for name, value in self.part("network").items()}
 
 
 def checkpoint_path(folder: Path, name: str) -> Path:

@@ -308,7 +308,8 @@ class Learner:
         )
         if self._resume and path.is_file():
             state = read_state(path)
-            if state.facts["spec"]["classes"] == list(spec["classes"]):
+            known = state.facts["spec"]["classes"] == list(spec["classes"])
+            if known and state.fits(self.network):
                 training.restore(state)
         return training
 

@@ -15,6 +15,7 @@ from ..model_files import check_there, find_model
 from ..networks import DeepLabLargeFOV, HypercolumnUNet, UNet
 from ..networks.build import deeplab_spec, unet_spec, with_hypercolumns
 from ..networks.deeplab import DeepLab, restored
+from .runner import twin
 from .weights import check_finite, hash_file, load_weights
 
 ModelLike: TypeAlias = str | Path | ModelRef | nn.Module
@@ -31,7 +32,8 @@ class LoadedModel:
 
 
 def load_model(model: ModelLike) -> LoadedModel:
-    """Load a model by name, file or reference; a bare network is taken as it is.
+    """Load a model by name, file or reference; a bare network stays as it is, on its device and in its
+    mode.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def load_model(model: ModelLike) -> LoadedModel:
     """
     if isinstance(model, nn.Module):
         plain = isinstance(model, DeepLabLargeFOV) and not isinstance(model, DeepLab)
-        network = restored(model) if plain else model.eval()
+        network = restored(model) if plain else twin(model).eval()
         spec = describe_network(model)
         check_finite(model.state_dict(), "a network")
         return LoadedModel(spec, network, "", None)

@@ -79,7 +79,7 @@ class TokenCache:
         self._keep(key, arrays)
         if not on_disk or size_of(arrays) > self._disk:
             return
-        with contextlib.suppress(OSError), replacing(self._path(key)) as temporary:
+        with contextlib.suppress(OSError, SafetensorError), replacing(self._path(key)) as temporary:
             save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary)
         self._shrink()
 

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import os
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator
@@ -21,6 +22,7 @@ from ..core.events import Event, Notice, Progress, Started
 CHUNK = 256 * 2**10  # bytes
 TRIES = 3  # for a broken line, and for a corrupt file
 TIMEOUT = 20.0  # seconds without a byte
+PAUSE = 1.0  # seconds before a busy server is asked again; twice as long each time
 BROKEN = (urllib.error.URLError, http.client.HTTPException, OSError)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -71,7 +73,8 @@ def fetch(url: str, path: Path, sha256: str = "") -> Generator[Event, Any, None]
     Raises
     ------
     InputError
-        If the server cannot be reached or has no such file, or the file is corrupt again and again.
+        If the server cannot be reached, is busy or does not give such a file, or the file is corrupt
+        again and again.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise InputError("url", url, "give an address that begins with https://")
@@ -101,9 +104,10 @@ def _load(url: str, part: Path) -> Generator[Event, Any, Answer]:
             if error.code == 416 and before:  # what is there does not belong to the file of today
                 part.unlink()
                 continue
-            if error.code < 500 or attempt + 1 == TRIES:
-                mend = "the server has no such file any more; open a file that you have instead"
-                raise InputError("download", f"{url}: {error.code} {error.reason}", mend) from error
+            if not _is_busy(error) or attempt + 1 == TRIES:
+                raise _refused(url, error) from error
+            yield Notice(f"The server is busy ({error.code} {error.reason}): trying again")
+            time.sleep(PAUSE * 2**attempt)
         except BROKEN as error:
             loaded = part.stat().st_size if part.is_file() else 0
             if attempt + 1 == TRIES or (not loaded and not before and attempt):
@@ -167,6 +171,21 @@ def _tag_file(part: Path) -> Path:
 
 def _reason(error: BaseException) -> str:
     return str(getattr(error, "reason", None) or error or type(error).__name__)
+
+
+def _is_busy(error: urllib.error.HTTPError) -> bool:
+    """Whether the same question may get an answer later."""
+    return error.code in (408, 429) or error.code >= 500
+
+
+def _refused(url: str, error: urllib.error.HTTPError) -> InputError:
+    if _is_busy(error):
+        mend = "the server is busy: try again later"
+    elif error.code in (401, 403, 407):
+        mend = "it is not given to everybody: load it in a browser where you may, and open the file"
+    else:
+        mend = "the server has no such file any more; open a file that you have instead"
+    return InputError("download", f"{url}: {error.code} {error.reason}", mend)
 
 
 def _offline(url: str, error: BaseException) -> InputError:

@@ -20,6 +20,7 @@ from ..networks import VisionTransformer
 from ..networks.vit import SIZES
 from ..networks.vit_segmenter import ViTSegmenter, vit_spec
 from .models import file_identity, load_model
+from .runner import twin
 from .torch_files import read_checkpoint
 from .weights import save_weights
 
@@ -110,7 +111,7 @@ def tensors_of(state: Mapping[str, Any]) -> list[torch.Tensor]:
 
 def _load(model: str | Path | ModelRef | nn.Module) -> LoadedViT:
     if isinstance(model, nn.Module):
-        return _of_module(model, _hash(model))
+        return _of_module(twin(model), _hash(model))
     if isinstance(model, str) and model in RANDOM:
         return _random(RANDOM[model])
     if isinstance(model, str | Path):

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..core.errors import InputError
 from . import lattice_kernels, meanfield_kernels
 from .grid_features import GridFeatures
 from .lattice_cpu import CPULattice, build_lattice
@@ -91,20 +92,30 @@ class DenseCRF(nn.Module):
         unary : Tensor, shape (K, *space) or (B, K, *space)
             −log P of K classes.
         image : Tensor, shape (C, *space) or (B, C, *space), or Kernels
-            The image, or its kernels from `kernels`, which may be used again.
+            The image, or its kernels from `kernels`, which may be used again. No gradient goes through
+            compiled ones.
 
         Returns
         -------
         Tensor
             Q, of the shape of `unary`.
+
+        Raises
+        ------
+        InputError
+            If `unary` requires a gradient that compiled kernels would not give.
         """
         if unary.ndim == self.dimensions + 2:
             images = [image] * len(unary) if isinstance(image, Kernels) else image
             return torch.stack([self(u, i) for u, i in zip(unary, images, strict=True)])
-        learns = torch.is_grad_enabled() and (unary.requires_grad or self.w1.requires_grad)
+        learnt = (unary, self.w1, self.w2)
+        learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learnt)
         compiled = unary.device.type == "cpu" and unary.dtype == torch.float32 and not learns
         if not isinstance(image, Kernels):
             image = self.kernels(image.movedim(0, -1), compiled=compiled, dtype=unary.dtype)
+        elif isinstance(image.smoothness, CPULattice) and learns and unary.requires_grad:
+            mend = "make them with compiled=False, or compute under torch.no_grad()"
+            raise InputError("kernels", "compiled ones, which give no gradient", mend)
         *_, last = self.steps(unary, image)
         return last.q
 

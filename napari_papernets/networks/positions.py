@@ -46,7 +46,7 @@ def position_directions(network: VisionTransformer, block: int, count: int) -> T
     side = BLANK_SIDE * network.patch_size
     blank = network.pos_embed.new_full((1, network.in_channels, side, side), 0.5)
     inside = network.read(network.normalise(blank), tokens=(block,))
-    tokens = network.norm(inside.tokens[block][0, inside.prefix :]).double().cpu()  # (N, D)
+    tokens = network.norm(inside.tokens[block][0, inside.prefix :]).cpu().double()  # (N, D)
     directions = torch.linalg.svd(tokens - tokens.mean(0), full_matrices=False).Vh
     return directions[:count].to(network.pos_embed)
 

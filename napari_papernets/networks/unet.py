@@ -72,6 +72,8 @@ class UNet(nn.Module):
                 raise InputError(name, value, "give at least 1")
         if padding not in ("valid", "same"):
             raise InputError("padding", repr(padding), "choose valid or same")
+        if norm not in ("none", "batch"):
+            raise InputError("norm", repr(norm), "choose none or batch")
         self.in_channels, self.classes = in_channels, classes
         self.options: dict[str, Any] = dict(
             width=width, depth=depth, padding=padding, norm=norm, dropout=dropout

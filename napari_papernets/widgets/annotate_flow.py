@@ -153,6 +153,7 @@ class AnnotateFlow(QObject):
         self._parts.keeper.start_over()
         self._parts.curves.clear()
         self.describe()
+        self._parts.control.forget_crash()
         self._parts.control.restart()
 
     def _on_settings(self) -> None:
@@ -198,6 +199,7 @@ class AnnotateFlow(QObject):
         parts.curves.clear()
         self.describe()
         parts.control.auto = False  # the version as it was, until the next stroke
+        parts.control.forget_crash()
         if parts.control.is_running:
             parts.control.restart(quiet=True)
         elif parts.bar.live.isChecked():
@@ -214,6 +216,7 @@ class AnnotateFlow(QObject):
     def _on_opened(self, opened: OpenedSession) -> None:
         parts = self._parts
         self._foreign = parts.control.plan or self._foreign
+        parts.control.forget_crash()
         parts.control.stop()
         parts.curves.clear()
         parts.layers.forget_all()

@@ -77,7 +77,7 @@ class LiveControl(QObject):
         self._plan: LivePlan | None = None
         self._again: tuple[Wish, ...] | None = None
         self._stopping = False
-        self._crashed, self._then = False, OFF
+        self._crashed, self._resumes, self._then = False, False, OFF
         self._last: Step | None = None
         self._pace, self._version = 0.0, ""
         self._timer = QTimer(self)
@@ -123,6 +123,10 @@ class LiveControl(QObject):
             )
             self._set("starting", "Taking up the change…")
             self._send_stop()
+
+    def forget_crash(self) -> None:
+        """What comes is another training: the next start does not go on from what a crash has left."""
+        self._resumes = False
 
     def stop(self, then: LiveState = OFF) -> None:
         """End the job; what was learnt since the last version is kept as one.
@@ -190,13 +194,13 @@ class LiveControl(QObject):
         job.returned.connect(self._on_returned)
         job.failed.connect(self._fail)
         job.cancelled.connect(self._on_returned)
-        arguments = plan.arguments(self.auto, self._crashed)
+        arguments = plan.arguments(self.auto, self._resumes)
         self._plan, self._last, self._version, self._pace = plan, None, "", 0.0
         self._job = job
         known = bool(self._engine().info)
         self._set("starting", "Starting…" if known else "Starting the engine: some seconds, once…")
         job.start(self._engine(), "live", **arguments)
-        self._crashed = False
+        self._crashed = self._resumes = False
         self._wish(*wishes)
 
     def _wish(self, *wishes: Wish) -> None:
@@ -259,7 +263,7 @@ class LiveControl(QObject):
             self.ended.emit()
 
     def _fail(self, error: BaseException) -> None:
-        self._crashed = isinstance(error, EngineError)
+        self._crashed = self._resumes = isinstance(error, EngineError)
         self._end()
         line = "The engine stopped; it starts again with the next stroke." if self._crashed else ""
         self._set("failed", line or "Not started.")

@@ -40,11 +40,15 @@ class Site:
         self.extra: dict[str, str] = {}
         self.break_after: list[int] = []  # bytes of the answers to come
         self.corrupt = 0  # answers
+        self.refusals: list[int] = []  # codes of the answers to come
         self.asked: list[str | None] = []
         self.url = ""
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.asked.append(handler.headers.get("Range"))
+        if self.refusals:
+            handler.send_error(self.refusals.pop(0))
+            return
         if handler.path != "/file.pth":
             handler.send_error(404)
             return
@@ -159,6 +163,22 @@ def test_no_such_file(site: Site, tmp_path: Path) -> None:
         drain(fetch(site.url + "x", tmp_path / "a"))
     with pytest.raises(InputError, match="https://"):
         drain(fetch("file:///etc/passwd", tmp_path / "a"))
+
+
+def test_a_busy_server_is_asked_again(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "PAUSE", 0.01)
+    site.refusals = [503, 429]
+    events = list(fetch(site.url, tmp_path / "a"))
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert sum("busy" in e.message for e in events if isinstance(e, Notice)) == 2
+    site.refusals = [503] * 9
+    with pytest.raises(InputError, match=r"503.*try again later"):
+        drain(fetch(site.url, tmp_path / "b"))
+    site.refusals = [403]
+    with pytest.raises(InputError, match=r"403.*in a browser"):
+        drain(fetch(site.url, tmp_path / "c"))
 
 
 def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

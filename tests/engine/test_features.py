@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,30 @@ def test_the_cache_is_bounded(tmp_path: Path) -> None:
     assert cache.get(f"{9:040x}") is None  # too large to keep
     cache.clear()
     assert cache.bytes_on_disk == cache.bytes_in_memory == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+def test_a_full_disk_keeps_nobody_from_the_tokens(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    cache, arrays = TokenCache(tmp_path), dict(tokens=np.ones(100_000, np.float32))
+    limits, heeded = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        cache.put("ab", arrays)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, heeded)
+    assert cache.get("ab") is arrays
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_is_given_stays_as_it_is() -> None:
+    network = VisionTransformer(image_size=16, patch_size=8, dim=8, depth=1, heads=1).train()
+    pn.features(np.random.default_rng(0).random((24, 24), np.float32), network)
+    assert network.training
 
 
 def test_a_damaged_file_of_the_cache_is_no_answer(tmp_path: Path) -> None:

@@ -209,6 +209,9 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path) -> 
     again = Person(tmp_path, settings, annotation=painted, patch=2, resume=True)
     again.see(Started)
     assert again.see(Step).step == 6
+    wider = Person(tmp_path, settings.replace(width=6), annotation=painted, patch=2, resume=True)
+    wider.see(Started)
+    assert wider.see(Step).step == 1  # what was left does not fit: it begins anew
 
 
 def test_loss_that_is_no_number_is_rolled_back_and_said(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from crf_oracle import exact_energy, exact_mean_field, gaussian_kernel
 from skimage import data
 
+from napari_papernets.core.errors import InputError
 from napari_papernets.networks import DenseCRF
 from napari_papernets.networks.densecrf import Kernels
 from napari_papernets.networks.permutohedral import PermutohedralLattice
@@ -121,6 +122,24 @@ def test_gradients_reach_unaries_and_weights() -> None:
 
     inputs = [unary, *(p.detach().clone().requires_grad_() for p in (crf.w1, crf.w2))]
     assert torch.autograd.gradcheck(run, inputs)
+
+
+def test_a_weight_that_alone_is_learnt_gets_its_gradient() -> None:
+    unary, image = small()
+    for name in ("w1", "w2"):
+        crf = DenseCRF(**WEIGHTS).requires_grad_(False)
+        getattr(crf, name).requires_grad_()
+        crf(unary, image)[0].sum().backward()
+        assert getattr(crf, name).grad.abs() > 0
+
+
+def test_compiled_kernels_do_not_swallow_a_gradient() -> None:
+    unary, image = small()
+    crf = DenseCRF(**WEIGHTS)
+    kernels = crf.kernels(image.movedim(0, -1))
+    assert crf(unary, kernels).shape == unary.shape
+    with pytest.raises(InputError, match="compiled=False"):
+        crf(unary.requires_grad_(), kernels)
 
 
 def test_a_batch_is_its_images_and_kernels_can_be_kept() -> None:

@@ -90,7 +90,12 @@ def test_halo_is_the_true_receptive_field(depth):
 
 @pytest.mark.parametrize(
     ("arguments", "field"),
-    [({"width": 0}, "width"), ({"classes": 0}, "classes"), ({"padding": "full"}, "padding")],
+    [
+        ({"width": 0}, "width"),
+        ({"classes": 0}, "classes"),
+        ({"padding": "full"}, "padding"),
+        ({"norm": "group"}, "norm"),
+    ],
 )
 def test_bad_options_are_refused(arguments, field):
     with pytest.raises(InputError) as error:

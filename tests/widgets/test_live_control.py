@@ -164,6 +164,15 @@ def test_a_crash_is_told_once_and_the_next_start_resumes(control, engine, qtbot)
     assert not control.has_crashed
 
 
+def test_after_a_crash_another_training_does_not_go_on_from_what_is_left(control, engine, qtbot):
+    control.start()
+    engine.jobs[0].fail(EngineError("The engine was killed"))
+    qtbot.waitUntil(lambda: bool(control.errors))
+    control.forget_crash()
+    control.start()
+    assert not engine.jobs[1].arguments["resume"]
+
+
 def test_what_the_person_can_mend_is_no_crash(control, engine, qtbot):
     control.start()
     engine.jobs[0].fail(InputError("classes", ["a"], "name two"))
