@@ -9,6 +9,8 @@ from typing import Any, Literal
 from .errors import InputError
 
 HALVES = (0.5, 0.5, 0.5)
+# Of red, green and blue in 0…1 on ImageNet's photographs, as most checkpoints take them.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 OFFICIAL = "https://dl.fbaipublicfiles.com"
 TIMM = "https://huggingface.co/timm"
 

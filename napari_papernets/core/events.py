@@ -23,7 +23,7 @@ class Started:
     total : int
         Number of units to come; 0 where it is not known (training by the clock).
     unit : str
-        "tile", "step" or "byte".
+        "tile", "step", "byte", "trial" or "look".
     message : str
         One line for the user.
     """
@@ -45,7 +45,7 @@ class TileDone:
         Index of the plane along the stack axes.
     y, x : (start, stop)
         Where the labels belong, in pixels of the image as it was given.
-    labels : ndarray, shape (Y, X), uint8 or uint16
+    labels : ndarray of uint8, shape (Y, X)
         Foreground classes of the tile (a first look: objects are numbered at the end of a plane).
     """
 
@@ -118,7 +118,7 @@ class Notice:
     message : str
         One line.
     details : dict
-        The facts behind it, JSON-able, which also go into the provenance.
+        The facts behind it, JSON-able.
     """
 
     message: str

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .checkpoints import CHECKPOINTS, OFFICIAL, PublicCheckpoint
+from .checkpoints import CHECKPOINTS, IMAGENET_MEAN, IMAGENET_STD, OFFICIAL, PublicCheckpoint
 
 MOCO_V2 = "Chen et al.: Improved Baselines with Momentum Contrastive Learning. 2020, 2003.04297"
 CEM500K = (
     "Conrad and Narayan: CEM500K, a large-scale heterogeneous unlabeled cellular electron microscopy "
     "image dataset for deep learning. eLife 2021, 10:e65894"
 )
-IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+IMAGENET = dict(mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def _moco(name: str, path: str, epochs: int) -> PublicCheckpoint:

@@ -96,7 +96,7 @@ class ModelSpec:
     values_per_pixel : float
         Numbers held at the peak of a forward pass for each pixel of the window (memory planning).
     exact_tiles : bool
-        False for networks with group or instance norm, whose statistics are those of a tile.
+        False where an answer depends on the whole tile, as in a ViT, where tokens attend to tokens.
     object_diameter : float or None
         Median diameter in pixels of the objects that it was trained on, at zoom 1.
     object_solidity : float or None

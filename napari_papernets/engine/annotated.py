@@ -265,12 +265,15 @@ def _trainable(planes: Sequence[Plane]) -> set[int]:
 def _hold_out_components(planes: Sequence[Plane], share: float, rng: np.random.Generator) -> list[Plane]:
     dense = planes[0].kind != "strokes"
     parts = [plane.components for plane in planes]
+    boxes = [[ndimage.find_objects(numbered) for numbered in groups] for groups in parts]
     held = [np.zeros(plane.shape, bool) for plane in planes]
     for pieces in _pieces_by_class(planes, parts).values():
         count = int(share * len(pieces))  # of few none: each is worth more to training
         for chosen in rng.permutation(len(pieces))[:count]:
             plane, group, number = pieces[chosen]
-            held[plane] |= _piece(parts[plane][group], number, dense)
+            box = boxes[plane][group][number - 1]
+            around = tuple(slice(max(0, side.start - MARGIN), side.stop + MARGIN) for side in box)
+            held[plane][around] |= _piece(parts[plane][group][around], number, dense)
     return [replace(plane, held=mask) for plane, mask in zip(planes, held, strict=True)]
 
 
@@ -292,7 +295,7 @@ def _pieces_by_class(
 
 
 def _piece(numbered: NDArray[np.int32], number: int, dense: bool) -> NDArray[np.bool_]:
-    """One component; of a dense annotation with a margin of what is no other component."""
+    """One component of a window; of a dense annotation with a margin of what is no other component."""
     piece = numbered == number
     if dense:
         grown = ndimage.binary_dilation(piece, np.ones((3, 3)), MARGIN)

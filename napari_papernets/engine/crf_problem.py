@@ -119,10 +119,10 @@ def open_problem(
     greys = open_greys(image, settings, chosen)
     units = _units(image, chosen, settings.volume, planes is not None)
     height, width = image.plane_shape
-    spacing: tuple[float, ...] = (1.0, 1.0)
+    y, x = image.plane_scale
+    spacing: tuple[float, ...] = (y / x, 1.0)
     if settings.volume:
-        z, x = (image.scale[image.axes.index(a)] for a in "ZX")
-        spacing = (z / x, image.plane_scale[0] / x, 1.0)
+        spacing = (image.scale[image.axes.index("Z")] / x, *spacing)
     where = region or (0, height, 0, width)
     return CRFProblem(probabilities, image, greys, where, units, spacing)
 

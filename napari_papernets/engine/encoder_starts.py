@@ -52,7 +52,7 @@ class EncoderStart:
         return settings.replace(**(self.adopted or {}))
 
 
-def spec_of_start(model: str | Path | ModelRef) -> EncoderStart:
+def encoder_of(model: str | Path | ModelRef) -> EncoderStart:
     """The encoder in a model of this program or a public checkpoint.
 
     Raises

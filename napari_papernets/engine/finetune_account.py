@@ -18,7 +18,7 @@ from .annotated import Plane
 from .convexity import object_solidities
 from .listener import Request
 from .metrics import estimate_diameter
-from .provenance import axes_of_all, file_of, repeats_exactly, where_trained
+from .provenance import axes_of_all, file_of, where_trained
 from .starts import AUTO
 from .training import Training
 
@@ -63,10 +63,7 @@ def account(request: Request, planes: Sequence[Plane], training: Training) -> di
         stopped=training.stopped,
         plans=training.plans,
         command=repeating_command(request, training.step),
-        repeats_exactly=repeats_exactly(
-            settings.schedule,
-            training.stopped,
-            training.device,
+        repeats_exactly=training.repeats(
             as_planned=settings.seconds is None and len(training.plans) == 1,
             told=request.shares is None
             and not takes_place_of(request.folder, request.name, request.model),

@@ -7,16 +7,16 @@ from collections.abc import Generator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.errors import InputError
 from ..core.events import Event, Started
 from ..core.image import ImageBlock
-from ..core.model import ModelSpec
 from ..core.predict_settings import PredictSettings
 from ..core.results import LevelMaps
 from ..core.tiles import Region, Tile, plan_tiles
-from ..networks import UNet, build
+from ..networks import UNet
+from ..networks.build import draw
 from .device import pick_device
 from .models import ModelLike, load_model
 from .provenance import versions
@@ -83,7 +83,7 @@ def inspect(
     _check_memory(tile, loaded.spec.values_per_pixel)
     yield Started(1, "tile", "one pass over the region")
     target = pick_device(device)
-    network = _untrained(loaded.spec) if random_weights else loaded.network
+    network = draw(loaded.spec, 0).eval() if random_weights else loaded.network
     maps = _run(network, source.read(tile.y.read, tile.x.read), target)
     cropped: dict[str, NDArray[np.float32]] = {}
     boxes: dict[str, Box] = {}
@@ -150,18 +150,9 @@ def _check_memory(tile: Tile, values_per_pixel: float) -> None:
         raise InputError("region", f"{height}×{width} pixels ({needed:.1f} GB of maps)", mend)
 
 
-def _untrained(spec: ModelSpec) -> UNet:
-    """The described network before any training, the same at every call."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = build(spec).eval()
-    assert isinstance(network, UNet)
-    return network
-
-
 @torch.inference_mode()
 def _run(
-    network: UNet, window: NDArray[np.float32], device: torch.device
+    network: nn.Module, window: NDArray[np.float32], device: torch.device
 ) -> dict[str, NDArray[np.float32]]:
     maps: dict[str, Tensor] = {}
     network.to(device)

@@ -284,7 +284,7 @@ class Learner:
         return version
 
     def result(self) -> Tuned:
-        """The last version, or the start."""
+        """The last version; without one, the start as a description that lies in no file."""
         model = self._last or ModelRef(self.start.spec, Path())
         history = tuple(self._training.history) if self._training else ()
         return Tuned(model, history, model.spec.provenance)

@@ -86,7 +86,7 @@ def live(
     Returns
     -------
     Tuned
-        The last version; the starting model where there is none.
+        The last version; where there is none, the start as a description that lies in no file.
 
     Raises
     ------

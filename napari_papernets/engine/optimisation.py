@@ -114,7 +114,7 @@ def check_finite(network: nn.Module, checkpoint: Path) -> None:
     """
     if not is_finite(network):
         mend = "train anew, with a smaller learning rate"
-        raise InputError("checkpoint", f"{checkpoint.name}, whose weights are no finite numbers", mend)
+        raise InputError("checkpoint", f"{checkpoint.name}, whose weights are not finite", mend)
 
 
 def is_finite(network: nn.Module) -> bool:

@@ -26,7 +26,7 @@ from ..networks.encoders import encoder_factory
 from ..networks.moco import world_and_rank
 from .checkpoints import check_resumable, checkpoint_path, read_state
 from .device import trains_in_bf16
-from .encoder_starts import NO_CLASSES, SCRATCH, draw_head, spec_of_start, take_over
+from .encoder_starts import NO_CLASSES, SCRATCH, draw_head, encoder_of, take_over
 from .pretrain_account import Request, base_of, describe, fingerprint_of
 from .pretraining import Pretraining, with_rate
 from .processes import joined
@@ -155,7 +155,7 @@ def open_pretraining(
     path = checkpoint_path(request.folder, request.name)
     state = read_state(path, "pretrain") if resume else None
     channels, normalisation = channels_of(request.images)
-    start = spec_of_start(request.model)
+    start = encoder_of(request.model)
     settings = with_rate(start.adopt(request.settings))
     spec = encoder_spec(
         request.name,
@@ -261,7 +261,7 @@ def run(
             take((yield prober.score(training.step)))
     if prober is not None:
         yield prober.score(training.step)
-    if "finite" not in training.stopped:
+    if not training.diverged:
         yield training.save()
 
 

@@ -17,7 +17,7 @@ from ..model_files import takes_place_of, user_folder
 from ..networks.moco import world_and_rank
 from .encoder_starts import SCRATCH
 from .pretraining import Pretraining
-from .provenance import axes_of_all, file_of, repeats_exactly, where_trained
+from .provenance import axes_of_all, file_of, where_trained
 
 MOST_TOLD = 20  # images in the command
 SEEN = 32  # pixels: side of the windows that stand for an image
@@ -59,10 +59,7 @@ def describe(
         accuracy=sum(r["accuracy"] for r in last) / len(last) if last else None,
         processes=world_and_rank()[0],
         command=repeating_command(request, training.step),
-        repeats_exactly=repeats_exactly(
-            settings.schedule,
-            training.stopped,
-            training.device,
+        repeats_exactly=training.repeats(
             as_planned=settings.seconds is None and training.as_planned,
             told=request.shares is None
             and (request.inputs is not None or len(request.images) <= MOST_TOLD)

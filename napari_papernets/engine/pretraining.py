@@ -20,7 +20,7 @@ from ..core.moco_settings import MoCoSettings
 from ..networks.moco import LookUpLoss, MoCo, world_and_rank
 from .checkpoints import State
 from .encoder_graphs import EncoderGraphs, can_record
-from .optimisation import reproducible_kernels
+from .optimisation import reproducible_kernels, share_of_rate
 from .processes import average_statistics, mean_over_processes, share_gradients
 from .stepwise import USING_GPU, Stepwise
 from .views import Views, draw_views
@@ -99,10 +99,8 @@ class Pretraining(Stepwise[MoCoSettings, Batch]):
         """Of the next step."""
         rate = self.settings.learning_rate
         assert rate is not None  # see `with_rate`
-        rate *= min(1.0, (self.step + 1) / WARM_UP)
-        if self.settings.schedule == "constant":
-            return rate
-        return rate * (1 + math.cos(math.pi * progress)) / 2
+        warm = min(1.0, (self.step + 1) / WARM_UP)
+        return rate * warm * share_of_rate(self.settings.schedule, progress)
 
     def run(self) -> Iterator[Event]:
         """Steps until the end, with the checkpoints that are due."""

@@ -21,31 +21,6 @@ from .models import LoadedModel
 PACKAGES = ("napari-papernets", "torch", "numpy", "scikit-image")
 
 
-def repeats_exactly(
-    schedule: str, stopped: str, device: torch.device, *, as_planned: bool, told: bool
-) -> bool:
-    """Whether the command of a training gives the same weights.
-
-    It asks for the steps that were done, which at a falling learning rate must be those that were
-    planned. On a GPU some of torch's kernels add in any order.
-
-    Parameters
-    ----------
-    schedule : str
-        Of the learning rate.
-    stopped : str
-        Why it was ended early; empty where it was not.
-    device : torch.device
-        Where it ran.
-    as_planned : bool
-        By steps, and of one plan from start to end.
-    told : bool
-        The command names all that was learnt from, and how often.
-    """
-    steps = (as_planned and not stopped) or (schedule == "constant" and "finite" not in stopped)
-    return steps and told and device.type == "cpu"
-
-
 def where_trained(images: Sequence[ImageBlock], device: torch.device, bf16: bool) -> dict[str, Any]:
     """What the account of every training tells: from which images, where, and with what."""
     return dict(

@@ -148,7 +148,7 @@ class _Job:
         small, self.device, self.done = self.device, torch.device("cpu"), done
         del self.energies[told:]
         release_memory()
-        yield self._notice(f"the memory of {small} did not suffice: refined on the processor")
+        yield self._notice(f"{small} ran out of memory: refined on the processor")
         return (yield from attempt(unit, beliefs, grey))
 
     def _run_whole(

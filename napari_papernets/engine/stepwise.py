@@ -66,6 +66,8 @@ class Stepwise(Generic[S, Batch]):
         Of every step its number, loss, learning rate and the seconds until then.
     stopped : str
         Why it was stopped; empty where it was not.
+    diverged : bool
+        It was, since the loss was no finite number.
     safe : dict of str to Tensor
         The last weights whose loss was a finite number.
     """
@@ -86,7 +88,7 @@ class Stepwise(Generic[S, Batch]):
         self.settings: S = settings
         self.optimiser, self.device, self.bf16 = optimiser, device, bf16
         self.path, self.identity = path, identity
-        self.step, self.stopped = 0, ""
+        self.step, self.stopped, self.diverged = 0, "", False
         self.history: list[dict[str, Any]] = []
         self.safe, self._before = snapshot(trained), snapshot(trained)
         self.started, self.seconds_before = time.monotonic(), 0.0
@@ -119,6 +121,23 @@ class Stepwise(Generic[S, Batch]):
     def stop(self, reason: str) -> None:
         """End the training after this step; the first reason stands."""
         self.stopped = self.stopped or reason
+
+    def repeats(self, *, as_planned: bool, told: bool) -> bool:
+        """Whether its command gives the same weights.
+
+        That asks for the steps that were done, which at a falling learning rate must be those that were
+        planned. On a GPU some of torch's kernels add in any order.
+
+        Parameters
+        ----------
+        as_planned : bool
+            It went by steps, and by one plan from start to end.
+        told : bool
+            The command names all that was learnt from, and how often.
+        """
+        in_time = as_planned and not self.stopped
+        steps = in_time or (self.settings.schedule == "constant" and not self.diverged)
+        return steps and told and self.device.type == "cpu"
 
     def restore(self, state: State) -> None:
         """Go on from a checkpoint, whose weights are in the network already.
@@ -185,7 +204,7 @@ class Stepwise(Generic[S, Batch]):
             if not is_out_of_memory(error):
                 raise
             crops = f"{self.settings.batch} crops of {side}×{side} pixels"
-            mend = f"the memory of {self.device} does not suffice; lower {lower}"
+            mend = f"{self.device} ran out of memory; lower {lower}"
             raise InputError("batch", crops, mend) from error
 
     def _note_weights(self) -> None:
@@ -204,7 +223,8 @@ class Stepwise(Generic[S, Batch]):
     def _roll_back(self, rate: float) -> Notice:
         """Return to the last weights whose loss was a finite number, and stop."""
         restore_state(self._trained, self.safe)
-        self.stop(f"the loss was no finite number at step {self.step + 1}")
+        self.diverged = True
+        self.stop(f"the loss was not finite at step {self.step + 1}")
         message = (
             f"Stopped: {self.stopped}. The last good weights are kept; train with a learning rate "
             f"well below {rate:g}."

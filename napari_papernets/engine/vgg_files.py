@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..core.checkpoints import IMAGENET_MEAN, IMAGENET_STD
 from ..core.errors import ModelError
 from ..core.model import ModelRef, class_infos
 from ..model_files import SUFFIX, read_spec, user_folder
 from ..networks.build import deeplab_spec
-from ..networks.vgg16 import FC6, IMAGENET_MEAN, IMAGENET_STD, from_vgg16, with_unit_maps
+from ..networks.vgg16 import FC6, from_vgg16, with_unit_maps
 from .torch_files import read_checkpoint
 from .weights import hash_file, save_weights
 

@@ -232,7 +232,7 @@ def spans(n: int, parts: int) -> list[slice]:
 
 
 def run_all(work: Callable[[Any], Any], items: Sequence[Any], threads: int) -> list[Any]:
-    """`work` of every item, in order, on at most so many threads; the first one is this one."""
+    """`work` of every item, in order, on at most so many threads."""
     if threads < 2 or len(items) < 2:
         return [work(item) for item in items]
     return list(_pool(threads).map(work, items))

@@ -164,9 +164,13 @@ def pair_energy(weight: float, mass: float, own: float, together: float, classes
 
     Parameters
     ----------
+    weight : float
+        w of the kernel.
     mass : float
         Σ_ij K_ij.
     own, together : float
         Σ_k D_k·K D_k, and e·K e for e = Σ_k D_k.
+    classes : int
+        K.
     """
     return 0.5 * weight * (mass - (mass - together) / classes - own)

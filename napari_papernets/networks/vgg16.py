@@ -23,9 +23,6 @@ FC6, FC7 = "classifier.0", "classifier.3"  # torchvision's names
 LAST_MAP_SIZE = 40.0
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # in torchvision's `features`
 
-# What torchvision's VGG-16 was trained on: ImageNet, red, green, blue of 0…1.
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 
 def from_vgg16(weights: Mapping[str, Tensor], classes: int = 21, **options: Any) -> DeepLabLargeFOV:
     """DeepLab on VGG-16's weights.

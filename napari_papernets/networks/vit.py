@@ -25,10 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..core.checkpoints import IMAGENET_MEAN, IMAGENET_STD
 from ..core.errors import InputError
 from .encoder import EPSILON, Block, Inside, PatchEmbedding
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Size(NamedTuple):

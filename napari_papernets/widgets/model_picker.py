@@ -157,7 +157,7 @@ def _details(ref: ModelRef) -> str:
         "Classes": ", ".join(c.name for c in spec.classes),
         "Channels": f"1 or {spec.in_channels}" if spec.grey_to_colour else str(spec.in_channels),
         "Objects": f"about {spec.object_diameter:g} px wide" if spec.object_diameter else "",
-        "Tiles": "" if spec.exact_tiles else "not exact: its normalisation depends on the tile",
+        "Tiles": "" if spec.exact_tiles else "not exact: every pixel looks at the whole tile",
         "Paper": spec.paper,
         "Licence": spec.licence,
         "File": str(ref.path),

@@ -218,7 +218,7 @@ def test_loss_that_is_no_number_is_rolled_back_and_said(tmp_path: Path) -> None:
     person = Person(tmp_path, TINY.replace(steps=50, learning_rate=10.0, optimiser="sgd"))
     person.see(Started)
     notice = person.see(Notice, stroke(1, 1), stroke(2, 2))
-    assert "no finite number" in notice.message
+    assert "not finite" in notice.message
     version = person.see(Version)
     weights = find_model(version.model.path)
     labels = run(predict(picture()[0], weights, probabilities=True))

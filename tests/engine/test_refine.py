@@ -131,6 +131,18 @@ def test_a_stack_is_its_planes_and_a_region_is_a_crop() -> None:
     np.testing.assert_allclose(chosen.probabilities[:, 0], alone.probabilities, atol=1e-5)
 
 
+def test_pixels_that_are_not_square_count_by_their_size_along_x() -> None:
+    share, image, _ = scene()
+
+    def refined(scale: tuple[float, float]) -> np.ndarray:
+        return run(share, ImageBlock(image, "YXC", (*scale, 1.0)), SETTINGS)[1].probabilities
+
+    square, tall = refined((1.0, 1.0)), refined((4.0, 1.0))
+    assert np.abs(square - tall).max() > 0.01
+    np.testing.assert_array_equal(tall, refined((2.0, 0.5)))
+    np.testing.assert_array_equal(square, refined((0.5, 0.5)))
+
+
 def test_a_volume_joins_its_planes_by_their_distance() -> None:
     share, image, _ = scene()
     stack, shares = np.stack([image] * 3), np.stack([share] * 3, 1)
@@ -332,7 +344,7 @@ def test_where_a_gpu_has_no_room_the_processor_goes_on(
     assert asked[:2] == ["cuda", "cpu"]
     np.testing.assert_array_equal(result.probabilities, expected.probabilities)
     assert result.provenance["device"] == "cpu"
-    assert "did not suffice" in result.provenance["notices"][0]
+    assert "ran out of memory" in result.provenance["notices"][0]
     assert [e.done for e in events if isinstance(e, Refined | TileDone)][-1] == events[0].total
 
 
