@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from .cli_options import FILE, IntegerList, settings_options
 from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given, naming
+from .core.errors import InputError
 from .core.predict_settings import PredictSettings
 
 if TYPE_CHECKING:
+    from .core.model import ModelRef
     from .core.part import Part
     from .core.results import Prediction
+    from .objects import ObjectRule
 
 
 @click.command()
@@ -26,6 +31,10 @@ if TYPE_CHECKING:
 @device_option
 @click.option("--probabilities", is_flag=True, help="Write the probabilities too (float32 TIFF).")
 @click.option("--table", is_flag=True, help="Write measurements of every object (CSV).")
+@click.option("--objects", metavar="CLASS",
+              help="Number the connected parts of this class (its name or number) instead of writing "
+                   "classes; smaller ones than --min-size are dropped.")  # fmt: skip
+@click.option("--split", is_flag=True, help="Cut objects that touch at a narrow neck (with --objects).")
 @click.option("--region", type=IntegerList(), help="Only these pixels: y0,y1,x0,x1.")
 @click.option("--plane", "planes", type=IntegerList(), multiple=True,
               help="Only this plane of a stack, as in 3 or (time, z) 0,3; may be repeated.")  # fmt: skip
@@ -38,6 +47,8 @@ def predict(
     device: str,
     probabilities: bool,
     table: bool,
+    objects: str | None,
+    split: bool,
     region: tuple[int, int, int, int] | None,
     planes: tuple[tuple[int, ...], ...],
     **options: Any,
@@ -58,6 +69,7 @@ def predict(
         from .model_files import find_model
 
         settings, ref = PredictSettings.from_dict(given(options)), find_model(model)
+        settings, rule = _object_rule(settings, ref, objects, split)
         check_folder(out, "out")
         keep_heap()
         names = result_names(expand(images))
@@ -80,10 +92,34 @@ def predict(
                     region=region,
                     planes=planes or None,
                 )
-                result = drain_with_bar(job, path.name)
+                result = _with_objects(drain_with_bar(job, path.name), rule)
             part = Part(image, region, planes or None)
             for written in _write(result, part, out, called, table):
                 click.echo(written)
+
+
+def _object_rule(
+    settings: PredictSettings, model: ModelRef, wanted: str | None, split: bool
+) -> tuple[PredictSettings, ObjectRule | None]:
+    """How objects are made of classes, where that is wanted, and settings that give classes."""
+    from .objects import ObjectRule
+
+    if wanted is None:
+        if split:
+            raise InputError("split", "no class", "give --objects CLASS too")
+        return settings, None
+    if settings.output == "instances":
+        mend = "leave --output out: objects are made of classes"
+        raise InputError("output", "'instances' together with objects", mend)
+    rule = ObjectRule.of(model.spec.classes, wanted, settings.min_size, split)
+    return settings.replace(output="semantic"), rule
+
+
+def _with_objects(result: Prediction, rule: ObjectRule | None) -> Prediction:
+    if rule is None:
+        return result
+    labels = rule.find(np.asarray(result.labels))
+    return replace(result, labels=labels, provenance=rule.account(result.provenance))
 
 
 def _write(result: Prediction, part: Part, out: Path, stem: str, table: bool) -> Iterator[Path]:

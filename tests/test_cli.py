@@ -25,7 +25,9 @@ from napari_papernets.cli_tools import drain_with_bar
 from napari_papernets.core.events import Notice, Started
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.files import write_image
+from napari_papernets.model_files import find_model
 from napari_papernets.networks import UNet
+from napari_papernets.objects import to_objects
 
 
 @pytest.fixture
@@ -69,6 +71,37 @@ def test_the_copied_command_repeats_the_result(folder):
     first, second = (tifffile.imread(f"{f}/cells_labels.tif") for f in ("first", "second"))
     assert first.shape == (56, 59)
     np.testing.assert_array_equal(first, second)
+
+
+def test_objects_of_a_class_are_repeated_by_the_copied_command(folder):
+    line = "predict cells.tif -m net.safetensors -o first --min-size 3 --split --table"
+    name = find_model("net.safetensors").spec.classes[1].name
+    assert run(f"{line} --objects {shlex.quote(name)}").exit_code == 0
+    account = json.loads((folder / "first/cells_provenance.json").read_text())
+    again = CliRunner().invoke(main, [*shlex.split(account["command"])[1:], "-o", "second"])
+    assert again.exit_code == 0, again.output
+    first, second = (tifffile.imread(f"{f}/cells_labels.tif") for f in ("first", "second"))
+    np.testing.assert_array_equal(first, second)
+    classes = predict(
+        tifffile.imread("cells.tif"), "net.safetensors", settings=PredictSettings(output="semantic")
+    )
+    np.testing.assert_array_equal(first, to_objects(classes.labels, 2, 3, split=True))
+    assert len(list(csv.DictReader((folder / "first/cells_objects.csv").open()))) == first.max()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--objects nobody", "the classes of the model are"),
+        ("--split", "give --objects CLASS too"),
+        ("--objects 1 --output instances", "leave --output out"),
+    ],
+)
+def test_objects_that_cannot_be_made_are_refused(folder, options, words):
+    result = run(f"predict cells.tif -m net.safetensors -o new {options}")
+    assert result.exit_code == 2
+    assert words in result.output
+    assert not (folder / "new").exists()
 
 
 def test_chosen_planes_are_repeated_by_the_copied_command(folder):

@@ -29,11 +29,21 @@ def command_line(
         Those that differ from their defaults become options.
     """
     words = ["papernets", verb, *(f"./{name}" if name.startswith("-") else name for name in inputs)]
-    for name, value in {**options, **settings.changed()}.items():
+    return shlex.join([*words, *_words({**options, **settings.changed()})])
+
+
+def command_with(command: str, options: Mapping[str, Any]) -> str:
+    """A command with further options, as in `command_line`; one that is empty stays so."""
+    return f"{command} {shlex.join(_words(options))}" if command else ""
+
+
+def _words(options: Mapping[str, Any]) -> list[str]:
+    words = []
+    for name, value in options.items():
         repeated = isinstance(value, tuple | list) and value and isinstance(value[0], tuple | list)
         for single in value if repeated else (value,):
             words += _option(name, single)
-    return shlex.join(words)
+    return words
 
 
 def _option(name: str, value: Any) -> list[str]:

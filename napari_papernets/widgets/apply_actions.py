@@ -15,12 +15,12 @@ from ..core.errors import InputError, PapernetsError
 from ..core.events import Event, Started, TileDone
 from ..core.model import ModelRef
 from ..core.results import Prediction
+from ..objects import ObjectRule
 from .annotated_image import AnnotatedImage
 from .apply_form import ApplyForm
 from .folder_apply import ApplyWish, FolderApply
 from .job_adapter import Engine
 from .live_layers import put_below
-from .objects import to_objects
 from .outputs import PROVENANCE, output_key, put_output
 from .painting import Painting
 from .result_actions import ResultActions
@@ -89,11 +89,7 @@ class ApplyActions(QWidget):
     def start(self, kind: str) -> None:
         """Apply to the current "image", to "all" images, or to a "folder" that is asked for."""
         try:
-            form = self.form
-            self._wish = ApplyWish(
-                self._model(form.number()), form.objects(), form.size.value(), self._device(),
-                form.split.isChecked(),
-            )  # fmt: skip
+            self._wish = self._wanted()
             if kind == "folder":
                 self._ask_for_folders()
                 return
@@ -104,6 +100,14 @@ class ApplyActions(QWidget):
             self.failed.emit(error)
             return
         self._next()
+
+    def _wanted(self) -> ApplyWish:
+        form, model = self.form, self._model(self.form.number())
+        number, objects = form.objects(), None
+        if number:
+            classes, size = model.spec.classes, form.size.value()
+            objects = ObjectRule.of(classes, number, size, form.split.isChecked())
+        return ApplyWish(model, objects, self._device())
 
     def start_folder(self, source: Path, target: Path) -> None:
         """Apply to the images of a folder."""
@@ -180,14 +184,12 @@ class ApplyActions(QWidget):
         assert self._wish is not None
         plan, wish, self._run = self._run.plan, self._wish, None
         self._put_below(layer, plan)
-        if not wish.objects:
+        if wish.objects is None:
             self.results.add_result(layer, plan)
             self.told.emit(f"{layer.name}: done.")
             self._next()
             return
-        self._splitting = worker = create_worker(
-            to_objects, plan.take_back(layer.data), wish.objects, wish.min_size, wish.split
-        )
+        self._splitting = worker = create_worker(wish.objects.find, plan.take_back(layer.data))
 
         def on_end(then: Callable[..., None], *answer: Any) -> None:
             if self._splitting is worker:  # not cancelled meanwhile
@@ -202,12 +204,13 @@ class ApplyActions(QWidget):
         self, classes: napari.layers.Labels, plan: RunPlan, result: Prediction, objects: Any
     ) -> None:
         assert self._wish is not None
-        name = plan.model.spec.classes[self._wish.objects - 1].name
-        plan = replace(plan, key=plan.key.replace("classes", f"objects {name}", 1))
+        rule = self._wish.objects
+        assert rule is not None
+        plan = replace(plan, key=plan.key.replace("classes", f"objects {rule.name}", 1))
         shown, place = plan.place(objects)
-        account = self._wish.account(result.provenance)
+        account = rule.account(result.provenance)
         layer = put_output(
-            self._viewer, "labels", plan.key, name_of(plan.image.name, name), shown, place,
+            self._viewer, "labels", plan.key, name_of(plan.image.name, rule.name), shown, place,
             metadata={PROVENANCE: account}, visible=True,
         )  # fmt: skip
         classes.visible = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from ..core.results import Prediction
 from ..file_names import result_names
 from ..files import read_image, write_json, write_labels, write_table
 from ..image_folders import list_folder
+from ..objects import ObjectRule
 from .job_adapter import Engine, JobAdapter
-from .objects import to_objects
-from .outputs import OBJECTS
 
 
 @dataclass(frozen=True)
@@ -32,32 +31,19 @@ class ApplyWish:
     ----------
     model : ModelRef
         The model.
-    objects : int
-        The class whose connected parts are numbered; 0 for the classes themselves.
-    min_size : int
-        Objects with fewer pixels are dropped.
+    objects : ObjectRule or None
+        How objects are made of the classes; None for the classes themselves.
     device : str
         "auto", "cpu", "cuda" or "mps".
-    split : bool
-        Cut objects that touch.
     """
 
     model: ModelRef
-    objects: int
-    min_size: int
+    objects: ObjectRule | None
     device: str = "auto"
-    split: bool = True
 
     def settings(self) -> PredictSettings:
         """Of ``predict``: at the size of the training."""
         return PredictSettings(output="semantic", zoom=1.0)
-
-    def account(self, provenance: Mapping[str, Any]) -> dict[str, Any]:
-        """Provenance of a prediction, and how objects were numbered from its classes where they were."""
-        if not self.objects:
-            return dict(provenance)
-        of = self.model.spec.classes[self.objects - 1].name
-        return {**provenance, OBJECTS: {"class": of, "min_size": self.min_size, "split": self.split}}
 
 
 class FolderApply(QObject):
@@ -166,12 +152,12 @@ def write_answer(
     """Write labels, measurements and provenance of one image, each whole or not at all."""
     from ..measure import measure
 
-    labels = np.asarray(result.labels)
-    if wish.objects:
-        labels = to_objects(labels, wish.objects, wish.min_size, wish.split)
+    labels, account = np.asarray(result.labels), dict(result.provenance)
+    if wish.objects is not None:
+        labels, account = wish.objects.find(labels), wish.objects.account(account)
     folder.mkdir(parents=True, exist_ok=True)
     axes = f"{image.stack_axes}YX"
     scale = tuple(image.scale[image.axes.index(a)] for a in axes)
     write_labels(folder / f"{stem}_labels.tif", labels, axes=axes, scale=scale, unit=image.unit)
     write_table(folder / f"{stem}_objects.csv", measure(labels, image))
-    write_json(folder / f"{stem}_provenance.json", wish.account(result.provenance))
+    write_json(folder / f"{stem}_provenance.json", account)

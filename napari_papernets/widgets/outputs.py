@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-OBJECTS = "objects"  # in the provenance: how they were numbered from classes
 PROVENANCE = "papernets"  # metadata key of the account of how a result was made
 OUTPUT = "papernets_output"  # metadata key by which a layer of ours is known again
 EDITED = "papernets_edited"  # metadata key that protects what the user painted

@@ -20,7 +20,7 @@ from ..core.tiles import Region
 from .farewell import when_destroyed
 from .job_adapter import Engine
 from .offered import offer
-from .outputs import OBJECTS, PROVENANCE, is_output
+from .outputs import PROVENANCE, is_output
 from .run_plan import RunPlan
 from .table_link import TableLink
 from .table_window import Columns, TableWindow
@@ -126,7 +126,7 @@ class ResultActions(QWidget):
         raise InputError("labels", "no result yet", "run a prediction or select a labels layer")
 
     def command_text(self) -> str:
-        """The command that repeats the selected or last result, of objects the classes they are of.
+        """The command that repeats the selected or last result.
 
         Raises
         ------
@@ -156,11 +156,7 @@ class ResultActions(QWidget):
             self.failed.emit(error)
             return
         QApplication.clipboard().setText(text)
-        numbered = OBJECTS in self._repeatable().metadata[PROVENANCE]
-        rest = (
-            "\nIt gives the classes: the objects were numbered from them afterwards." if numbered else ""
-        )
-        self.told.emit(f"Copied: {text}{_missing_file(text)}{rest}")
+        self.told.emit(f"Copied: {text}{_missing_file(text)}")
 
     def _repeatable(self) -> napari.layers.Layer:
         layer = self._viewer.layers.selection.active

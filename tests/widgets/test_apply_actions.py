@@ -11,17 +11,15 @@ import pytest
 from fakes import prediction, ref
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication
-from scipy import ndimage
 from test_live_control import LiveEngine
 
 from napari_papernets.core.errors import EngineError, ModelError
 from napari_papernets.core.events import Started, TileDone
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.files import read_labels, write_image
-from napari_papernets.widgets import apply_actions
+from napari_papernets.objects import ObjectRule
 from napari_papernets.widgets.apply_actions import ApplyActions
 from napari_papernets.widgets.model_comparison import Judged, ModelComparison, class_ious
-from napari_papernets.widgets.objects import to_objects
 from napari_papernets.widgets.outputs import PROVENANCE
 from napari_papernets.widgets.painting import Painting
 from napari_papernets.widgets.uncertain_place import most_uncertain
@@ -112,11 +110,8 @@ def test_objects_are_the_connected_parts_of_a_class(apply, engine, qtbot):
     apply.results.measure.click()
     qtbot.waitUntil(lambda: len(apply.results.windows) == 1, timeout=10_000)
     assert list(apply.results.windows[0]._columns["area_px"]) == [64, 100]
-    made = {"class": "cell", "min_size": 15, "split": True}
+    made = {"number": 2, "name": "cell", "min_size": 15, "split": True}
     assert layer.metadata[PROVENANCE]["objects"] == made
-    layer.metadata[PROVENANCE]["command"] = "papernets predict two.tif"
-    apply.results.command.click()
-    assert "the objects were numbered from them" in apply.told_[-1]  # the command gives classes only
 
 
 def test_cancel_puts_the_layers_back(apply, engine, qtbot):
@@ -155,7 +150,7 @@ def test_a_folder_gets_labels_and_tables(apply, engine, qtbot, tmp_path):
     assert apply.form.status.text().startswith("2 images written")
     assert apply.form.status.text().endswith("1 result of this program left out.")
     account = json.loads((target / "a_provenance.json").read_text())
-    assert account["objects"] == {"class": "cell", "min_size": 15, "split": True}
+    assert account["objects"] == {"number": 2, "name": "cell", "min_size": 15, "split": True}
 
 
 def test_a_folder_with_names_that_nearly_agree_keeps_all_results(apply, engine, qtbot, tmp_path):
@@ -182,58 +177,9 @@ def test_an_empty_folder_is_told(apply, engine, tmp_path):
     assert is_idle(apply)
 
 
-def test_objects_are_unique_over_a_stack_and_specks_are_dropped():
-    stack = np.stack([classes(), classes()])
-    objects = to_objects(stack, 2, 15)
-    assert sorted(np.unique(objects[0])) == [0, 1, 2]
-    assert sorted(np.unique(objects[1])) == [0, 3, 4]
-    assert to_objects(stack, 3).max() == 0
-
-
 def disc(y, x, radius):
     rows, columns = np.ogrid[:80, :120]
     return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
-
-
-def shape_of(name):
-    """A mask of one class: two objects that touch, or one that is long or ragged."""
-    y, x = np.mgrid[:80, :120]
-    rng = np.random.default_rng(0)
-    ragged = ndimage.gaussian_filter(rng.normal(size=(80, 120)), 2) * 120
-    bar = disc(40, 30, 8) | disc(40, 90, 8) | ((abs(y - 40) <= 8) & (abs(x - 60) <= 30))
-    return {
-        "alike": disc(40, 40, 14) | disc(40, 65, 14),
-        "large and small": disc(40, 40, 25) | disc(40, 72, 8),
-        "tiny": disc(40, 40, 5) | disc(40, 50, 5),
-        "long": bar,
-        "bent": (abs(np.hypot(y - 75, x - 60) - 45) <= 6) & (y < 75),
-        "ellipse": ((y - 40) / 12) ** 2 + ((x - 60) / 50) ** 2 <= 1,
-        "ragged": (y - 40) ** 2 + (x - 60) ** 2 + 4 * ragged <= 25**2,
-        "thin": abs(y - 40 - 6 * np.sin(x / 9)) <= 1,
-        "holes": disc(40, 60, 25) & ~disc(40, 52, 1) & ~disc(44, 65, 1),
-    }[name]
-
-
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [("alike", 2), ("large and small", 2), ("tiny", 2)]
-    + [(name, 1) for name in ("long", "bent", "ellipse", "ragged", "thin", "holes")],
-)
-def test_what_touches_is_split_and_what_is_one_stays_whole(name, count):
-    mask = shape_of(name)
-    mask = ndimage.label(mask)[0] == np.argmax(np.bincount(ndimage.label(mask)[0].ravel())[1:]) + 1
-    labels = mask + np.uint8(1)
-    objects = to_objects(labels, 2, 15, split=True)
-    assert objects.max() == count
-    np.testing.assert_array_equal(objects > 0, mask)
-    assert to_objects(labels, 2, 15, split=False).max() == 1
-
-
-def test_parts_are_as_without_splitting_where_nothing_touches():
-    np.testing.assert_array_equal(to_objects(classes(), 2, split=True) > 0, to_objects(classes(), 2) > 0)
-    assert to_objects(classes(), 2, split=True).max() == 3
-    assert to_objects(np.ones(SHAPE, np.uint8), 1, split=True).max() == 1
-    assert to_objects(np.ones(SHAPE, np.uint8), 2, split=True).max() == 0
 
 
 @pytest.mark.parametrize(("split", "count"), [(True, 2), (False, 1)])
@@ -255,12 +201,14 @@ def test_cancel_while_objects_are_made_leaves_the_classes_alone(apply, engine, q
     may_end = threading.Event()
     made = []
 
+    find = ObjectRule.find
+
     def slow(*given):
         may_end.wait(10)
-        made.append(to_objects(*given))
+        made.append(find(*given))
         return made[-1]
 
-    monkeypatch.setattr(apply_actions, "to_objects", slow)
+    monkeypatch.setattr(ObjectRule, "find", slow)
     apply.form.labels.setCurrentIndex(2)
     apply.form.buttons["image"].click()
     engine.jobs[0].give(prediction(classes()))

@@ -2,15 +2,79 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .core.command import command_with
+from .core.errors import InputError
+from .core.model import ClassInfo
+
+OBJECTS = "objects"  # in the provenance: how they were numbered from classes
 SMOOTHING = 1.0  # σ in pixels of the depth whose peaks are objects
 NECK = 0.8  # two peaks are one object if the neck between them has this share of the lower one's depth
 PINHOLE = 9  # pixels: smaller holes do not count when depth is measured
 OUTSIDE = -100.0  # below the logarithm of any depth
+
+
+@dataclass(frozen=True)
+class ObjectRule:
+    """How objects are made of classes.
+
+    Attributes
+    ----------
+    number : int
+        The class whose parts are objects, 1…K.
+    name : str
+        Of that class.
+    min_size : int
+        Objects with fewer pixels are dropped.
+    split : bool
+        Cut objects that touch.
+    """
+
+    number: int
+    name: str
+    min_size: int
+    split: bool
+
+    @classmethod
+    def of(
+        cls, classes: Sequence[ClassInfo], wanted: int | str, min_size: int = 0, split: bool = False
+    ) -> ObjectRule:
+        """For a class of a model, by its number 1…K, its name, or its number as a text.
+
+        Raises
+        ------
+        InputError
+            If there is no such class.
+        """
+        names = [c.name for c in classes]
+        if wanted in names:
+            number = names.index(str(wanted)) + 1
+        else:
+            number = int(wanted) if str(wanted).isdecimal() else 0
+        if not 1 <= number <= len(names):
+            known = ", ".join(f"{n} {name}" for n, name in enumerate(names, 1))
+            raise InputError("objects", repr(wanted), f"the classes of the model are {known}")
+        return cls(number, names[number - 1], min_size, split)
+
+    def find(self, classes: NDArray[Any]) -> NDArray[Any]:
+        """The objects in a map of classes; see `to_objects`."""
+        return to_objects(classes, self.number, self.min_size, self.split)
+
+    def account(self, provenance: Mapping[str, Any]) -> dict[str, Any]:
+        """Provenance of the objects in a prediction of which this is the provenance."""
+        command = str(provenance.get("command", ""))
+        known = "--min-size" in shlex.split(command)
+        size = None if known else self.min_size
+        told = {"objects": self.name, "min_size": size, "split": self.split or None}
+        command = command_with(command, told)
+        return {**provenance, OBJECTS: asdict(self), "command": command}
 
 
 def to_objects(
