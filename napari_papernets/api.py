@@ -46,6 +46,8 @@ def predict(
     device: str = "auto",
     on_event: OnEvent | None = None,
     probabilities: bool = True,
+    region: Region | None = None,
+    planes: Sequence[tuple[int, ...]] | None = None,
 ) -> Prediction:
     """Segment an image.
 
@@ -67,11 +69,16 @@ def predict(
         Called with every event of the run.
     probabilities : bool
         Whether to return probabilities beside the labels.
+    region : (y0, y1, x0, x1), optional
+        Only these pixels.
+    planes : sequence of tuple of int, optional
+        Only these planes of a stack.
 
     Returns
     -------
     Prediction
-        labels (*stack, Y, X), probabilities (K, *stack, Y, X) float32, provenance.
+        labels (*stack, Y, X), probabilities (K, *stack, Y, X) float32, provenance; of chosen planes
+        *stack is their number.
 
     Raises
     ------
@@ -83,7 +90,15 @@ def predict(
     if tile is not None:
         settings = settings.replace(tile=tile)
     block = as_block(image, axes)
-    job = run_predict(block, model, settings, device=device, probabilities=probabilities)
+    job = run_predict(
+        block,
+        model,
+        settings,
+        device=device,
+        probabilities=probabilities,
+        region=region,
+        planes=planes,
+    )
     return drain(job, on_event)
 
 
@@ -100,6 +115,7 @@ def finetune(
     class_names: Sequence[str] | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
+    shares: Sequence[float] | None = None,
 ) -> Tuned:
     """Train a model from annotations.
 
@@ -131,6 +147,8 @@ def finetune(
         Where the model and its checkpoints are written; the user's models by default.
     resume : bool
         Go on from the checkpoint of an interrupted run of that name, without one from the last of these.
+    shares : sequence of float, optional
+        How often each image is drawn, relative to the others.
 
     Returns
     -------
@@ -153,6 +171,7 @@ def finetune(
         class_names=class_names,
         folder=None if folder is None else Path(folder),
         resume=resume,
+        shares=shares,
     )
     return drain(job, on_event)
 
@@ -166,6 +185,8 @@ def refine(
     *,
     device: str = "auto",
     on_event: OnEvent | None = None,
+    region: Region | None = None,
+    planes: Sequence[tuple[int, ...]] | None = None,
 ) -> NDArray[np.float32]:
     """Refine probabilities with the fully connected CRF of DeepLab.
 
@@ -185,6 +206,10 @@ def refine(
         "auto" is cuda, else mps, else cpu.
     on_event : callable, optional
         Called with every event: `Refined` tells labels and free energy after each iteration.
+    region : (y0, y1, x0, x1), optional
+        Only these pixels; `probabilities` may be of the image or of the region.
+    planes : sequence of tuple of int, optional
+        Only these planes of a stack.
 
     Returns
     -------
@@ -200,7 +225,16 @@ def refine(
     block = as_block(image, axes)
     given = as_maps(probabilities)
     show: Any = "nothing" if on_event is None else "labels"
-    job = run_refine(given, block, CRFSettings.of(settings), backend=backend, device=device, show=show)
+    job = run_refine(
+        given,
+        block,
+        CRFSettings.of(settings),
+        backend=backend,
+        device=device,
+        region=region,
+        planes=planes,
+        show=show,
+    )
     return drain(job, on_event).probabilities
 
 

@@ -96,7 +96,7 @@ main.add_command(refine)
 @main.command()
 @click.argument("name", required=False)
 def models(name: str | None) -> None:
-    """List the models, or tell everything about the model NAME."""
+    """List the models, or show the details of the model NAME."""
     with friendly_errors():
         from .model_files import find_model, list_models
 

@@ -62,6 +62,10 @@ MISUSES = {
         lambda: pn.finetune(IMAGE, STROKES, class_names=["cell", "cell "]),
         "class_names",
     ),
+    "half a region to segment": (lambda: pn.predict(IMAGE, NETWORK, region=(0, 8)), "region"),
+    "planes of a plane": (lambda: pn.predict(IMAGE, NETWORK, planes=[(0,)]), "planes"),
+    "half a region to refine": (lambda: pn.refine(BELIEFS, IMAGE, region=(0, 8)), "region"),
+    "shares of others": (lambda: pn.finetune(IMAGE, STROKES, shares=[1, 1]), "shares"),
     "half a region": (lambda: pn.features(IMAGE, TOKENS, region=(0, 8)), "region"),
     "a region between pixels": (lambda: pn.features(IMAGE, TOKENS, region=(0.5, 8, 0, 8)), "region"),
     "planes that are numbers": (lambda: pn.features(STACK, TOKENS, axes="ZYX", planes=[0]), "planes"),
@@ -82,6 +86,21 @@ def test_a_network_that_is_given_stays_in_its_mode() -> None:
     pn.predict(IMAGE, network)
     assert all(module.training for module in network.modules())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_part_of_a_stack_is_segmented_and_refined_as_in_the_whole() -> None:
+    stack = np.random.default_rng(1).random((3, 40, 40), np.float32)
+    whole = pn.predict(stack, NETWORK, "ZYX", settings=pn.PredictSettings(precision="float32"))
+    settings = pn.PredictSettings(precision="float32")
+    region: tuple[int, int, int, int] = (8, 30, 4, 40)
+    part = pn.predict(stack, NETWORK, "ZYX", settings=settings, region=region, planes=[(2,)])
+    assert part.labels.shape == (1, 22, 36)
+    np.testing.assert_array_equal(part.labels[0], whole.labels[2, 8:30, 4:40])
+    assert whole.probabilities is not None
+    refined = pn.refine(whole.probabilities, stack, "ZYX", region=region, planes=[(2,)])
+    same = pn.refine(whole.probabilities[:, 2:, 8:30, 4:40], stack[2:], "ZYX", region=region)
+    assert refined.shape == (2, 1, 22, 36)
+    np.testing.assert_array_equal(refined, same)
 
 
 def test_a_job_is_closed_when_what_hears_of_it_raises() -> None:
