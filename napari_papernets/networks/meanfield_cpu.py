@@ -127,7 +127,7 @@ class _State:
             return self._run(
                 self._unaries.u[span], one.lattice.offsets[span], one.lattice.weights[span],
                 two.lattice.offsets[span], two.lattice.weights[span], one.blurred, two.blurred,
-                one.parts[number], two.parts[number], self.q[:, span], message, True, keeps,
+                one.parts[number], two.parts[number], self.q[:, span], message, keeps,
             )  # fmt: skip
 
         parts = run_all(part, range(len(self._spans)), self._threads)

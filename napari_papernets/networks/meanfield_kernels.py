@@ -19,7 +19,7 @@ MANY = 1e200  # product of softmax denominators whose logarithm is taken
 FAST = {"contract", "reassoc", "nsz", "arcp"}  # sums in any order; NaN stays NaN
 SIGNATURE = (
     "f8(f4[:,::1], u4[:,::1], f4[:,::1], u4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1],"
-    " f4[:,::1], f4[:,:], b1, b1, b1)"
+    " f4[:,::1], f4[:,:], b1, b1)"
 )
 
 
@@ -28,17 +28,17 @@ def update(d1: int, d2: int, classes: int) -> Any:
     """Kernel of the pass over the pixels, for two lattices of d1 and d2 dimensions and K classes.
 
     ``update(d1, d2, K)(u, offsets1, weights1, offsets2, weights2, blurred1, blurred2, splat1, splat2,
-    belief, message, splats, keeps)`` takes the messages of both kernels from `blurred` (M + 1, K - 1),
+    belief, message, keeps)`` takes the messages of both kernels from `blurred` (M + 1, K - 1),
     which hold w·K·D for the differences D of the beliefs; forms the new beliefs from the unaries u
     (n, K - 1), which are differences to class 0; writes them to `belief` (K, n) with `keeps`, and adds
-    their differences to `splat` (M + 1, K - 1) with `splats`. Without `message` the beliefs are those of
+    their differences to `splat` (M + 1, K - 1). Without `message` the beliefs are those of
     the unaries alone. It returns Σ Q (log Q + u), the part of the free energy that lives on pixels.
     """
     return _update_two(d1, d2) if classes == 2 else _update_many(d1, d2, classes - 1)
 
 
 @cache
-def _update_two(d1: int, d2: int) -> Any:  # noqa: C901 - one loop, whose values stay in registers
+def _update_two(d1: int, d2: int) -> Any:
     """`update` for two classes: one number a pixel, in registers."""
     from numba import njit
 
@@ -55,7 +55,6 @@ def _update_two(d1: int, d2: int) -> Any:  # noqa: C901 - one loop, whose values
         splat2: NDArray[Any],
         belief: NDArray[Any],
         message: bool,
-        splats: bool,
         keeps: bool,
     ) -> float:
         one: Any = np.float32(1)
@@ -80,12 +79,11 @@ def _update_two(d1: int, d2: int) -> Any:  # noqa: C901 - one loop, whose values
                 masses = 1.0
             if keeps:
                 belief[0, n], belief[1, n] = one - share, share
-            if splats:
-                x = two * share - one
-                for r in range(d1 + 1):
-                    splat1[offsets1[n, r], 0] += weights1[n, r] * x
-                for r in range(d2 + 1):
-                    splat2[offsets2[n, r], 0] += weights2[n, r] * x
+            x = two * share - one
+            for r in range(d1 + 1):
+                splat1[offsets1[n, r], 0] += weights1[n, r] * x
+            for r in range(d2 + 1):
+                splat2[offsets2[n, r], 0] += weights2[n, r] * x
         return total - math.log(masses)
 
     return run
@@ -109,7 +107,6 @@ def _update_many(d1: int, d2: int, c: int) -> Any:  # noqa: C901 - likewise
         splat2: NDArray[Any],
         belief: NDArray[Any],
         message: bool,
-        splats: bool,
         keeps: bool,
     ) -> float:
         one: Any = np.float32(1)
@@ -149,15 +146,14 @@ def _update_many(d1: int, d2: int, c: int) -> Any:  # noqa: C901 - likewise
                 if keeps:
                     belief[k + 1, n] = x[k]
                 x[k] -= base
-            if splats:
-                for r in range(d1 + 1):
-                    vertex, weight = offsets1[n, r], weights1[n, r]
-                    for k in range(c):
-                        splat1[vertex, k] += weight * x[k]
-                for r in range(d2 + 1):
-                    vertex, weight = offsets2[n, r], weights2[n, r]
-                    for k in range(c):
-                        splat2[vertex, k] += weight * x[k]
+            for r in range(d1 + 1):
+                vertex, weight = offsets1[n, r], weights1[n, r]
+                for k in range(c):
+                    splat1[vertex, k] += weight * x[k]
+            for r in range(d2 + 1):
+                vertex, weight = offsets2[n, r], weights2[n, r]
+                for k in range(c):
+                    splat2[vertex, k] += weight * x[k]
         return total - math.log(masses)
 
     return run
