@@ -205,6 +205,20 @@ def read_spec(path: Path) -> ModelSpec:
     return ModelSpec.from_dict(values, source=path.name)
 
 
+def is_model_file(path: Path) -> bool:
+    """Whether a file is a model of this program, and not another's weights.
+
+    Raises
+    ------
+    ModelError
+        If it is called as models are, and cannot be read.
+    """
+    if path.suffix != SUFFIX:
+        return False
+    metadata = read_header(path).get("__metadata__", {})
+    return isinstance(metadata, dict) and HEADER_KEY in metadata
+
+
 def read_training(path: Path) -> Mapping[str, Any]:
     """How far the training in a checkpoint is, and with which settings; its weights stay unread.
 

@@ -15,6 +15,7 @@ from ..core.model import ModelRef
 from ..model_files import (
     SUFFIX,
     check_name,
+    is_model_file,
     is_taken,
     model_path,
     name_to_write,
@@ -158,14 +159,9 @@ def _source_of(path: Path) -> str:
 
 def _as_model(path: Path) -> ModelRef | None:
     """The model in a file of this program; None where it is another's."""
-    if path.suffix != SUFFIX:
+    if not is_model_file(path):
         return None
-    try:
-        spec = read_spec(path)
-    except ModelError as error:
-        if "without a model description" in str(error):
-            return None
-        raise
+    spec = read_spec(path)
     if spec.architecture not in ("vit", "vit_segmenter"):
         mend = "open the weights of a Vision Transformer"
         raise ModelError("model", f"{path.name}, of architecture {spec.architecture}", mend)

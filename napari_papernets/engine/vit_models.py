@@ -15,7 +15,7 @@ from torch import nn
 
 from ..core.errors import InputError, ModelError
 from ..core.model import ModelRef, ModelSpec
-from ..model_files import HEADER_KEY, SUFFIX, find_model, read_header
+from ..model_files import SUFFIX, find_model, is_model_file
 from ..networks import VisionTransformer
 from ..networks.vit import SIZES
 from ..networks.vit_segmenter import ViTSegmenter, vit_spec
@@ -116,7 +116,7 @@ def _load(model: str | Path | ModelRef | nn.Module) -> LoadedViT:
         return _random(RANDOM[model])
     if isinstance(model, str | Path):
         path = Path(model).expanduser()
-        if path.is_file() and not _is_model_file(path):
+        if path.is_file() and not is_model_file(path):
             return _load_checkpoint(path.absolute(), file_identity(path))
     ref = find_model(model)
     if ref.spec.architecture not in ("vit", "vit_segmenter"):
@@ -142,13 +142,6 @@ def _of_module(network: nn.Module, sha256: str, spec: ModelSpec | None = None) -
         mend = "give a VisionTransformer, or the name or file of one"
         raise InputError("model", type(network).__name__, mend)
     return LoadedViT(spec or vit_spec("network", encoder), encoder.eval(), sha256)
-
-
-def _is_model_file(path: Path) -> bool:
-    if path.suffix != SUFFIX:
-        return False
-    metadata = read_header(path).get("__metadata__", {})
-    return isinstance(metadata, dict) and HEADER_KEY in metadata
 
 
 @lru_cache(maxsize=2)
