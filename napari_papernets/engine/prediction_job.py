@@ -22,7 +22,7 @@ from .failures import is_out_of_memory
 from .instances import to_instances
 from .metrics import estimate_diameter
 from .models import LoadedModel
-from .runner import Precision, Runner, forget_runners, open_runner
+from .runner import ChosenPrecision, Runner, forget_runners, open_runner
 from .tiling import PlaneSource, TileLoop, open_source, out_of_memory
 
 # GB, in float32: larger windows gain little on a CPU, and nothing is seen before the first is done.
@@ -40,7 +40,7 @@ class PredictionJob:
     model: LoadedModel
     settings: PredictSettings
     channels: tuple[int, ...]
-    precision: Precision
+    precision: ChosenPrecision
     loop: TileLoop
     first: PlaneSource
     region: Region | None = None
@@ -140,11 +140,11 @@ def open_job(
 
 def _make_runner(
     model: LoadedModel, settings: PredictSettings, device: torch.device, probe: NDArray[np.float32]
-) -> tuple[Runner, Precision, list[Notice]]:
+) -> tuple[Runner, ChosenPrecision, list[Notice]]:
     """A runner on the device; where there is no room, without those that were kept of other models;
     where there is none even so, on the CPU, and a notice of that."""
 
-    def make(device: torch.device) -> tuple[Runner, Precision]:
+    def make(device: torch.device) -> tuple[Runner, ChosenPrecision]:
         from_file = bool(model.sha256)  # nobody trains what lies in the store of loaded models
         how = settings.precision, probe, settings.turns
         return open_runner(model.network, device, *how, keep=from_file)

@@ -155,7 +155,7 @@ def forget_runners() -> None:
 
 
 @dataclass(frozen=True)
-class Precision:
+class ChosenPrecision:
     """Which precision was chosen, and the largest change of a probability that bfloat16 made."""
 
     name: str
@@ -169,7 +169,7 @@ def open_runner(
     probe: Windows,
     turns: int = 1,
     keep: bool = False,
-) -> tuple[Runner, Precision]:
+) -> tuple[Runner, ChosenPrecision]:
     """A runner in float32 or bfloat16, after measuring what bfloat16 does to `probe`.
 
     Parameters
@@ -191,13 +191,13 @@ def open_runner(
     make = _kept_runner if keep else Runner
     exact = make(network, device, "float32", turns)
     if wanted == "float32" or (wanted == "auto" and not fast_bf16(device)):
-        return exact, Precision("float32")
+        return exact, ChosenPrecision("float32")
     rounded = make(network, device, "bfloat16", turns)
     answers = [torch.from_numpy(runner.logits(probe)).softmax(1) for runner in (exact, rounded)]
     difference = float((answers[1] - answers[0]).abs().max())
     if wanted == "auto" and not difference <= BF16_TOLERANCE:
-        return exact, Precision("float32", difference)
-    return rounded, Precision("bfloat16", difference)
+        return exact, ChosenPrecision("float32", difference)
+    return rounded, ChosenPrecision("bfloat16", difference)
 
 
 def turn(x: Tensor, number: int) -> Tensor:
