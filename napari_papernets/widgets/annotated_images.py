@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..core.annotation import Patch, View
 from ..core.errors import InputError
@@ -20,6 +20,9 @@ from .image_layers import current_plane, guess_layer_axes, visible_region
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
+
+MOVES = "scale", "translate", "rotate", "shear", "affine", "units"  # events of napari
+SETTLE = 300  # ms without another, after which an image lies where it lies
 
 
 class AnnotatedImages(QObject):
@@ -33,7 +36,7 @@ class AnnotatedImages(QObject):
     Attributes
     ----------
     changed : Signal()
-        An image came, went or was renamed.
+        An image came, went, was renamed or lies elsewhere.
     removed : Signal(int)
         The image of that number is no longer annotated: one of its layers was deleted or got data that
         do not fit (`problem` says so), or `remove` was called. A remaining layer stays in the viewer.
@@ -57,6 +60,8 @@ class AnnotatedImages(QObject):
         self._pairs: dict[int, AnnotatedImage] = {}
         self._next = 0
         self._current: int | None = None
+        self._settle = QTimer(self, singleShot=True, interval=SETTLE)
+        self._settle.timeout.connect(self.changed)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.layers.selection.events.active.connect(self._follow_active)
 
@@ -95,9 +100,8 @@ class AnnotatedImages(QObject):
         pair.array()
         self._next = pair.number + 1
         self._pairs[pair.number] = pair
-        for events in (image.events, labels.events):
-            events.data.connect(self._on_data)
-            events.name.connect(self._on_name)
+        for emitter, slot in self._listened(pair):
+            emitter.connect(slot)
         self._set_current(pair.number)
         self.changed.emit()
         return pair
@@ -105,9 +109,8 @@ class AnnotatedImages(QObject):
     def remove(self, number: int) -> None:
         """Take an image from the list; its layers stay."""
         pair = self._pairs.pop(number)
-        for events in (pair.image.events, pair.labels.events):
-            events.data.disconnect(self._on_data)
-            events.name.disconnect(self._on_name)
+        for emitter, slot in self._listened(pair):
+            emitter.disconnect(slot)
         if self._current == number:
             self._set_current(next(iter(self._pairs), None))
         self.removed.emit(number)
@@ -200,10 +203,19 @@ class AnnotatedImages(QObject):
         """Let go of the viewer and the layers."""
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self._viewer.layers.selection.events.active.disconnect(self._follow_active)
+        with contextlib.suppress(RuntimeError):  # its half in C++ is gone
+            self._settle.stop()
         for pair in self._pairs.values():
-            for events in (pair.image.events, pair.labels.events):
-                events.data.disconnect(self._on_data)
-                events.name.disconnect(self._on_name)
+            for emitter, slot in self._listened(pair):
+                emitter.disconnect(slot)
+
+    def _listened(self, pair: AnnotatedImage) -> Iterator[tuple[Any, Callable[[Any], None]]]:
+        """Emitters of napari, and what follows them."""
+        for events in (pair.image.events, pair.labels.events):
+            yield events.data, self._on_data
+            yield events.name, self._on_name
+        for move in MOVES:
+            yield pair.image.events[move], self._on_moved
 
     def _tell_rewritten(self, planes: dict[int, set[tuple[int, ...]]]) -> None:
         for number, some in planes.items():
@@ -227,8 +239,11 @@ class AnnotatedImages(QObject):
         for pair in self._touching(event.value):
             self.remove(pair.number)
 
-    def _on_name(self, event: Any = None) -> None:
+    def _on_name(self, event: Any) -> None:
         self.changed.emit()
+
+    def _on_moved(self, event: Any) -> None:
+        self._settle.start()
 
     def _on_data(self, event: Any) -> None:
         for pair in self._touching(event.source):

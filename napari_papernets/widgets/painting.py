@@ -48,7 +48,7 @@ class Painting(QObject):
     watcher : StrokeWatcher
         Likewise.
     imagesChanged : Signal()
-        An image came, went or was renamed.
+        An image came, went, was renamed or lies elsewhere.
     currentChanged : Signal()
         Another one is painted on.
     removed : Signal(int)

@@ -96,6 +96,22 @@ def test_renaming_is_told_and_changes_nothing(add, images, qtbot):
     assert images.blocks()[0].name == "another"
 
 
+def test_an_image_that_was_moved_is_told_once_it_lies_still(add, images, qtbot):
+    pair, told = add(), []
+    images.changed.connect(lambda: told.append(tuple(pair.image.translate)))
+    for x in range(5):
+        pair.image.translate = (0, x)
+    pair.image.scale = (2, 2)
+    assert not told
+    qtbot.waitUntil(lambda: bool(told))
+    assert told == [(0, 4)]
+    images.remove(pair.number)
+    told.clear()
+    pair.image.translate = (9, 9)
+    qtbot.wait(400)
+    assert not told
+
+
 def test_replaced_labels_that_fit_stay_and_others_go(add, images, qtbot):
     pair = add()
     with qtbot.waitSignal(images.rewritten) as told:
