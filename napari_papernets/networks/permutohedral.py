@@ -24,9 +24,14 @@ from torch import Tensor
 
 
 def scale_factors(d: int) -> NDArray[np.float64]:
-    """Diagonal of the embedding E (Adams et al., p. 5), for a filter of standard deviation 1."""
+    """Diagonal of the embedding E (Adams et al., p. 5), for a filter of standard deviation 1.
+
+    Rounded where Krähenbühl's code rounds: one bit elsewhere, and a pixel on the border of two simplices
+    may be embedded in the other one, which moves its belief by up to 0.2.
+    """
     i = np.arange(d)
-    return math.sqrt(2 / 3) * (d + 1) / np.sqrt((i + 1) * (i + 2))
+    deviation = np.float32(math.sqrt(2 / 3) * (d + 1))
+    return (1 / np.sqrt((i + 1.0) * (i + 2.0)) * deviation).astype(np.float32).astype(np.float64)
 
 
 def alpha_of(d: int) -> float:
