@@ -93,7 +93,7 @@ class ApplyForm(QWidget):
         self.version.addItems([NEWEST, *(f"Version {n}" for n in self._numbers[1:])])
         self.version.setCurrentIndex(self._numbers.index(before) if before in self._numbers else 0)
         for button in self.buttons.values():
-            button.setEnabled(bool(numbers))
+            button.setEnabled(bool(numbers) and not self.cancel.isEnabled())
         if not numbers:
             self.status.setText("There is no version yet: let it learn first.")
         elif not self.cancel.isEnabled():

@@ -82,6 +82,13 @@ def test_nothing_can_be_applied_before_there_is_a_version(apply):
     assert "no version yet" in apply.form.status.text()
 
 
+def test_a_version_that_comes_meanwhile_starts_no_second_run(apply, engine):
+    apply.form.buttons["all"].click()
+    apply.form.set_versions([1, 2])
+    assert not any(button.isEnabled() for button in apply.form.buttons.values())
+    assert not is_idle(apply)
+
+
 def test_classes_of_all_images_one_after_the_other(apply, engine, qtbot):
     apply.form.buttons["all"].click()
     assert len(engine.jobs) == 1
