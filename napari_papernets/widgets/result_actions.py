@@ -173,18 +173,22 @@ class ResultActions(QWidget):
             self.failed.emit(error)
             return
         plan = self._plans.get(layer.unique_id)
+        image = self._image_of(layer) if plan is None else None
         if plan is not None:
             labels = np.array(plan.take_back(layer.data))
             worker = create_worker(_measure, labels, plan.image, plan.region, plan.planes)
         else:
-            worker = create_worker(_measure, np.array(layer.data), self._image_of(layer))
+            worker = create_worker(_measure, np.array(layer.data), image)
+        start = _start_of(layer, plan, image)
         self._measuring = True
         self.refresh()
-        worker.returned.connect(lambda columns: self._on_measured(layer, columns))
-        worker.errored.connect(lambda error: self._on_measured(layer, error))
+        worker.returned.connect(lambda columns: self._on_measured(layer, start, columns))
+        worker.errored.connect(lambda error: self._on_measured(layer, start, error))
         worker.start()
 
-    def _on_measured(self, layer: napari.layers.Labels, found: Columns | Exception) -> None:
+    def _on_measured(
+        self, layer: napari.layers.Labels, start: dict[str, int], found: Columns | Exception
+    ) -> None:
         self._measuring = False
         try:
             self.refresh()
@@ -193,7 +197,7 @@ class ResultActions(QWidget):
         if isinstance(found, Exception):
             self.failed.emit(found)
         else:
-            self._show(found, layer)
+            self._show(found, layer, start)
 
     def _image_of(self, layer: napari.layers.Labels) -> ImageBlock | None:
         """The chosen image, if the layer has its stack and plane; for units and brightness."""
@@ -203,12 +207,10 @@ class ResultActions(QWidget):
             return None
         return image if layer.data.shape == (*image.stack_shape, *image.plane_shape) else None
 
-    def _show(self, columns: Columns, layer: napari.layers.Labels) -> None:
+    def _show(self, columns: Columns, layer: napari.layers.Labels, start: dict[str, int]) -> None:
         window = TableWindow(columns, f"Objects of {layer.name}", f"{layer.name} objects", self)
         window.saved.connect(lambda path: self.told.emit(f"Saved {path}"))
         window.problem.connect(self.failed)
-        plan = self._plans.get(layer.unique_id)
-        start = dict(zip(plan.axes.lower(), plan.origin, strict=True)) if plan is not None else {}
         TableLink(window, columns, self._viewer, layer, start)
         window.finished.connect(lambda: self._forget(window))
         self.windows.append(window)
@@ -238,6 +240,17 @@ def _missing_file(command: str) -> str:
     """What to do first where the image of a command is not a file yet."""
     path = shlex.split(command)[2]
     return "" if Path(path).exists() else f"\nThe image is no file yet: save its layer as {path} first."
+
+
+def _start_of(
+    layer: napari.layers.Labels, plan: RunPlan | None, image: ImageBlock | None
+) -> dict[str, int]:
+    """By each axis of a layer, in their order, where it begins in its image."""
+    if plan is not None:
+        begins = dict(zip(plan.axes, plan.origin, strict=True))
+        return {axis.lower(): begins.get(axis, 0) for axis in plan.like[-layer.ndim :]}
+    axes = f"{image.stack_axes}YX" if image is not None else "TZYX"[-layer.ndim :]
+    return dict.fromkeys(axes.lower(), 0)
 
 
 def _measure(

@@ -33,9 +33,9 @@ class TableLink(QObject):
         Where the layer is.
     layer : napari.layers.Labels
         What was measured.
-    start : mapping of str to int, optional
-        By axis ("t", "z", "y", "x"), where the layer begins in the image, in whose pixels the columns
-        tell places; 0 where it is left out.
+    start : mapping of str to int
+        By each axis of the layer ("t", "z", "c", "y", "x"), in their order, where it begins in the
+        image, in whose pixels the columns tell places.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class TableLink(QObject):
         columns: Columns,
         viewer: napari.viewer.Viewer,
         layer: napari.layers.Labels,
-        start: Mapping[str, int] | None = None,
+        start: Mapping[str, int],
     ) -> None:
         super().__init__(window)
         self._window, self._columns = window, columns
-        self._viewer, self._layer, self._start = viewer, layer, dict(start or {})
+        self._viewer, self._layer, self._start = viewer, layer, dict(start)
         self._looking = False
         window.rowChosen.connect(self._on_row)
         layer.events.selected_label.connect(self._on_label)
@@ -80,28 +80,37 @@ class TableLink(QObject):
     def _row_of(self, label: int) -> int | None:
         """Of that label, in the plane in view where it is measured there; None where nowhere."""
         rows: NDArray[Any] = np.flatnonzero(self._columns["label"] == label)
-        point = np.asarray(self._viewer.dims.point, dtype=float)[-self._layer.ndim :]
         here = rows
-        for value, axis in zip(self._layer.world_to_data(point), self._axes(), strict=False):
-            here = here[self._in_layer(axis, here) == round(float(value))]
+        for axis, value in self._in_view().items():
+            if self._is_stacked(axis):
+                here = here[self._in_layer(axis, here) == round(value)]
         found = here if len(here) else rows
         return int(found[0]) if len(found) else None
 
     def _look_at(self, row: int) -> None:
         """Bring an object to the middle of the view and select its label."""
-        viewer, layer, columns = self._viewer, self._layer, self._columns
-        layer.selected_label = int(columns["label"][row])
-        place = [float(self._in_layer(axis, row)) for axis in (*self._axes(), "y", "x")]
-        if len(place) == layer.ndim:
-            world = layer.data_to_world(place)
-            for dim, value in enumerate(world[:-2]):
-                viewer.dims.set_point(viewer.dims.ndim - layer.ndim + dim, value)
-            # napari 0.9 moved the camera from the viewer to its scene.
-            getattr(viewer, "scene", viewer).camera.center = (0.0, *world[-2:])
+        viewer, layer = self._viewer, self._layer
+        layer.selected_label = int(self._columns["label"][row])
+        place = {
+            axis: float(self._in_layer(axis, row)) if axis in self._columns else value
+            for axis, value in self._in_view().items()
+        }
+        world = dict(zip(place, layer.data_to_world(list(place.values())), strict=True))
+        for dim, axis in enumerate(self._start, start=viewer.dims.ndim - layer.ndim):
+            if self._is_stacked(axis):
+                viewer.dims.set_point(dim, world[axis])
+        # napari 0.9 moved the camera from the viewer to its scene.
+        getattr(viewer, "scene", viewer).camera.center = (0.0, world["y"], world["x"])
+
+    def _in_view(self) -> dict[str, float]:
+        """Where the layer is looked at, by its axes."""
+        point = np.asarray(self._viewer.dims.point, dtype=float)[-self._layer.ndim :]
+        return dict(zip(self._start, map(float, self._layer.world_to_data(point)), strict=True))
+
+    def _is_stacked(self, axis: str) -> bool:
+        """Whether the table tells planes along it."""
+        return axis in "tz" and axis in self._columns
 
     def _in_layer(self, axis: str, rows: Any) -> Any:
         """Places along an axis, counted from where the layer begins."""
-        return self._columns[axis][rows] - self._start.get(axis, 0)
-
-    def _axes(self) -> list[str]:
-        return [axis for axis in ("t", "z") if axis in self._columns]
+        return self._columns[axis][rows] - self._start[axis]

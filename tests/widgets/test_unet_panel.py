@@ -773,6 +773,34 @@ def test_the_table_of_a_part_tells_places_in_the_image_and_looks_at_them_in_the_
     assert window.view.currentIndex().row() == 0
 
 
+@pytest.mark.parametrize("axes", ["TCZYX", "ZTYX"])
+def test_a_row_and_its_object_find_each_other_whatever_the_order_of_the_axes(
+    axes, make_panel, engine, qtbot
+):
+    sizes = dict(zip("TCZYX", (3, 2, 4, 20, 30), strict=True))
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random([sizes[a] for a in axes]), name="stack")
+    panel = make_panel(viewer)
+    panel.image.axes.setText(axes)
+    panel.image.axes.textEdited.emit(axes)
+    if "C" in axes:
+        panel.image.channels.setValue((0,))
+    found = np.ones([sizes[a] for a in axes if a != "C"], np.uint8)
+    _, layer = run(panel, engine, qtbot, "stack", prediction(found))
+    window, _ = table_of(panel, viewer, layer, qtbot)
+    columns = window._columns
+    step = [{"T": 1, "C": 1, "Z": 2}.get(axis, 0) for axis in axes]
+    viewer.dims.current_step = step
+    layer.selected_label = 5
+    layer.selected_label = 1
+    row = window.view.currentIndex().row()
+    assert (columns["t"][row], columns["z"][row]) == (1, 2)
+    for there in (0, row):
+        window.view.selectRow(there)
+    assert list(viewer.dims.current_step)[:-2] == step[:-2]
+    assert list(getattr(viewer, "scene", viewer).camera.center)[1:] == [9.5, 14.5]
+
+
 @pytest.mark.parametrize("gone", ["window", "layer", "window of Qt"])
 def test_the_link_ends_with_either_end(panel, viewer, gone, qtbot):
     layer = viewer.add_labels(labels(), name="mine")
