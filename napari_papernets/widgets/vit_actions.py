@@ -12,6 +12,7 @@ from ..core.errors import InputError, PapernetsError
 from ..core.model import ModelRef
 from ..core.results import EmbeddingView, Prediction, ProbeScore, Tuned
 from ..core.tune_settings import TuneSettings
+from ..model_files import name_to_write, user_folder
 from .vit_pictures import beside, filters_picture, positions_picture
 from .vit_plan import FeaturePlan, network_name
 from .vit_reader import SideJob
@@ -19,7 +20,7 @@ from .vit_reader import SideJob
 if TYPE_CHECKING:
     from .vit_panel import ViTPanel
 
-NAME = "ViT on strokes"
+NAME = "ViT on strokes"  # of a model that is made; where one is called so already, with a number behind
 
 
 class VitActions(QObject):
@@ -96,10 +97,11 @@ class VitActions(QObject):
         settings = TuneSettings(
             kind="strokes", steps=0, train="head", held_out=0.0, density=plan.settings.density
         )
+        name = name_to_write(None, NAME, user_folder(), resume=False)
         self._panel.message.tell("Learning from strokes…")
         self._start(
             "finetune", functools.partial(self._on_tuned, plan), images=[plan.image],
-            annotations=[strokes], model=plan.model, settings=settings, device=plan.device, name=NAME,
+            annotations=[strokes], model=plan.model, settings=settings, device=plan.device, name=name,
         )  # fmt: skip
 
     def _start(self, verb: str, done: Any, **arguments: Any) -> None:
@@ -129,16 +131,16 @@ class VitActions(QObject):
 
     def _on_tuned(self, plan: FeaturePlan, tuned: Tuned) -> None:
         self._start(
-            "predict", functools.partial(self._on_labels, plan), image=plan.image, model=tuned.model,
-            planes=(plan.plane,) if plan.image.stack_axes else None, probabilities=False,
-            device=plan.device,
+            "predict", functools.partial(self._on_labels, plan, tuned.model.name), image=plan.image,
+            model=tuned.model, planes=(plan.plane,) if plan.image.stack_axes else None,
+            probabilities=False, device=plan.device,
         )  # fmt: skip
 
-    def _on_labels(self, plan: FeaturePlan, result: Prediction) -> None:
+    def _on_labels(self, plan: FeaturePlan, name: str, result: Prediction) -> None:
         labels = result.labels.reshape(plan.image.plane_shape)
         provenance = dict(result.provenance)
         self._panel.board.layers.show_labels(plan, "labels from strokes", labels, provenance)
-        self._panel.message.tell(f"Kept as model {NAME!r}: fine-tune it in “Annotate & fine-tune”")
+        self._panel.message.tell(f"Kept as model {name!r}: fine-tune it in “Annotate & fine-tune”")
 
     def _on_threshold(self, value: float) -> None:
         self._panel.message.forgive()

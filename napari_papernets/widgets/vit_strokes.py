@@ -30,8 +30,8 @@ SCORE_HELP = (
     "random weights: mean IoU of a linear probe and of the 5 nearest tokens."
 )
 LEARN_HELP = (
-    "Fit a linear layer to the strokes on the frozen tokens, and label the plane. The model is kept: "
-    "“Annotate & fine-tune” and “U-Net” can use it too."
+    "Fit a linear layer to the strokes on the frozen tokens, and label the plane. The model is kept, "
+    "beside those of the times before: “Annotate & fine-tune” and “U-Net” can use it too."
 )
 
 

@@ -28,7 +28,7 @@ from napari_papernets.core.feature_maps import FeatureMaps, WindowAttention
 from napari_papernets.core.model import ModelRef, ModelSpec, class_infos
 from napari_papernets.core.results import EmbeddingView, Prediction, ProbeScore, Tuned
 from napari_papernets.core.tiles import SizeRule
-from napari_papernets.widgets import vit_picker, vit_reader
+from napari_papernets.widgets import vit_actions, vit_picker, vit_reader
 from napari_papernets.widgets.outputs import PROVENANCE
 from napari_papernets.widgets.vit_clicks import pixel_at
 from napari_papernets.widgets.vit_panel import ViTPanel
@@ -583,6 +583,21 @@ def test_strokes_become_labels_through_training_and_prediction(panel, viewer, re
     engine.jobs[-1].give(Prediction(np.full((40, 48), 2, np.uint8), None, {"verb": "predict"}))
     qtbot.waitUntil(lambda: "labels from strokes of image" in viewer.layers)
     assert (shown(viewer, "labels from strokes").data == 2).all()
+
+
+def test_labels_from_strokes_keep_the_models_of_the_times_before(
+    panel, viewer, engine, monkeypatch, tmp_path, qtbot
+):
+    monkeypatch.setattr(vit_actions, "user_folder", lambda: tmp_path)
+    viewer.add_labels(np.ones((40, 48), np.uint8), name="strokes")
+    for name in ("ViT on strokes", "ViT on strokes-2"):
+        panel.strokes.learn.click()
+        assert engine.jobs[-1].arguments["name"] == name
+        engine.jobs[-1].give(Tuned(vit_ref(name), (), {}))
+        qtbot.waitUntil(lambda: engine.jobs[-1].verb == "predict")
+        engine.jobs[-1].give(Prediction(np.ones((40, 48), np.uint8), None, {}))
+        qtbot.waitUntil(lambda name=name: f"Kept as model {name!r}" in panel.message.text())
+        (tmp_path / f"{name}.safetensors").touch()
 
 
 def test_weights_are_downloaded_opened_and_chosen(panel, refs, engine, qtbot):
