@@ -43,6 +43,7 @@ class VitActions(QObject):
         panel.strokes.scoreRequested.connect(functools.partial(self._guard, self.score))
         panel.strokes.learnRequested.connect(functools.partial(self._guard, self.learn))
         panel.threshold.requested.connect(self._on_threshold)
+        side.finished.connect(self._offer)
 
     def download(self, name: str) -> None:
         """Fetch public weights and choose them."""
@@ -107,6 +108,17 @@ class VitActions(QObject):
     def _start(self, verb: str, done: Any, **arguments: Any) -> None:
         self._side.start(verb, done, **arguments)
         self._panel.show_busy()
+        self._offer()
+
+    def _offer(self) -> None:
+        """What asks for a verb waits while one runs."""
+        panel = self._panel
+        starters = (
+            panel.model.download, panel.model.open, panel.extras.embedding, panel.strokes.score,
+            panel.strokes.learn,
+        )  # fmt: skip
+        for button in starters:
+            button.setEnabled(not self._side.busy)
 
     def _guard(self, action: Any) -> None:
         try:

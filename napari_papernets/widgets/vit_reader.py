@@ -175,8 +175,9 @@ class SideJob(QObject):
         return self._job is not None
 
     def start(self, verb: str, on_returned: Callable[[Any], None], **arguments: Any) -> None:
-        """Run a verb; what ran before is dropped."""
-        self.leave()
+        """Run a verb, where none is on its way."""
+        if self.busy:
+            return
         job = self._job = JobAdapter(self)
 
         def done(result: Any) -> None:

@@ -617,6 +617,26 @@ def test_weights_are_downloaded_opened_and_chosen(panel, refs, engine, qtbot):
     qtbot.waitUntil(lambda: panel.model.model() == mine)
 
 
+def test_a_download_is_not_dropped_by_another_button(panel, viewer, engine, qtbot):
+    viewer.add_labels(np.ones((40, 48), np.uint8), name="strokes")
+    starters = (
+        panel.model.download, panel.model.open, panel.extras.embedding, panel.strokes.score,
+        panel.strokes.learn,
+    )  # fmt: skip
+    panel.model.downloadRequested.emit("dinov2-small")
+    assert not any(button.isEnabled() for button in starters)
+    for button in starters[2:]:  # the others open a dialog
+        button.click()
+    assert [job.verb for job in engine.jobs] == ["download"]
+    assert not engine.jobs[0].cancelled
+    engine.jobs[0].fail(InputError("download", "no internet", "try again"))
+    qtbot.waitUntil(lambda: all(button.isEnabled() for button in starters))
+    panel.strokes.score.click()
+    engine.jobs[1].give(ProbeScore(0.9, 0.8, (2, 2), 2, False))
+    qtbot.waitUntil(lambda: len(engine.jobs) == 3)
+    assert not panel.strokes.learn.isEnabled()  # the control is still to come
+
+
 def test_every_public_checkpoint_is_offered_with_its_terms(panel, refs):
     refs.append(vit_ref(CHECKPOINTS[0].name))
     panel.model.refresh()
