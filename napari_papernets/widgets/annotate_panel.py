@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSize, QTimer
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from ..core.errors import InputError, PapernetsError
+from ..core.errors import InputError
 from ..core.tune_settings import TuneSettings
 from .annotate_flow import AnnotateFlow
 from .annotate_parts import AnnotateParts
@@ -19,14 +19,13 @@ from .job_adapter import Engine
 from .panel_layout import MARGIN, column, group
 from .remembered import recall, remember
 from .settings_form import add_row, align_labels
-from .warm_up import import_ahead
+from .warm_up import WarmUp
 
 if TYPE_CHECKING:
     import napari.viewer
 
 MEMORY = "annotate_panel"
 WIDTH = 380
-WARM_UP = 300  # ms after the panel was made, so that the window comes first
 DEVICE_HELP = "Where to train: auto is the GPU where there is one, else the processor."
 TABS = {
     "Paint": "Images, classes, and how to learn.",
@@ -69,10 +68,8 @@ class AnnotatePanel(DockedPanel):
         self.tabs.currentChanged.connect(self._on_tab)
         self._inserted = napari_viewer.layers.events.inserted
         self._inserted.connect(self._on_layer)
-        self._warm = QTimer(self)
-        self._warm.setSingleShot(True)
-        self._warm.timeout.connect(self._warm_up)
-        self._warm.start(WARM_UP)
+        self._warm = WarmUp(self._hold.engine, self.parts.message.complain, self, import_pyqtgraph)
+        self._warm.timeout.connect(self._look_around)
         self._evident = QTimer(self)
         self._evident.setSingleShot(True)
         self._evident.timeout.connect(self.parts.image.adopt_evident)
@@ -112,13 +109,8 @@ class AnnotatePanel(DockedPanel):
         self.shut_down()
         super().closeEvent(event)
 
-    def _warm_up(self) -> None:
-        """Start the engine beside the window, and take up what is there already."""
-        try:
-            self._hold.engine().start()
-        except PapernetsError as error:
-            self.parts.message.complain(error)
-        import_ahead(import_pyqtgraph)
+    def _look_around(self) -> None:
+        """Take up what is there already."""
         self.parts.restore.look()
         self.parts.image.adopt_evident()
 

@@ -34,13 +34,12 @@ from .remembered import recall, remember
 from .run_bar import RunBar
 from .run_plan import Kind
 from .settings_form import add_above, add_row, align_labels
-from .warm_up import import_ahead
+from .warm_up import WarmUp
 
 if TYPE_CHECKING:
     import napari.viewer
 
 MEMORY = "crf_panel"
-WARM_UP = 300  # ms after the panel was made, so that the window comes first
 DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
 BUTTONS = {
     "view": ("Preview", "Refine what is in view now."),
@@ -97,7 +96,7 @@ class CRFPanel(DockedPanel):
         self._connect()
         self._recall()
         self._choose_image()
-        QTimer.singleShot(WARM_UP, self._warm_up)
+        self._warm = WarmUp(self._hold.engine, self.message.complain, self)
 
     def settings(self) -> CRFSettings:
         """The settings that are shown."""
@@ -123,6 +122,7 @@ class CRFPanel(DockedPanel):
 
     def shut_down(self) -> None:
         """Drop what runs, remember the settings and let go of the viewer and the engine."""
+        self._warm.stop()
         values = dict(settings=self.form.value().changed(), device=self.device.currentText())
         remember(MEMORY, values)
         _let_go(self._hold, self)
@@ -200,13 +200,6 @@ class CRFPanel(DockedPanel):
         with contextlib.suppress(InputError, RuntimeError):  # no image; its half in C++ is gone
             fresh = self.image.layer().unique_id
             choose_image_with(self.image.combo, self.beliefs, lambda offer: offer.key == fresh)
-
-    def _warm_up(self) -> None:
-        import_ahead()
-        try:
-            self._hold.engine().start()
-        except PapernetsError as error:
-            self.message.complain(error)
 
     def _recall(self) -> None:
         values = recall(MEMORY)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 
-from ..core.errors import InputError, PapernetsError
+from ..core.errors import InputError
 from ..core.events import Checkpoint, Event
 from ..core.results import Tuned
 from .dictionary_view import DictionaryView
@@ -22,11 +22,10 @@ from .pretrain_bar import PretrainBar
 from .pretrain_control import PretrainControl
 from .pretrain_form import PretrainForm
 from .settings_form import align_labels
+from .warm_up import WarmUp
 
 if TYPE_CHECKING:
     import napari.viewer
-
-WARM_UP = 300  # ms after the panel was made, so that the window comes first
 
 
 class MoCoPanel(DockedPanel):
@@ -67,9 +66,7 @@ class MoCoPanel(DockedPanel):
         )
         fill_panel(self, groups, (self.bar, self.message))
         self._connect()
-        self._warm = QTimer(self, singleShot=True, interval=WARM_UP)
-        self._warm.timeout.connect(self._warm_up)
-        self._warm.start()
+        self._warm = WarmUp(self._hold.engine, self.message.complain, self)
 
     def plan(self, go_on: bool = False) -> dict[str, Any]:
         """Arguments of the training that would be started now, or gone on with.
@@ -102,13 +99,6 @@ class MoCoPanel(DockedPanel):
     def closeEvent(self, event: Any) -> None:
         self.shut_down()
         super().closeEvent(event)
-
-    def _warm_up(self) -> None:
-        """Start the engine beside the window, so that the first training need not wait for it."""
-        try:
-            self._hold.engine().start()
-        except PapernetsError as error:
-            self.message.complain(error)
 
     def _on_started(self, arguments: dict[str, Any]) -> None:
         self.form.remember()

@@ -6,10 +6,10 @@ import typing
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox
 
-from ..core.errors import InputError, ModelError, PapernetsError
+from ..core.errors import InputError, ModelError
 from ..core.fields import Device
 from ..core.predict_settings import PredictSettings
 from .calm import CalmComboBox
@@ -30,7 +30,7 @@ from .run_bar import RunBar
 from .run_control import RunControl
 from .run_plan import Kind, RunPlan, plan_run
 from .settings_form import SettingsForm, add_above, add_row, align_labels
-from .warm_up import import_ahead
+from .warm_up import WarmUp
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 MEMORY = "unet_panel"
 BASIC = ("zoom", "output", "threshold", "min_size")
 STARTS = {"zoom": 1.0, "threshold": 0.5, "tile": 512, "memory": 0.8}
-WARM_UP = 300  # ms after the panel was made, so that the window comes first
 DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
 PROBABILITY_HELP = (
     "Also make an image layer of the probability of each class. They are hidden at first: click on "
@@ -88,9 +87,7 @@ class UNetPanel(DockedPanel):
         self._lay_out()
         self._connect()
         self._recall()
-        self._warm = QTimer(self, singleShot=True, interval=WARM_UP)
-        self._warm.timeout.connect(self._warm_up)
-        self._warm.start()
+        self._warm = WarmUp(self._hold.engine, self.message.complain, self)
 
     def settings(self) -> PredictSettings:
         """The settings that are shown."""
@@ -137,14 +134,6 @@ class UNetPanel(DockedPanel):
     def closeEvent(self, event: Any) -> None:
         self.shut_down()
         super().closeEvent(event)
-
-    def _warm_up(self) -> None:
-        """Start the engine beside the window, so that the first run need not wait for it."""
-        try:
-            self._hold.engine().start()
-        except PapernetsError as error:
-            self.message.complain(error)
-        import_ahead()
 
     def _remember(self) -> None:
         values: dict[str, Any] = dict(

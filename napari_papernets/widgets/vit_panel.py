@@ -35,13 +35,12 @@ from .vit_picker import VitPicker
 from .vit_plan import Extent, FeaturePlan, plan_features
 from .vit_reader import SideJob, TokenSource
 from .vit_strokes import VitStrokes
-from .warm_up import import_ahead
+from .warm_up import WarmUp
 
 if TYPE_CHECKING:
     import napari.viewer
 
 MEMORY = "vit_panel"
-WARM_UP = 300  # ms after the panel was made, so that the window comes first
 CHOSEN = ("block", "density", "attention", "summaries", "channels")  # edited by other parts
 STARTS = {"tile": 518}
 
@@ -88,13 +87,12 @@ class ViTPanel(DockedPanel):
         self.clicks = CanvasClicks(napari_viewer, self)
         self.follower = ViewFollower(napari_viewer, self._view, self)
         self.bar = ReadBar()
-        self._warm = QTimer(self, singleShot=True, interval=WARM_UP)
         # Not at once: the list of layers, which changes then, is not to be changed meanwhile.
         self._other = QTimer(self, singleShot=True, interval=0)
         self._lay_out()
         self._connect()
         self._recall()
-        self._warm.start()
+        self._warm = WarmUp(self._hold.engine, self.complain, self)
 
     def plan(self) -> FeaturePlan:
         """What a reading would do now.
@@ -219,14 +217,6 @@ class ViTPanel(DockedPanel):
         self.source.cancel()
         self.side.cancel()
 
-    def _warm_up(self) -> None:
-        """Start the engine beside the window, so that the first reading need not wait for it."""
-        import_ahead()
-        try:
-            self._hold.engine().start()
-        except PapernetsError as error:
-            self.complain(error)
-
     def _recall(self) -> None:
         values = recall(MEMORY)
         # What another version remembered may not fit: the defaults are fine.
@@ -238,7 +228,6 @@ class ViTPanel(DockedPanel):
     def _connect(self) -> None:
         self.bar.readRequested.connect(self.read)
         self.bar.cancelRequested.connect(self._on_cancel)
-        self._warm.timeout.connect(self._warm_up)
         self._other.timeout.connect(self._on_image)
         self.image.changed.connect(self._other.start)
         self.model.changed.connect(self._on_network)

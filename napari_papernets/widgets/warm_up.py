@@ -8,10 +8,51 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..core.errors import EngineError
+from qtpy.QtCore import QObject, QTimer
+
+from ..core.errors import EngineError, PapernetsError
+from .job_adapter import Engine
+
+PAUSE = 300  # ms after a panel was made, so that the window comes first
 
 # napari imports these with the first Labels layer, on the thread of the window: a second of silence.
 AHEAD = ("pandas", "scipy.linalg", "skimage.color", "skimage.exposure", "skimage.util", "numba")
+
+
+class WarmUp(QTimer):
+    """Starts the engine beside the window, so that the first job of a panel need not wait for it, and
+    imports ahead. To be stopped with the panel, which would take the engine again.
+
+    Parameters
+    ----------
+    engine : callable
+        The engine.
+    complain : callable
+        Gets the error where it does not start.
+    parent : QObject
+        The panel.
+    *also : callable
+        As `import_ahead` takes them.
+    """
+
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        complain: Callable[[BaseException], object],
+        parent: QObject,
+        *also: Callable[[], object],
+    ) -> None:
+        super().__init__(parent, singleShot=True, interval=PAUSE)
+        self._engine, self._complain, self._also = engine, complain, also
+        self.timeout.connect(self._begin)
+        self.start()
+
+    def _begin(self) -> None:
+        try:
+            self._engine().start()
+        except PapernetsError as error:
+            self._complain(error)
+        import_ahead(*self._also)
 
 
 def import_ahead(*also: Callable[[], object]) -> threading.Thread:

@@ -338,6 +338,14 @@ def test_what_a_search_tells_outlives_previews(panel, engine, qtbot):
     assert panel.message.text() == "The CRF helps."
 
 
+def test_a_panel_that_is_closed_at_once_does_not_take_the_engine_again(viewer, engine, qtbot):
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    panel.shut_down()
+    qtbot.wait(400)
+    assert not engine.started
+
+
 def test_settings_are_remembered(panel, viewer, engine, qtbot):
     panel.form.setValue(CRFSettings(w1=7.5))
     panel.shut_down()
