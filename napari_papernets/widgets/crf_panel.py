@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import typing
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from .crf_preview import CRFPreview
 from .crf_tuning import CRFTuning
 from .docked_panel import DockedPanel
 from .engine_access import EngineHold
+from .farewell import when_destroyed
 from .image_picker import ImagePicker
 from .job_adapter import Engine
 from .label_numbers import LabelNumbers
@@ -125,7 +125,7 @@ class CRFPanel(DockedPanel):
         self._warm.stop()
         values = dict(settings=self.form.value().changed(), device=self.device.currentText())
         remember(MEMORY, values)
-        _let_go(self._hold, self)
+        self._let_go()
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
@@ -134,6 +134,15 @@ class CRFPanel(DockedPanel):
     def closeEvent(self, event: Any) -> None:
         self.shut_down()
         super().closeEvent(event)
+
+    def _let_go(self) -> None:
+        """Nothing of the panel outlives it, also where the window was destroyed with its widgets."""
+        for part in (self.previews, self.control, self.tuning):
+            with contextlib.suppress(RuntimeError):  # its half in C++ is gone
+                part.leave()
+        for listener in (self.beliefs, self.tuning, self.image, self.numbers):
+            listener.close_events()
+        self._hold.release()
 
     def _target(self) -> Target:
         return Target(self.image.layer(), self.image.block())
@@ -224,6 +233,7 @@ class CRFPanel(DockedPanel):
         for part in (self.control, self.tuning):
             part.failed.connect(self.message.complain)
         self.beliefs.changed.connect(self.tuning.annotation.refresh)
+        when_destroyed(self, self._let_go)
         self._on_image()
 
     def _lay_out(self) -> None:
@@ -237,15 +247,3 @@ class CRFPanel(DockedPanel):
             group("Tune", self.tuning),
         )
         fill_panel(self, groups, (self.bar, self.message))
-        let_go = functools.partial(_let_go, self._hold, self)
-        self.destroyed.connect(lambda *_: let_go())
-
-
-def _let_go(hold: EngineHold, panel: CRFPanel) -> None:
-    """Nothing of the panel outlives it, also where the window was destroyed with its widgets."""
-    for part in (panel.previews, panel.control, panel.tuning):
-        with contextlib.suppress(RuntimeError):  # its half in C++ is gone
-            part.leave()
-    for listener in (panel.beliefs, panel.tuning, panel.image, panel.numbers):
-        listener.close_events()
-    hold.release()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
@@ -13,6 +12,7 @@ from ..core.results import Tuned
 from .dictionary_view import DictionaryView
 from .docked_panel import DockedPanel
 from .engine_access import EngineHold
+from .farewell import when_destroyed
 from .job_adapter import Engine
 from .message_line import MessageLine
 from .moco_plots import MoCoPlots
@@ -168,11 +168,7 @@ class MoCoPanel(DockedPanel):
         self.control.cancelled.connect(self._on_cancelled)
         self.dictionary.told.connect(self.message.tell)
         self.dictionary.failed.connect(self.message.complain)
-        self.destroyed.connect(functools.partial(_let_go, self._hold, self.control, self.sources))
-
-
-def _let_go(hold: EngineHold, control: PretrainControl, sources: SourcePicker, *_: object) -> None:
-    """The window was destroyed, and its widgets with it: nothing of the panel outlives it."""
-    control.drop()
-    sources.close_events()
-    hold.release()
+        # The window was destroyed, and its widgets with it: nothing of the panel outlives it.
+        when_destroyed(
+            self, self.control.drop, self.dictionary.leave, self.sources.close_events, self._hold.release
+        )

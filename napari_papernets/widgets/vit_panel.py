@@ -251,7 +251,8 @@ class ViTPanel(DockedPanel):
             job.finished.connect(self.show_busy)
         # The window was destroyed, and its widgets with it: nothing of the panel outlives it.
         listeners = (self.follower, self.image, self.strokes)
-        when_destroyed(self, *(part.close_events for part in listeners), self._hold.release)
+        ends = (*(part.close_events for part in listeners), self.source.leave, self.side.leave)
+        when_destroyed(self, *ends, self._hold.release)
 
     def _lay_out(self) -> None:
         add_row(self.form.advanced_rows, "Device", self.device, "Where to compute.")

@@ -346,6 +346,19 @@ def test_a_panel_that_is_closed_at_once_does_not_take_the_engine_again(viewer, e
     assert not engine.started
 
 
+def test_a_destroyed_panel_lets_go_of_the_viewer_and_drops_what_runs(viewer, engine, qtbot):
+    events = viewer.layers.events.inserted, viewer.dims.events.current_step
+    before = [len(event.callbacks) for event in events]
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 1)
+    panel.bar.buttons["plane"].click()
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    with qtbot.waitSignal(panel.destroyed):
+        panel.deleteLater()
+    assert [len(event.callbacks) for event in events] == before
+    assert all(job.cancelled for job in engine.jobs)
+
+
 def test_settings_are_remembered(panel, viewer, engine, qtbot):
     panel.form.setValue(CRFSettings(w1=7.5))
     panel.shut_down()

@@ -594,6 +594,20 @@ def test_a_closed_panel_lets_go_of_the_viewer(viewer, engine, known, qtbot):
     assert not engine.started
 
 
+def test_a_destroyed_panel_lets_go_of_the_viewer_and_drops_what_runs(viewer, engine, known, qtbot):
+    known.append(encoder())
+    before = len(viewer.layers.events.inserted.callbacks)
+    panel = MoCoPanel(viewer, engine=engine)
+    training = start(panel, engine)
+    panel.dictionary.make.click()
+    with qtbot.waitSignal(panel.destroyed):
+        panel.deleteLater()
+    assert len(viewer.layers.events.inserted.callbacks) == before
+    assert training.cancelled
+    assert engine.jobs[-1].verb == "patches"
+    assert engine.jobs[-1].cancelled
+
+
 def test_what_was_set_is_remembered(panel, viewer, engine, known, qtbot):
     panel.form.settings.setValue(MoCoSettings(K=77))
     panel.form.minutes.setValue(3)

@@ -700,13 +700,17 @@ def test_a_closed_panel_sleeps(refs, engine, qtbot):
     panel.shut_down()  # the dock and the window may both ask for it
 
 
-def test_a_destroyed_panel_lets_go_of_the_viewer(viewer, refs, engine, qtbot):
+def test_a_destroyed_panel_lets_go_of_the_viewer_and_drops_what_runs(viewer, refs, engine, qtbot):
     events = viewer.layers.events.inserted, viewer.dims.events.current_step
     before = [len(event.callbacks) for event in events]
     panel = ViTPanel(viewer, engine=engine)
+    panel.read("plane")
+    panel.model.downloadRequested.emit("dinov2-small")
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
     with qtbot.waitSignal(panel.destroyed):
         panel.deleteLater()
     assert [len(event.callbacks) for event in events] == before
+    assert all(job.cancelled for job in engine.jobs)
 
 
 def test_every_control_says_what_it_is_and_what_it_is_for(panel, qtbot):
