@@ -103,6 +103,7 @@ class CRFTuning(QWidget):
             job.happened.connect(self._on_event)
             job.returned.connect(self._on_returned)
             job.failed.connect(self._on_failed)
+            job.cancelled.connect(self._on_cancel)
             self._switch(True)
             job.start(
                 self._engine(), "tune_crf", probabilities=plan.beliefs.probabilities,
@@ -116,6 +117,7 @@ class CRFTuning(QWidget):
         """Drop the search."""
         if self._job is not None:
             self._job.forget()
+            self._job.deleteLater()
             self._job = None
         self._switch(False)
 

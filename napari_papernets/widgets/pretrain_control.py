@@ -50,24 +50,23 @@ class PretrainControl(QObject):
     ) -> None:
         super().__init__(parent)
         self._engine, self._plan = engine, plan
-        self._jobs: list[JobAdapter] = []
+        self._job: JobAdapter | None = None
 
     @property
     def is_running(self) -> bool:
-        return bool(self._jobs)
+        return self._job is not None
 
     def start(self, go_on: bool = False) -> None:
         """Begin a training from what is chosen now, or go on with one."""
-        if self._jobs:
+        if self._job is not None:
             return
         try:
             arguments = dict(self._plan(go_on))
-            job = JobAdapter(self)
+            job = self._job = JobAdapter(self)
             job.happened.connect(self.happened)
             job.returned.connect(lambda tuned: self._end(self.finished, tuned))
             job.failed.connect(lambda error: self._end(self.failed, error))
             job.cancelled.connect(lambda: self._end(self.cancelled))
-            self._jobs.append(job)
             job.start(self._engine(), "pretrain", **arguments)
         except PapernetsError as error:
             self._end(self.failed, error)
@@ -76,20 +75,22 @@ class PretrainControl(QObject):
 
     def stop(self) -> None:
         """End the training and keep what it has."""
-        for job in self._jobs:
-            job.send("stop")
+        if self._job is not None:
+            self._job.send("stop")
 
     def cancel(self) -> None:
         """End the training and keep nothing."""
-        for job in self._jobs:
-            job.cancel()
+        if self._job is not None:
+            self._job.cancel()
 
     def drop(self) -> None:
         """The panel goes away: cancel, and emit nothing any more."""
-        for job in self._jobs:
-            job.forget()
-        self._jobs.clear()
+        if self._job is not None:
+            self._job.forget()
+            self._job = None
 
     def _end(self, signal: Signal, *values: Any) -> None:
-        self._jobs.clear()
+        if self._job is not None:
+            self._job.deleteLater()
+            self._job = None
         signal.emit(*values)

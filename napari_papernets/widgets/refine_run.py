@@ -101,6 +101,7 @@ class RefineRun(QObject):
             job.happened.connect(self._on_event)
             job.returned.connect(self._on_returned)
             job.failed.connect(self._on_failed)
+            job.cancelled.connect(self.cancel)
             self._job, self._plan = job, plan
             self._viewer.layers.events.removed.connect(self._on_removed)
             self._bar.set_waiting()

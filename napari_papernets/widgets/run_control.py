@@ -63,13 +63,13 @@ class RunControl(QObject):
         super().__init__(parent)
         self._viewer, self._plan, self._engine = viewer, plan, engine
         self._bar, self._message, self._results = bar, message, results
-        self._runs: list[Run] = []  # the one that goes on, or none
+        self._run: Run | None = None  # that goes on
         bar.runRequested.connect(self.start)
         bar.cancelRequested.connect(self.cancel)
 
     @property
     def is_running(self) -> bool:
-        return bool(self._runs)
+        return self._run is not None
 
     def start(self, kind: Kind) -> None:
         """Run on what is in view ("view"), on its whole plane ("plane") or on everything ("stack"),
@@ -79,9 +79,9 @@ class RunControl(QObject):
         self._message.tell("")
         try:
             plan = self._plan(kind)
-            self._runs.append(self._make(plan))
+            run = self._run = self._make(plan)
             self._bar.set_waiting()
-            self._runs[0].start()
+            run.start()
         except PapernetsError as error:
             self._on_failed(error)
         else:
@@ -90,19 +90,19 @@ class RunControl(QObject):
 
     def cancel(self) -> None:
         """End the run, if there is one, within a second."""
-        for run in self._runs:
-            run.cancel()
+        if self._run is not None:
+            self._run.cancel()
 
     def leave(self) -> None:
         """The panel goes away: drop the run and put its layers back."""
-        for run in self._runs:
-            run.leave()
+        if self._run is not None:
+            self._run.leave()
         self._end()
 
     def drop(self) -> None:
         """The window is gone: drop the run. Touches nothing of Qt or napari."""
-        for run in self._runs:
-            run.drop()
+        if self._run is not None:
+            self._run.drop()
 
     def _make(self, plan: RunPlan) -> Run:
         run = Run(self._viewer, self._engine(), plan, self)
@@ -118,7 +118,8 @@ class RunControl(QObject):
             self._message.tell(event.message)
 
     def _on_finished(self, layer: napari.layers.Labels, result: Prediction) -> None:
-        plan = self._runs[0].plan
+        assert self._run is not None
+        plan = self._run.plan
         self._end()
         self._results.add_result(layer, plan)
         self._message.tell(outcome(plan, result))
@@ -134,7 +135,7 @@ class RunControl(QObject):
         self._message.tell(f"{reason}; the layers are as they were.")
 
     def _end(self) -> None:
-        self._runs.clear()
+        self._run = None
         self._bar.set_idle()
         self._results.refresh()
 

@@ -104,9 +104,13 @@ class TokenSource(QObject):
         if self._job is None:
             return False
         self._job.forget()
-        self._job.deleteLater()
-        self._job = None
+        self._end()
         return True
+
+    def _end(self) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+            self._job = None
 
     def _start(self) -> None:
         self._drop()
@@ -132,9 +136,7 @@ class TokenSource(QObject):
         job.start(self._engine(), "features", prepare, **plan.arguments(random))
 
     def _on_returned(self, plan: FeaturePlan, looks: Looks, random: bool) -> None:
-        job, self._job = self._job, None
-        if job is not None:
-            job.deleteLater()
+        self._end()
         self._bases.setdefault(random, looks.basis)
         self.ready.emit(plan, looks, random)
         if self._control and not random:
@@ -143,7 +145,7 @@ class TokenSource(QObject):
             self.finished.emit()
 
     def _on_failed(self, error: BaseException) -> None:
-        self._job = None
+        self._end()
         self.failed.emit(error)
         self.finished.emit()
 

@@ -34,6 +34,10 @@ class FakeJob:
     def fail(self, error: Exception) -> None:
         self._call("on_failed", error)
 
+    def end(self) -> None:
+        """As the engine does with a job that was cancelled, by whomever."""
+        self._call("on_cancelled")
+
     def _call(self, name: str, *values: Any) -> None:
         thread = threading.Thread(target=self._callbacks[name], args=values)
         thread.start()

@@ -17,6 +17,7 @@ from napari_papernets.widgets.crf_form import CRFForm
 from napari_papernets.widgets.crf_panel import CRFPanel
 from napari_papernets.widgets.energy_plot import rises
 from napari_papernets.widgets.image_layers import block_of
+from napari_papernets.widgets.job_adapter import JobAdapter
 from napari_papernets.widgets.label_numbers import OBJECTS
 from napari_papernets.widgets.layer_parts import Target
 from napari_papernets.widgets.outputs import OUTPUT
@@ -279,6 +280,20 @@ def test_tuning_takes_settings_over_where_they_help(panel, viewer, engine, qtbot
         job.give(TunedCRF(best, True, 0.5, 0.6, 0.8, 0.9, 99, "the CRF helps: 0.5 → 0.6", ()))
     assert panel.settings() == best
     assert panel.message.text().startswith("The CRF helps")
+
+
+def test_what_the_engine_ends_is_over_here_too(panel, viewer, engine, qtbot):
+    viewer.add_labels(labels(), name="truth")
+    qtbot.waitUntil(lambda: panel.tuning.annotation.currentText() == "truth")
+    for button, verb in ((panel.tuning.button, "tune_crf"), (panel.bar.buttons["plane"], "refine")):
+        button.click()
+        assert engine.jobs[-1].verb == verb
+        assert not button.isEnabled()
+        engine.jobs[-1].end()
+        qtbot.waitUntil(button.isEnabled)
+        assert panel.message.text().startswith("Cancelled")
+    parts = (panel.control, panel.tuning)
+    qtbot.waitUntil(lambda: not any(part.findChildren(JobAdapter) for part in parts))
 
 
 def test_tuning_leaves_the_crf_off_where_it_harms(panel, viewer, engine, qtbot):

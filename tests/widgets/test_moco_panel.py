@@ -29,6 +29,7 @@ from napari_papernets.core.tiles import SizeRule
 from napari_papernets.model_files import TRAINING_KEY
 from napari_papernets.widgets import pretrain_checkpoint, pretrain_form
 from napari_papernets.widgets.annotation_layer import ANNOTATION
+from napari_papernets.widgets.job_adapter import JobAdapter
 from napari_papernets.widgets.moco_panel import MoCoPanel
 from napari_papernets.widgets.moco_plots import verdict
 
@@ -315,7 +316,7 @@ def test_an_encoder_of_that_name_stays(panel, engine, folder, qtbot):
     assert job.arguments["name"] == panel.form.name.text() == "frames-2"
     assert "“frames” stays" in panel.message.text()
     panel.bar.cancel.click()
-    job._call("on_cancelled")
+    job.end()
     qtbot.waitUntil(panel.bar.start.isEnabled)
     (folder / "frames-2.checkpoint").touch()  # neither is what could go on
     assert start(panel, engine).arguments["name"] == "frames-3"
@@ -325,13 +326,14 @@ def test_cancel_and_failure_leave_the_panel_ready(panel, engine, qtbot):
     job = start(panel, engine)
     panel.bar.cancel.click()
     assert job.cancelled
-    job._call("on_cancelled")
+    job.end()
     qtbot.waitUntil(panel.bar.start.isEnabled)
     assert "nothing was kept" in panel.message.text()
     job = start(panel, engine)
     job.fail(InputError("batch", 3, "give a multiple of 2"))
     qtbot.waitUntil(panel.bar.start.isEnabled)
     assert "multiple of 2" in panel.message.text()
+    qtbot.waitUntil(lambda: not panel.control.findChildren(JobAdapter))
 
 
 def leave(folder: Path, settings: MoCoSettings, name: str = "moco", base: str = "scratch") -> None:
@@ -360,7 +362,7 @@ def test_a_training_goes_on_from_its_checkpoint(panel, engine, folder, qtbot):
     engine.jobs[-1].tell(Step(3, 4.0, 1e-3, 95.0))
     qtbot.waitUntil(lambda: len(panel.plots._losses) == 3)
     panel.bar.cancel.click()
-    engine.jobs[-1]._call("on_cancelled")
+    engine.jobs[-1].end()
     qtbot.waitUntil(panel.bar.go_on.isEnabled)
     assert "“Go on” takes it up at step 2" in panel.message.text()
 
@@ -420,7 +422,7 @@ def test_cancel_tells_what_was_saved(panel, engine, qtbot):
     job = start(panel, engine)
     job.tell(Checkpoint(200, "moco.checkpoint"))
     qtbot.waitUntil(lambda: panel._saved == 200)
-    job._call("on_cancelled")
+    job.end()
     qtbot.waitUntil(panel.bar.start.isEnabled)
     assert "no encoder was kept. “Go on” takes it up at step 200." in panel.message.text()
 

@@ -29,6 +29,7 @@ from napari_papernets.core.model import ModelRef, ModelSpec, class_infos
 from napari_papernets.core.results import EmbeddingView, Prediction, ProbeScore, Tuned
 from napari_papernets.core.tiles import SizeRule
 from napari_papernets.widgets import vit_actions, vit_picker, vit_reader
+from napari_papernets.widgets.job_adapter import JobAdapter
 from napari_papernets.widgets.outputs import PROVENANCE
 from napari_papernets.widgets.vit_clicks import pixel_at
 from napari_papernets.widgets.vit_panel import ViTPanel
@@ -518,6 +519,7 @@ def test_progress_cancel_and_failure(panel, engine, qtbot):
     with qtbot.waitSignal(panel.failed):
         engine.jobs[1].fail(InputError("block", 9, "there are fewer"))
     assert "there are fewer" in panel.message.text()
+    qtbot.waitUntil(lambda: not panel.source.findChildren(JobAdapter))
 
 
 def test_the_embedding_is_shown_and_saved(panel, engine, qtbot, tmp_path):
