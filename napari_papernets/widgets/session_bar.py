@@ -9,17 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QElidingLabel
 from superqt.utils import create_worker
 
 from ..core.errors import InputError
 from ..session import discard_session, read_info, sessions_folder, unfinished_sessions
+from ..session_files import version_folders
+from .run_bar import counted
 
 NAMES = 24  # characters
 HELP = {
     "restore": "Open its images, strokes and versions again.",
-    "discard": "Delete it: its strokes and versions are gone.",
+    "discard": "Delete it, once you have confirmed that: its strokes and versions are gone.",
     "later": "Leave it where it is; it is offered again when the panel is opened the next time.",
     "save": "Write a copy of this session (strokes, classes, settings, versions) as one folder. The "
     "session itself is kept up to date all the time; there is nothing else to save.",
@@ -80,7 +91,11 @@ class RestoreBar(QFrame):
         self.restoreRequested.emit(folder)
 
     def _on_discard(self) -> None:
-        worker = create_worker(discard_session, self._folders[0])
+        folder = self._folders[0]
+        answer = QMessageBox.question(self, "Discard session", what_is_lost(folder))
+        if answer != QMessageBox.StandardButton.Yes:
+            return
+        worker = create_worker(discard_session, folder)
         worker.errored.connect(self.problem)
         worker.start()
         self._next()
@@ -131,13 +146,29 @@ class SessionRow(QWidget):
 
 def describe_session(folder: Path) -> str:
     """Two lines on a session that was not closed."""
+    names = textwrap.shorten(_image_names(folder), NAMES, placeholder=" …")
+    return f"Not closed the last time: {names}\nPainted until {_last_painted(folder)}."
+
+
+def what_is_lost(folder: Path) -> str:
+    """What goes with a session, as a question."""
+    versions = counted(len(version_folders(folder)), "version")
+    return (
+        f"Delete the strokes on {_image_names(folder)}, painted until {_last_painted(folder)}, and "
+        f"{versions}? Nothing brings them back."
+    )
+
+
+def _image_names(folder: Path) -> str:
     try:
-        names = ", ".join(image.name for image in read_info(folder).images) or "no image"
+        return ", ".join(image.name for image in read_info(folder).images) or "no image"
     except InputError:
-        names = folder.name
+        return folder.name
+
+
+def _last_painted(folder: Path) -> str:
     when = datetime.fromtimestamp((folder / "journal").stat().st_mtime)
-    names = textwrap.shorten(names, NAMES, placeholder=" …")
-    return f"Not closed the last time: {names}\nPainted until {when:%d %b %H:%M}."
+    return f"{when:%d %b %H:%M}"
 
 
 def _button(text: str, help_: str, pressed: Callable[[], Any]) -> QPushButton:

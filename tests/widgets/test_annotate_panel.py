@@ -12,7 +12,7 @@ import pytest
 from fakes import ref
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton
+from qtpy.QtWidgets import QApplication, QLineEdit, QMessageBox, QPushButton
 from safetensors.numpy import save_file
 from test_live_control import TUNED, LiveEngine
 
@@ -414,6 +414,32 @@ def test_what_was_not_closed_is_offered_and_restored(make, viewer, engine, qtbot
     assert [version.number for version in again.parts.versions.model.versions] == [1]
     stroke(again, qtbot, y=30, k=1)
     assert again.parts.store.session.journal.newest == 3
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_session_is_discarded_once_that_is_confirmed(
+    make, viewer, engine, qtbot, sessions, tmp_path, monkeypatch, yes
+):
+    asked = []
+
+    def question(parent, title, text):
+        asked.append(text)
+        return QMessageBox.StandardButton.Yes if yes else QMessageBox.StandardButton.No
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    panel = make(viewer)
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    leave_unfinished(panel, sessions)
+    again = make(ViewerModel())
+    again.show()
+    qtbot.waitUntil(again.parts.restore.isVisible)
+    again.parts.restore.discard.click()
+    assert "strokes on image" in asked[0]
+    assert "1 version?" in asked[0]
+    qtbot.waitUntil(lambda: (sessions / "lost").exists() is not yes)
+    assert again.parts.restore.isVisible() is not yes
 
 
 def test_images_of_the_same_pixels_get_their_own_strokes_back(make, viewer, engine, qtbot, sessions):
