@@ -12,6 +12,8 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible, QElidingLabel
 
+from ..atomic import replacing
+from ..core.errors import InputError
 from ..core.feature_maps import FeatureMaps
 from .curve_plots import import_pyqtgraph
 from .picture import PictureView, to_image
@@ -168,7 +170,11 @@ class VitExtras(QWidget):
             picture = self.pictures[name]
             factor = max(1, SAVED_SIDE // max(picture.shape[:2]))
             image = to_image(picture.repeat(factor, 0).repeat(factor, 1))
-        if image.isNull() or not image.save(str(path)):
+        try:
+            with replacing(Path(path)) as temporary:
+                if image.isNull() or not image.save(str(temporary)):
+                    raise OSError(f"{path} cannot be written")
+        except (InputError, OSError):
             self.told.emit(f"{path} could not be written")
         else:
             self.told.emit(f"Saved {path}")

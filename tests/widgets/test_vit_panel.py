@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeEngine
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtGui import QImage, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSpinBox,
@@ -28,7 +28,7 @@ from napari_papernets.core.feature_maps import FeatureMaps, WindowAttention
 from napari_papernets.core.model import ModelRef, ModelSpec, class_infos
 from napari_papernets.core.results import EmbeddingView, Prediction, ProbeScore, Tuned
 from napari_papernets.core.tiles import SizeRule
-from napari_papernets.widgets import vit_actions, vit_picker, vit_reader
+from napari_papernets.widgets import vit_actions, vit_extras, vit_picker, vit_reader
 from napari_papernets.widgets.job_adapter import JobAdapter
 from napari_papernets.widgets.outputs import PROVENANCE
 from napari_papernets.widgets.vit_clicks import pixel_at
@@ -548,6 +548,22 @@ def test_the_embedding_is_shown_and_saved(panel, engine, qtbot, tmp_path):
         )
     qtbot.waitUntil(lambda: panel.extras.pictures["positions"].shape[1] > 2 * width)
     assert panel.extras.captions["filters"].text() == "right: random weights, left: toy-vit"
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_one_that_was_there(panel, tmp_path, monkeypatch):
+    class Half(QImage):
+        def save(self, path):
+            Path(path).write_bytes(b"half")
+            return False
+
+    monkeypatch.setattr(vit_extras, "to_image", lambda _: Half(1, 1, QImage.Format.Format_RGB888))
+    panel.extras.show_picture("heads", np.zeros((4, 4, 3), np.uint8))
+    kept = tmp_path / "heads.png"
+    kept.write_bytes(b"before")
+    panel.extras.save("heads", kept)
+    assert kept.read_bytes() == b"before"
+    assert list(tmp_path.glob("*heads*")) == [kept]
+    assert "could not be written" in panel.message.text()
 
 
 def test_a_score_stands_beside_that_of_random_weights(panel, viewer, engine, qtbot):
