@@ -40,7 +40,8 @@ def run_demo(sample: str, output: Path | None) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If there is no such sample, or napari and a Qt binding are not installed.
+        If there is no such sample, napari and a Qt binding are not installed, or the window was closed
+        before `output` was complete.
     """
     shown = load_sample(sample)
     viewer, panel = open_window(sample)
@@ -48,8 +49,7 @@ def run_demo(sample: str, output: Path | None) -> Iterator[Path]:
     errors: list[BaseException] = []
     panel.runFinished.connect(lambda _layer, result: results.append(result))
     panel.runFailed.connect(errors.append)
-    if output is not None:
-        _close_when_done(viewer, panel, output)
+    pictures = _close_when_done(viewer, panel, output) if output is not None else []
     panel.start_run("stack" if shown.image.stack_axes else "plane")
     import napari
 
@@ -57,7 +57,11 @@ def run_demo(sample: str, output: Path | None) -> Iterator[Path]:
     if errors:
         raise errors[0]
     if output is not None:
+        if not pictures:
+            mend = "leave it open: it closes by itself when the run is done"
+            raise InputError("window", "closed before the run was done", mend)
         yield from _write(results[0], shown.image, output, sample)
+        yield from pictures
 
 
 def open_window(sample: str) -> tuple[Viewer, UNetPanel]:
@@ -75,19 +79,25 @@ def open_window(sample: str) -> tuple[Viewer, UNetPanel]:
     return viewer, panel
 
 
-def _close_when_done(viewer: Viewer, panel: UNetPanel, output: Path) -> None:
+def _close_when_done(viewer: Viewer, panel: UNetPanel, output: Path) -> list[Path]:
+    """The list that the screenshot is put into when it is there."""
     from qtpy.QtCore import QTimer
+
+    pictures: list[Path] = []
 
     def finish(*_: Any) -> None:
         QTimer.singleShot(SETTLE, shoot)
 
     def shoot() -> None:
         output.mkdir(parents=True, exist_ok=True)
-        viewer.window.screenshot(str(output / "window.png"), canvas_only=False, flash=False)
+        picture = output / "window.png"
+        viewer.window.screenshot(str(picture), canvas_only=False, flash=False)
+        pictures.append(picture)
         viewer.close()
 
     panel.runFinished.connect(finish)
     panel.runFailed.connect(lambda _: viewer.close())
+    return pictures
 
 
 def _write(result: Prediction, image: Any, output: Path, sample: str) -> Iterator[Path]:
@@ -99,4 +109,4 @@ def _write(result: Prediction, image: Any, output: Path, sample: str) -> Iterato
     write_table(table, measure(result.labels, image))
     account = output / f"{sample}_provenance.json"
     write_json(account, result.provenance)
-    yield from (labels, table, account, output / "window.png")
+    yield from (labels, table, account)
