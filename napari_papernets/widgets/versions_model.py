@@ -56,7 +56,7 @@ class VersionRow:
     path : Path
         The model file.
     command : str
-        Command line that repeats the round; empty where there is none.
+        Command line that trains on the strokes of the round again; empty where there is none.
     current : bool
         Whether it is the one in use.
     note : str

@@ -30,7 +30,8 @@ HELP = {
     "compare": "Two selected versions, or the selected one and the one in use, on all annotations so "
     "far. Select a second row with Ctrl.",
     "save": "Save the model of the selected version as a file of its own.",
-    "command": "Copy the command line that repeats the selected round exactly.",
+    "command": "Copy the command line that trains on the same strokes as the selected round, from the "
+    "same start, for as many steps. Its weights will not be the same: it holds out other strokes.",
 }
 
 
