@@ -9,6 +9,9 @@ from .fields import Channels, Precision, Settings, described
 
 Output = Literal["auto", "instances", "semantic"]
 
+# GB, in float32: larger windows gain little on a CPU, and nothing is seen before the first is done.
+CPU_MEMORY = 0.8
+
 
 @dataclass(frozen=True, repr=False)
 class PredictSettings(Settings):
@@ -91,8 +94,8 @@ class PredictSettings(Settings):
         float | None,
         described(
             "Memory (GB)",
-            "Memory that the network's maps may take while it predicts. Automatic: 0.8 GB of main "
-            "memory, or 60 % of what is free on the GPU.",
+            f"Memory that the network's maps may take while it predicts. Automatic: {CPU_MEMORY} GB of "
+            "main memory, or 60 % of what is free on the GPU.",
             min=0.05,
             max=1024.0,
             step=0.1,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice
 from ..core.image import ImageBlock
-from ..core.predict_settings import PredictSettings
+from ..core.predict_settings import CPU_MEMORY, PredictSettings
 from ..core.tiles import Region, TilePlan
 from . import zoom as zooming
 from .device import pick_device, release_memory
@@ -25,8 +25,6 @@ from .models import LoadedModel
 from .runner import ChosenPrecision, Runner, forget_runners, open_runner
 from .tiling import PlaneSource, TileLoop, open_source, out_of_memory
 
-# GB, in float32: larger windows gain little on a CPU, and nothing is seen before the first is done.
-CPU_MEMORY = 0.8
 GPU_SHARE = 0.6
 MOST_CLASSES = 255
 PROBE = 128  # side in pixels of the window on which precisions are compared

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import InputError
+from ..core.predict_settings import CPU_MEMORY
 from ..core.tiles import Tile, TilePlan, plan_tiles
 from .outputs import output_key, put_output
 from .run_plan import RunPlan
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 READ_COLOUR, WRITE_COLOUR = "#E69F00", "#56B4E9"
 MOST_TILES = 150  # napari needs about 3 ms for each rectangle
-CPU_MEMORY = 0.8  # GB that the engine's planner takes for a CPU
 
 
 def plan_of(plan: RunPlan, last: Mapping[str, Any] | None) -> tuple[TilePlan, float, str]:
@@ -30,7 +30,7 @@ def plan_of(plan: RunPlan, last: Mapping[str, Any] | None) -> tuple[TilePlan, fl
     plan : RunPlan
         The run that would be asked for now.
     last : mapping or None
-        Provenance of the last run of this image and model, which knows the zoom and the memory.
+        Provenance of the last run of this image and model, which knows the zoom and the tiles.
 
     Returns
     -------
@@ -47,6 +47,8 @@ def plan_of(plan: RunPlan, last: Mapping[str, Any] | None) -> tuple[TilePlan, fl
     height, width = (max(1, round(n * zoom)) for n in plan.image.plane_shape)
     tile: Any = settings.tile
     source = "Plan for these settings"
+    if tile is None and settings.memory is None:
+        source += " on the processor"  # what is free on a GPU only the engine knows
     if same and last is not None and last["region"] is None:
         tile, source = tuple(last["tiles"]["window"]), "Plan of the last run"
     pixels = spec.window_pixels(settings.memory or CPU_MEMORY)

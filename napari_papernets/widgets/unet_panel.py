@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox
 
 from ..core.errors import InputError, ModelError
 from ..core.fields import Device
-from ..core.predict_settings import PredictSettings
+from ..core.predict_settings import CPU_MEMORY, PredictSettings
 from .calm import CalmComboBox
 from .closer_look import CloserLook
 from .docked_panel import DockedPanel
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MEMORY = "unet_panel"
 BASIC = ("zoom", "output", "threshold", "min_size")
-STARTS = {"zoom": 1.0, "threshold": 0.5, "tile": 512, "memory": 0.8}
+STARTS = {"zoom": 1.0, "threshold": 0.5, "tile": 512, "memory": CPU_MEMORY}
 DEVICE_HELP = "Where to compute: auto is the GPU where there is one, else the processor."
 PROBABILITY_HELP = (
     "Also make an image layer of the probability of each class. They are hidden at first: click on "

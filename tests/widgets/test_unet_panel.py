@@ -517,13 +517,16 @@ def test_tiles_are_drawn_with_their_halo_and_taken_away(panel, viewer):
     panel.form.setValue(PredictSettings(zoom=1.0, tile=1))
     panel.closer.tiles.click()
     layer = viewer.layers["image tiles"]
-    assert "1 tile of 48×64" in panel.message.text()
+    assert panel.message.text().startswith("Plan for these settings: 1 tile of 48×64")
     assert list(layer.features["part"]) == ["read", "write"]
     np.testing.assert_array_equal(layer.data[1].min(axis=0), (-0.5, -0.5))
     np.testing.assert_array_equal(layer.data[1].max(axis=0), (39.5, 49.5))
     np.testing.assert_array_equal(layer.scale, (0.5, 0.5))
     panel.closer.tiles.click()
     assert "image tiles" not in viewer.layers
+    panel.form.setValue(PredictSettings(zoom=1.0))
+    panel.closer.tiles.click()
+    assert panel.message.text().startswith("Plan for these settings on the processor: ")
 
 
 def test_tiles_of_a_large_image_cover_it_once(make_panel):
