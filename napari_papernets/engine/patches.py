@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import InputError, ModelError
-from ..core.events import Event, Started, Step
+from ..core.events import Event, Progress, Started
 from ..core.image import ImageBlock
 from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef
@@ -69,7 +69,7 @@ def patches(
     Yields
     ------
     Event
-        `Started`, then `Step` after every batch.
+        `Started`, then `Progress` after every batch.
 
     Returns
     -------
@@ -94,13 +94,13 @@ def patches(
     settings = MoCoSettings(crop=side, seed=seed, zoom_range=1.25, elastic=2.0)
     source = WindowSource(images, loaded.spec, window_side(settings), side, seed)
     places = grid(images, side, most)
-    yield Started(len(places), "step", f"{len(places)} patches of {len(images)} images")
+    yield Started(len(places), "window", f"{len(places)} patches of {len(images)} images")
     parts = []
     network = twin(network).to(here).eval()
     for start in range(0, len(places), BATCH):
         chunk = places[start : start + BATCH]
         parts.append(encode(network, source, chunk, start, settings, here))
-        if (yield Step(start + len(chunk), 0.0, 0.0, 0.0)) == "stop":
+        if (yield Progress(start + len(chunk), len(places))) == "stop":
             break
     keys, positives, thumbnails, views = (np.concatenate(p) for p in zip(*parts, strict=True))
     plane_map, explained = principal_components(keys)

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -17,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from ..core.model import ClassInfo
 from .calm import CalmComboBox, CalmSpinBox
+from .progress_row import ProgressRow
 from .settings_form import add_row, aligned_rows
 
 BUTTONS = {
@@ -65,11 +65,8 @@ class ApplyForm(QWidget):
         self.split.setChecked(True)
         self.split.setToolTip(f"<p>{HELP['split']}</p>")
         self.buttons = {name: self._button(name) for name in BUTTONS}
-        self.bar, self.cancel, self.status = QProgressBar(), QPushButton("Cancel"), QLabel()
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Progress")
-        self.bar.setToolTip("How much of it is done.")
-        self.cancel.setToolTip(f"<p>{HELP['cancel']}</p>")
+        self.progress, self.status = ProgressRow(HELP["cancel"]), QLabel()
+        self.bar, self.cancel = self.progress.bar, self.progress.cancel
         self.cancel.clicked.connect(lambda: self.cancelRequested.emit())
         self.status.setWordWrap(True)
         self._lay_out()
@@ -124,7 +121,7 @@ class ApplyForm(QWidget):
         for button in self.buttons.values():
             button.setEnabled(not running and len(self._numbers) > 1)
         self.cancel.setEnabled(running)
-        self._progress.setVisible(running)
+        self.progress.setVisible(running)
         self.status.setText(text)
 
     def _on_labels(self, *_: object) -> None:
@@ -139,21 +136,16 @@ class ApplyForm(QWidget):
         return button
 
     def _lay_out(self) -> None:
-        rows, starts, watch = aligned_rows(), QHBoxLayout(), QHBoxLayout()
+        rows, starts = aligned_rows(), QHBoxLayout()
         add_row(rows, "Use", self.version, HELP["version"])
         add_row(rows, "Labels are", self.labels, HELP["labels"])
         add_row(rows, "Smallest object", self.size, HELP["size"])
         rows.addRow("", self.split)
         for button in self.buttons.values():
             starts.addWidget(button, 1)
-        watch.setContentsMargins(0, 0, 0, 0)
-        watch.addWidget(self.bar, 1)
-        watch.addWidget(self.cancel)
-        self._progress = QWidget()
-        self._progress.setLayout(watch)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(rows)
         layout.addLayout(starts)
-        layout.addWidget(self._progress)
+        layout.addWidget(self.progress)
         layout.addWidget(self.status)

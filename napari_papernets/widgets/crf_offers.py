@@ -27,5 +27,4 @@ def offer_runs(image: ImagePicker, beliefs: BeliefPicker, bar: RunBar, tuning: C
     missing = "" if beliefs.combo.current() is not None else NO_PROBABILITIES
     obstacle = missing if image.identity() is not None else NO_IMAGE
     bar.set_obstacle(obstacle)
-    searches = tuning.cancel.isVisibleTo(tuning)
-    offer(tuning.button, HELP["tune"], obstacle, free=not searches)
+    offer(tuning.button, HELP["tune"], obstacle, free=not tuning.is_running)

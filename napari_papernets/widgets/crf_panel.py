@@ -219,9 +219,8 @@ class CRFPanel(DockedPanel):
 
     def _connect(self) -> None:
         self.image.changed.connect(self._on_image)
-        for end in (self.beliefs.changed, self.tuning.tuned, self.tuning.failed):
-            end.connect(self._offer)
-        self.tuning.cancel.clicked.connect(self._offer)
+        for change in (self.beliefs.changed, self.tuning.ended):
+            change.connect(self._offer)
         for signal in (self.beliefs.changed, self.form.valueChanged, self.device.currentTextChanged):
             signal.connect(self.previews.refresh)
         self.previews.answered.connect(self.previewed)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from ..core.errors import InputError, PapernetsError
-from ..core.events import CRFTrial, Event, Started
+from ..core.events import CRFTrial, Event
 from ..core.results import TunedCRF
 from .belief_sources import BeliefSource
 from .crf_plan import CRFPlan
@@ -20,6 +20,7 @@ from .label_numbers import OBJECTS, LabelNumbers, Numbers
 from .layer_combo import LayerCombo
 from .layer_parts import Index, LaterArray, Target, fit_layer, part_of
 from .outputs import OUTPUT, is_output
+from .progress_row import ProgressRow
 from .settings_form import add_row, aligned_rows
 
 if TYPE_CHECKING:
@@ -60,11 +61,14 @@ class CRFTuning(QWidget):
         The error.
     told : Signal(str)
         A sentence for the person.
+    ended : Signal()
+        Nothing is searched any more.
     """
 
     tuned = Signal(object)
     failed = Signal(object)
     told = Signal(str)
+    ended = Signal()
 
     def __init__(
         self,
@@ -83,18 +87,20 @@ class CRFTuning(QWidget):
         )
         self.annotation.setPlaceholderText("no labels with these classes")
         numbers.counted.connect(self.annotation.refresh)
-        self.button, self.bar = QPushButton("Tune on my annotations"), QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Trials")
-        self.cancel = QPushButton("Cancel")
+        self.button = QPushButton("Tune on my annotations")
+        self.progress = ProgressRow(HELP["cancel"], "Trials")
         self.button.clicked.connect(lambda: self.start())
-        self.cancel.clicked.connect(lambda: self._on_cancel())
+        self.progress.cancel.clicked.connect(lambda: self._on_cancel())
         self._lay_out()
         self._switch(False)
 
+    @property
+    def is_running(self) -> bool:
+        return self._job is not None
+
     def start(self) -> None:
         """Search on the chosen annotation, where no search is on its way."""
-        if self._job is not None:
+        if self.is_running:
             return
         try:
             plan = self._plan()
@@ -144,51 +150,44 @@ class CRFTuning(QWidget):
         return LaterArray(part.shape, np.uint8, read)
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self.bar.setRange(0, event.total)
-        elif isinstance(event, CRFTrial):
-            self.bar.setRange(0, event.total)
-            self.bar.setValue(event.done)
+        self.progress.show_event(event)
+        if isinstance(event, CRFTrial):
             self.told.emit(
                 f"trial {event.done} of {event.total}: IoU near boundaries {event.score:.3f}, "
                 f"best {event.best:.3f}"
             )
 
     def _on_returned(self, result: TunedCRF) -> None:
-        self.leave()
+        self._end()
         text = result.message
         self.told.emit(text[:1].upper() + text[1:])
         self.tuned.emit(result)
 
     def _on_failed(self, error: BaseException) -> None:
-        self.leave()
+        self._end()
         self.failed.emit(error)
 
     def _on_cancel(self) -> None:
-        self.leave()
+        self._end()
         self.told.emit("Cancelled.")
+
+    def _end(self) -> None:
+        self.leave()
+        self.ended.emit()
 
     def _switch(self, running: bool) -> None:
         self.button.setEnabled(not running)
-        self._progress.setVisible(running)
-        if running:
-            self.bar.setRange(0, 0)
+        self.progress.set_busy(running)
 
     def _lay_out(self) -> None:
         rows = aligned_rows()
         add_row(rows, "Annotation", self.annotation, HELP["annotation"])
         self.button.setToolTip(f"<p>{HELP['tune']}</p>")
-        self._progress = QWidget()
-        line = QHBoxLayout(self._progress)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self.bar, 1)
-        line.addWidget(self.cancel)
-        self.cancel.setToolTip(f"<p>{HELP['cancel']}</p>")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(rows)
         layout.addWidget(self.button)
-        layout.addWidget(self._progress)
+        layout.addWidget(self.progress)
 
 
 class Annotation:

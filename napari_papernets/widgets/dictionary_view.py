@@ -20,6 +20,7 @@ from .job_adapter import Engine, JobAdapter
 from .moco_sources import Sources
 from .patch_painting import PATCHES
 from .patch_scatter import PatchScatter
+from .progress_row import ProgressRow
 from .thumbnails import ThumbnailStrip
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ LAYOUT_HELP = (
     "How keys become a map: their two principal components, or UMAP, which keeps neighbours together "
     "(pip install 'napari-papernets[umap]')."
 )
+CANCEL_HELP = "Stop encoding; the dictionary that is shown stays."
 PAINT_HELP = (
     "Give the middles of the patches that are selected in the layer “dictionary” a label of their own "
     "in a Labels layer: the next free one."
@@ -87,9 +89,10 @@ class DictionaryView(QWidget):
         self._engine, self._sources, self._model, self._side = engine, sources, model, side
         self._map: PatchMap | None = None
         self._query: int | None = None
-        self._jobs: list[JobAdapter] = []
+        self._job: JobAdapter | None = None
         self.points = DictionaryPoints(viewer)
         self.make, self.layouts = QPushButton("Make the dictionary"), layout_combo()
+        self.progress = ProgressRow(CANCEL_HELP)
         self.paint = QPushButton("Paint the selected patches")
         self.scatter = PatchScatter()
         self.scatter.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -98,6 +101,7 @@ class DictionaryView(QWidget):
         self.nearest, self.hardest = ThumbnailStrip("Nearest keys"), ThumbnailStrip("Hardest negatives")
         self._lay_out()
         self.make.clicked.connect(self.start)
+        self.progress.cancel.clicked.connect(lambda: self._on_cancelled())
         self.paint.clicked.connect(self._on_paint)
         self.scatter.picked.connect(self.look_up)
         self.scatter.surrounded.connect(self._on_surrounded)
@@ -113,7 +117,7 @@ class DictionaryView(QWidget):
 
     def start(self) -> None:
         """Encode the patches of the chosen layers."""
-        if self._jobs:
+        if self._job is not None:
             return
         try:
             sources, model = self._sources(), self._model()
@@ -121,12 +125,13 @@ class DictionaryView(QWidget):
                 raise InputError(
                     "images", "a folder only", "tick a layer: the dictionary is shown on it"
                 )
-            job = JobAdapter(self)
+            job = self._job = JobAdapter(self)
+            job.happened.connect(self.progress.show_event)
             job.returned.connect(lambda found: self._on_map(found, sources, model.name))
             job.failed.connect(self._on_failed)
-            job.cancelled.connect(self._end)
-            self._jobs.append(job)
+            job.cancelled.connect(self._on_cancelled)
             self.make.setEnabled(False)
+            self.progress.set_busy(True)
             chosen = dict(side=self._side(), layout=self.layouts.currentData())
             job.start(self._engine(), "patches", images=sources.images, model=model, **chosen)
         except PapernetsError as error:
@@ -153,9 +158,9 @@ class DictionaryView(QWidget):
 
     def leave(self) -> None:
         """Drop what runs and let go of the viewer."""
-        for job in self._jobs:
-            job.forget()
-        self._jobs.clear()
+        if self._job is not None:
+            self._job.forget()
+            self._job = None
         self.points.leave()
 
     def _on_map(self, found: PatchMap, sources: Sources, encoder: str) -> None:
@@ -191,9 +196,17 @@ class DictionaryView(QWidget):
         self._end()
         self.failed.emit(error)
 
+    def _on_cancelled(self) -> None:
+        self._end()
+        self.told.emit("Cancelled.")
+
     def _end(self) -> None:
-        self._jobs.clear()
+        if self._job is not None:
+            self._job.forget()
+            self._job.deleteLater()
+            self._job = None
         self.make.setEnabled(True)
+        self.progress.set_busy(False)
 
     def _lay_out(self) -> None:
         self.make.setToolTip(f"<p>{MAKE_HELP}</p>")
@@ -205,7 +218,7 @@ class DictionaryView(QWidget):
         row.addWidget(self.layouts)
         self.paint.setToolTip(f"<p>{PAINT_HELP}</p>")
         layout.addLayout(row)
-        for widget in (self.about, self.scatter, self.paint):
+        for widget in (self.progress, self.about, self.scatter, self.paint):
             layout.addWidget(widget)
         for text, strip, tooltip in (
             ("Positive pair", self.positive, POSITIVE_HELP),

@@ -12,6 +12,7 @@ from pretrain_run import SETTINGS, images
 
 from napari_papernets.api import drain
 from napari_papernets.core.errors import InputError, ModelError
+from napari_papernets.core.events import Progress
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.engine.patches import centres_of, grid, patches, principal_components
 from napari_papernets.engine.pretrain import pretrain
@@ -34,6 +35,9 @@ def test_every_patch_has_a_key_a_place_and_a_picture(encoder: Any) -> None:
     assert found.plane_map.shape == (n, 2)
     assert found.thumbnails.std() > 10
     assert not np.array_equal(found.thumbnails, found.views)
+    *told, last = patches(images(), encoder, side=32, most=40)
+    assert told[0].total == n
+    assert last == Progress(n, n)
     again = drain(patches(images(), encoder, side=32, most=40))
     assert np.array_equal(again.positives, found.positives)
 

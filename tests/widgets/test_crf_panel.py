@@ -275,7 +275,7 @@ def test_tuning_takes_settings_over_where_they_help(panel, viewer, engine, qtbot
     best = CRFSettings(w1=8.0, sigma_beta=4.0)
     job.tell(Started(9, "trial"))
     job.tell(CRFTrial(1, 9, best, 0.5, 0.6))
-    qtbot.waitUntil(lambda: panel.tuning.bar.value() == 1)
+    qtbot.waitUntil(lambda: panel.tuning.progress.bar.value() == 1)
     with qtbot.waitSignal(panel.tuning.tuned):
         job.give(TunedCRF(best, True, 0.5, 0.6, 0.8, 0.9, 99, "the CRF helps: 0.5 → 0.6", ()))
     assert panel.settings() == best

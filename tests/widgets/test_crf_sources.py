@@ -379,7 +379,7 @@ def test_a_renamed_layer_is_offered_by_its_new_name(viewer, make):
 
 def test_texts_of_the_panel(viewer, make):
     panel = make(viewer)
-    assert "parameters stay" in panel.tuning.cancel.toolTip()
+    assert "parameters stay" in panel.tuning.progress.cancel.toolTip()
     assert "line" not in HELP["swipe"]  # none is drawn
 
 

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QApplication
 from safetensors.numpy import save_file
 
 from napari_papernets.core.errors import InputError
-from napari_papernets.core.events import Checkpoint, LookUps, Step, StrokeProbe
+from napari_papernets.core.events import Checkpoint, LookUps, Progress, Started, Step, StrokeProbe
 from napari_papernets.core.moco_settings import MoCoSettings
 from napari_papernets.core.model import ModelRef, ModelSpec, class_infos
 from napari_papernets.core.patches import PatchMap
@@ -447,6 +447,23 @@ def test_the_dictionary_needs_an_encoder(panel, engine):
     panel.dictionary.make.click()
     assert not engine.jobs
     assert "learn one first" in panel.message.text()
+
+
+def test_the_dictionary_shows_how_far_it_is_and_can_be_cancelled(panel, engine, known, qtbot):
+    known_dictionary(panel, engine, known, qtbot)
+    view, shown = panel.dictionary, panel.dictionary.patch_map
+    assert view.progress.isHidden()
+    view.make.click()
+    job = engine.jobs[-1]
+    assert not view.progress.isHidden()
+    job.tell(Started(40, "window"))
+    job.tell(Progress(10, 40))
+    qtbot.waitUntil(lambda: (view.progress.bar.value(), view.progress.bar.maximum()) == (10, 40))
+    view.progress.cancel.click()
+    assert job.cancelled
+    assert view.make.isEnabled()
+    assert view.progress.isHidden()
+    assert (view.patch_map, panel.message.text()) == (shown, "Cancelled.")
 
 
 def test_a_patch_is_looked_up_in_pictures_dots_and_points(panel, engine, known, viewer, qtbot):
