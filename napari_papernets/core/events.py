@@ -13,6 +13,8 @@ from .crf_settings import CRFSettings
 from .image import Range
 from .model import ModelRef
 
+RISE = 1e-6  # of an energy: less is rounding
+
 
 @dataclass(frozen=True)
 class Started:
@@ -214,6 +216,11 @@ class Refined:
     rises: bool
     labels: NDArray[Any] | None
     belief: NDArray[np.float32] | None
+
+
+def is_rise(before: float, after: float) -> bool:
+    """Whether an energy is higher than before, by more than rounding."""
+    return after > before + RISE * abs(before)
 
 
 @dataclass(frozen=True)

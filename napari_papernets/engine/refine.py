@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.crf_settings import Backend, CRFSettings
 from ..core.errors import InputError
-from ..core.events import Event, Notice, Refined, Started, TileDone
+from ..core.events import Event, Notice, Refined, Started, TileDone, is_rise
 from ..core.image import ImageBlock
 from ..core.results import Refinement
 from ..core.tiles import Region
@@ -26,7 +26,6 @@ from .failures import is_out_of_memory
 from .provenance import refinement_provenance
 
 Show = Literal["nothing", "labels", "belief"]
-RISE = 1e-6  # of the energy: less is rounding
 
 
 def refine(
@@ -164,7 +163,7 @@ class _Job:
         q = beliefs
         for step in steps:
             self.done += step.iteration > 0
-            rises = bool(energies) and step.energy > energies[-1] + RISE * abs(energies[-1])
+            rises = bool(energies) and is_rise(energies[-1], step.energy)
             energies.append(step.energy)
             q = step.q if step.q is not None else q
             yield self._event(unit, step.iteration, step.energy, rises, step.q)

@@ -7,12 +7,12 @@ from typing import Any
 
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from ..core.events import is_rise
 from .calm_wheel import CalmWheel
 from .curve_plots import AXIS_WIDTH, import_pyqtgraph
 from .theme_colours import ThemeColours
 
 PADDING = 0.06  # of the range, around it
-RISE = 1e-6  # of the energy: less is rounding
 
 
 class EnergyPlot(QWidget):
@@ -78,6 +78,4 @@ class EnergyPlot(QWidget):
 
 def rises(energies: Sequence[float]) -> list[int]:
     """Iterations after which the energy was higher than before."""
-    return [
-        i for i in range(1, len(energies)) if energies[i] > energies[i - 1] + RISE * abs(energies[i - 1])
-    ]
+    return [i for i in range(1, len(energies)) if is_rise(energies[i - 1], energies[i])]

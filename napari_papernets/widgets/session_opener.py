@@ -100,7 +100,7 @@ def show_session(
         if image is None:
             missing.append(info.name)
             continue
-        strokes = empty_labels((*_stack_shape(info), *info.plane_shape))
+        strokes = empty_labels(info.annotation_shape)
         for plane, labels in planes.items():
             strokes[plane] = labels
         layer = new_annotation(viewer, image, info.axes, session.info.classes, strokes)
@@ -142,7 +142,3 @@ def _add_image(
         np.asarray(block.data) if isinstance(block.data, np.ndarray) else block.data,
         name=block.name, rgb=rgb, metadata={"axes": block.axes}, **place,
     )  # fmt: skip
-
-
-def _stack_shape(info: ImageInfo) -> tuple[int, ...]:
-    return tuple(n for axis, n in zip(info.axes, info.shape, strict=True) if axis in "TZ")

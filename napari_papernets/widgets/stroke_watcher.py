@@ -87,10 +87,6 @@ class StrokeWatcher(QObject):
         window, and it may keep the patch."""
         self._feed.sinks = (*self._feed.sinks, sink)
 
-    def remove_sink(self, sink: Sink) -> None:
-        """Deliver to it no more."""
-        self._feed.sinks = tuple(s for s in self._feed.sinks if s != sink)
-
     def watch(self, number: int, delivered: bool = False) -> None:
         """Watch an image of the session.
 

@@ -306,7 +306,6 @@ def test_a_sink_that_fails_is_told_once_and_the_others_go_on(add, watcher, repla
         watcher.flush()
     replay.check()
     assert [str(p) for p in problems] == ["No space left"]
-    watcher.remove_sink(full)
 
 
 def test_a_sink_that_hangs_does_not_hang_the_window_for_good(add, watcher, monkeypatch):
