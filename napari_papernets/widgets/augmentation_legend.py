@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from ..core.model import ClassInfo
 from ..core.results import AugmentedCrop
 from ..core.tune_settings import TuneSettings
-from .augmentation_pictures import magma
+from .colour_tables import colour_table
 from .picture import to_pixmap
 
 BAR_HEIGHT = 10
@@ -34,7 +34,7 @@ class Legend(QWidget):
         self._bar.setScaledContents(True)
         self._bar.setFixedHeight(BAR_HEIGHT)
         self._bar.setMinimumWidth(40)
-        self._bar.setPixmap(to_pixmap(np.repeat(magma()[None], 4, axis=0)))
+        self._bar.setPixmap(to_pixmap(np.repeat(colour_table("magma")[None], 4, axis=0)))
         self._scale = QWidget()
         scale = QHBoxLayout(self._scale)
         scale.setContentsMargins(0, 0, 0, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..core.model import ClassInfo
 from ..core.results import AugmentedCrop
+from .colour_tables import colour_table
 
 Picture = NDArray[np.uint8]
 
@@ -56,7 +56,8 @@ def weights_picture(crop: AugmentedCrop) -> Picture:
     """
     shown = np.full((*crop.image.shape[1:], 3), OUTSIDE, np.uint8)
     highest = float(crop.weights.max()) or 1.0
-    shown[target_window(crop)] = magma()[np.rint(crop.weights / highest * 255).astype(np.uint8)]
+    levels = np.rint(crop.weights / highest * 255).astype(np.uint8)
+    shown[target_window(crop)] = colour_table("magma")[levels]
     return shown
 
 
@@ -70,14 +71,6 @@ def target_window(crop: AugmentedCrop) -> tuple[slice, slice]:
     cuts = [(a - b) // 2 for a, b in zip(crop.image.shape[1:], crop.classes.shape, strict=True)]
     rows, columns = (slice(c, c + n) for c, n in zip(cuts, crop.classes.shape, strict=True))
     return rows, columns
-
-
-@cache
-def magma() -> Picture:
-    """Its 256 colours, shape (256, 3)."""
-    from napari.utils.colormaps import ensure_colormap
-
-    return _bytes(ensure_colormap("magma").map(np.linspace(0, 1, 256))[:, :3])
 
 
 def hex_to_rgb(colour: str) -> tuple[int, int, int]:

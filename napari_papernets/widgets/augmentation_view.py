@@ -49,7 +49,7 @@ __all__ = ["AugmentationView", "Example"]
 
 FRAMED = (
     "QToolButton { border: 2px solid transparent; border-radius: 3px; padding: 2px; }"
-    "QToolButton:checked { border-color: #3d8fd1; }"
+    "QToolButton:checked { border-color: palette(highlight); }"
 )
 VIEWS = {
     "Image": "The image as the network is shown it: deformed, turned, and with other grey values.",

@@ -18,6 +18,7 @@ from .image_layers import block_of, full_data, guess_layer_axes
 from .layer_events import LayerEvents
 from .outputs import is_output
 from .settings_form import add_row, aligned_rows
+from .theme_colours import theme_colours
 
 if TYPE_CHECKING:
     import napari.layers
@@ -194,7 +195,8 @@ class ImagePicker(QWidget):
         self._sizes = full_data(self.layer()).shape if there else ()
         self.shape.setText(" × ".join(str(n) for n in self._sizes))
         self.shape.setToolTip(f"Shape of the array: {self.shape.text()}")
-        self.axes.setStyleSheet("border: 1px solid #d9534f;" if problem else "")
+        frame = f"border: 1px solid {theme_colours(self).bad};"
+        self.axes.setStyleSheet(frame if problem else "")
         self.axes.setToolTip(f"<p>{problem}</p>" if problem else f"<p>{AXES_HELP}</p>")
         has_channels = there and "C" in self.axes_text()
         self._channels_label.setVisible(has_channels)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
+
+from .picture import to_pixmap
 
 ROOM = 20  # pixels below a picture for its caption
 
@@ -52,16 +54,12 @@ class ThumbnailStrip(QListWidget):
         self._numbers = [int(n) for n in numbers]
         self.clear()
         for picture, caption in zip(pictures, captions, strict=True):
-            item = QListWidgetItem(QIcon(to_pixmap(picture, self._side)), caption)
+            item = QListWidgetItem(QIcon(self._scaled(picture)), caption)
             item.setTextAlignment(Qt.AlignmentFlag.AlignHCenter)
             self.addItem(item)
 
-
-def to_pixmap(picture: NDArray[np.uint8], side: int) -> QPixmap:
-    """A picture (h, w, 3) as large as `side`."""
-    picture = np.ascontiguousarray(picture)
-    height, width = picture.shape[:2]
-    image = QImage(picture.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
-    return QPixmap.fromImage(image).scaled(
-        side, side, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
-    )
+    def _scaled(self, picture: NDArray[np.uint8]) -> QPixmap:
+        return to_pixmap(picture).scaled(
+            self._side, self._side, Qt.AspectRatioMode.KeepAspectRatio,
+            Qt.TransformationMode.SmoothTransformation,
+        )  # fmt: skip

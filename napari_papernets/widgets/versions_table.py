@@ -18,12 +18,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..model_files import SUFFIX
 from .theme_colours import theme_colours
 from .versions_model import NOTE, VersionRow, VersionsModel
 
 __all__ = ["VersionRow", "VersionsTable"]
 
-SUFFIX = ".safetensors"
 ROOM = 10  # pixels of a row around its text
 HELP = {
     "back": "Use the selected version again. The newer ones stay in the list.",

@@ -1,4 +1,4 @@
-"""Pictures of tokens and of a network's embedding, as arrays; free of Qt and napari."""
+"""Pictures of tokens and of a network's embedding, as arrays; free of Qt."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 from ..core.feature_maps import FeatureMaps, Patch
 from ..core.results import EmbeddingView
 from ..core.token_math import Basis
+from .colour_tables import colour_table
 
 GAP = 1  # pixels between the pictures of a mosaic
 SHOWN_POSITIONS = 7  # along each side, as in the paper's figure
-# Five points of matplotlib's viridis, which grey and colour-blind eyes read in the same order.
-VIRIDIS = np.array(
-    [(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float32
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,10 +133,8 @@ def heat(
     """Values as colours from dark blue to yellow, (H, W, 3)."""
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
-    at = np.clip((values - low) / max(high - low, 1e-12), 0, 1) * (len(VIRIDIS) - 1)
-    lower = np.minimum(at.astype(int), len(VIRIDIS) - 2)
-    part = (at - lower)[..., None]
-    return (VIRIDIS[lower] * (1 - part) + VIRIDIS[lower + 1] * part).round().astype(np.uint8)
+    at = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+    return colour_table("viridis")[np.rint(at * 255).astype(np.uint8)]
 
 
 def mosaic(pictures: Sequence[NDArray[np.uint8]], columns: int | None = None) -> NDArray[np.uint8]:

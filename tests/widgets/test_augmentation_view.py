@@ -17,11 +17,11 @@ from napari_papernets.widgets import newest_job
 from napari_papernets.widgets.augmentation_pictures import (
     hex_to_rgb,
     image_picture,
-    magma,
     target_picture,
     weights_picture,
 )
 from napari_papernets.widgets.augmentation_view import AugmentationView, Example
+from napari_papernets.widgets.colour_tables import colour_table
 from napari_papernets.widgets.picture import to_image
 
 pytestmark = pytest.mark.gui
@@ -114,10 +114,10 @@ def test_the_target_of_an_unpadded_network_lies_in_the_middle():
 
 def test_weights_are_magma_up_to_their_highest():
     picture = weights_picture(crop())
-    np.testing.assert_array_equal(picture[7, 0], magma()[255])
-    np.testing.assert_array_equal(picture[0, 0], magma()[64])
-    np.testing.assert_array_equal(picture[4, 0], magma()[0])
-    assert magma()[0].sum() < 20 < 500 < magma()[255].sum()
+    np.testing.assert_array_equal(picture[7, 0], colour_table("magma")[255])
+    np.testing.assert_array_equal(picture[0, 0], colour_table("magma")[64])
+    np.testing.assert_array_equal(picture[4, 0], colour_table("magma")[0])
+    assert colour_table("magma")[0].sum() < 20 < 500 < colour_table("magma")[255].sum()
 
 
 def test_a_picture_becomes_an_image_of_the_same_pixels(qapp):
