@@ -195,7 +195,7 @@ def verdict(probe: StrokeProbe) -> str:
     if probe.score > best + MARGIN:
         return f"It helps: {scores}."
     if probe.score < best - MARGIN:
-        return f"It does not help, it is worse: {scores}."
+        return f"It makes things worse: {scores}."
     return f"It does not help so far: {scores}."
 
 

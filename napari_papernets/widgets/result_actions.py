@@ -237,9 +237,11 @@ def _obstacle(attempt: Callable[[], object]) -> str:
 
 
 def _missing_file(command: str) -> str:
-    """What to do first where the image of a command is not a file yet."""
+    """What to do first where the image of a command has not been saved to a file yet."""
     path = shlex.split(command)[2]
-    return "" if Path(path).exists() else f"\nThe image is no file yet: save its layer as {path} first."
+    if Path(path).exists():
+        return ""
+    return f"\nThe image has not been saved to a file yet: save its layer as {path} first."
 
 
 def _start_of(

@@ -261,6 +261,6 @@ class ViTPanel(DockedPanel):
             group("Network", self.model),
             group("Show", self.controls, self.form),
             group("Beside the image", self.extras),
-            group("Is it real? Use it", self.strokes, self.threshold),
+            group("Check and use", self.strokes, self.threshold),
         )
         fill_panel(self, groups, (self.bar, self.message))

@@ -42,7 +42,7 @@ def test_from_a_frame_to_its_dictionary(make_napari_viewer_proxy, data_home, qtb
     (tuned,) = trained.args
     assert tuned.provenance["stopped"] == "asked to stop"
     assert tuned.model.path.parent == data_home
-    assert "help" in panel.plots.helps.text()
+    assert "on your strokes" in panel.plots.helps.text()
     assert np.isfinite([loss for _, loss in panel.plots._losses]).all()
     panel.dictionary.make.click()
     qtbot.waitUntil(lambda: panel.dictionary.patch_map is not None, timeout=60_000)
