@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .core.errors import InputError
 from .core.image import ImageBlock, check_array, guess_axes
 from .core.part import Grid
+from .file_names import base_name
 
 MAGIC = b"\x93NUMPY"
 
@@ -52,7 +53,7 @@ def _picture(array: NDArray[Any], path: Path, axes: str | None) -> ImageBlock:
         array = array[..., 0]
     axes = axes or ("YXC" if array.ndim == 3 else "YX")
     alpha = alpha and axes.endswith("C")
-    return ImageBlock(array, axes, name=path.stem, source=str(path), alpha=alpha)
+    return ImageBlock(array, axes, name=base_name(path), source=str(path), alpha=alpha)
 
 
 def read_numpy(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock:
@@ -75,7 +76,7 @@ def read_numpy(path: Path, axes: str | None = None, level: int = 0) -> ImageBloc
         mend = "pickles are never opened: save a plain array with numpy.save(…, allow_pickle=False)"
         raise InputError("image", f"{path.name}, which holds no plain array", mend)
     check_array(array, path.name)
-    return ImageBlock(array, axes or guess_axes(array.shape), name=path.stem, source=str(path))
+    return ImageBlock(array, axes or guess_axes(array.shape), name=base_name(path), source=str(path))
 
 
 def write_png(path: Path, array: NDArray[Any], grid: Grid) -> None:

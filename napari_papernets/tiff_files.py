@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from .core.errors import InputError
 from .core.image import AXES, ImageBlock, guess_axes, is_size
 from .core.part import Grid
+from .file_names import base_name
 from .units import MICRO, in_one_unit, in_seconds
 
 if TYPE_CHECKING:
@@ -88,9 +90,9 @@ def _read(path: Path, axes: str | None, level: int, colours: bool) -> ImageBlock
     rgb = series.axes[-1] == "S" or (table is not None and table.ndim == 2)
     axes = axes or told or guess_axes(data.shape, rgb=rgb)
     scale = tuple(sizes.get(a, 1.0) * (zoom if a in "YX" else 1.0) for a in axes)
-    name = path.name.split(".")[0]
     alpha = alpha and axes.endswith("C")
-    return ImageBlock(data, axes, scale if len(axes) == data.ndim else (), name, unit, str(path), alpha)
+    scale = scale if len(axes) == data.ndim else ()
+    return ImageBlock(data, axes, scale, base_name(path), unit, str(path), alpha)
 
 
 def write_tiff(path: Path, array: NDArray[Any], grid: Grid) -> None:
@@ -277,9 +279,13 @@ def _tells_loss(message: str) -> bool:
 
 
 class _Listener(logging.Handler):
+    """Hears what is logged on its own thread: others may be reading other files."""
+
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.messages: list[str] = []
+        self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
+        if record.thread == self._thread:
+            self.messages.append(record.getMessage())

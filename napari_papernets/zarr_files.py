@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .core.errors import InputError
 from .core.image import ImageBlock, guess_axes, is_size
 from .core.part import Grid
+from .file_names import base_name
 from .tiff_files import LOADED_BYTES, known_axes
 from .units import MICRO, PIXEL, in_one_unit
 
@@ -57,8 +58,8 @@ def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock
     data = np.asarray(array[...]) if array.nbytes <= LOADED_BYTES else array
     axes = axes or _told_axes(array, told) or guess_axes(data.shape)
     scale = tuple(sizes.get(a, 1.0) for a in axes)
-    name = path.name.split(".")[0]
-    return ImageBlock(data, axes, scale if len(axes) == data.ndim else (), name, unit, str(path))
+    scale = scale if len(axes) == data.ndim else ()
+    return ImageBlock(data, axes, scale, base_name(path), unit, str(path))
 
 
 def write_zarr(path: Path, array: NDArray[Any], grid: Grid) -> None:

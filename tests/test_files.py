@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,15 @@ def test_lengths_are_written_in_micrometres(tmp_path: Path, unit: str) -> None:
     found = read_image(path)
     assert found.unit == "µm"
     np.testing.assert_allclose(found.scale, (0.5, 0.5))
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".ome.tif", ".zarr", ".ome.zarr", ".png", ".npy"])
+def test_images_are_called_after_all_of_their_name_but_what_tells_the_kind(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"A1.t001{suffix}"
+    write_image(path, random_image("YX", "uint8"), "YX")
+    assert read_image(path).name == "A1.t001"
 
 
 def test_a_time_is_no_length() -> None:
@@ -408,6 +418,23 @@ def test_a_tiff_that_is_cut_off_is_refused(tmp_path: Path, variant: str, part: f
     with pytest.raises(InputError, match=r"a\.tif") as caught:
         read_image(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_file_that_another_thread_reads_is_no_reason_to_refuse_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = random_image("YX", "uint8")
+    write_image(tmp_path / "sound.tif", array, "YX")
+    real = tiff_files.pixel_sizes
+
+    def meanwhile(tif: tifffile.TiffFile) -> object:
+        other = threading.Thread(target=tifffile.logger().error, args=("corrupted strip",))
+        other.start()
+        other.join()
+        return real(tif)
+
+    monkeypatch.setattr(tiff_files, "pixel_sizes", meanwhile)
+    np.testing.assert_array_equal(read_image(tmp_path / "sound.tif").data, array)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.npy", "a.jpg"])
