@@ -132,7 +132,7 @@ def write_image(
         One letter of "TZCYX" for each axis. TIFF stores Y and X last, OME-Zarr the order TCZYX.
     scale : sequence of float or None, optional
         Pixel size along each axis, in `unit`, positive and finite; of T, the interval in seconds; None
-        where there is no one such size.
+        where there is no one such size, or none is known.
     unit : str
         "µm" and the like, or "pixel".
     positions : mapping of str to sequence of float, optional
@@ -147,7 +147,7 @@ def write_image(
     path, data = Path(path), np.asarray(array)
     check_array(data, "image")
     check_axes(axes, data.shape, "image")
-    sizes = tuple(scale) or (1.0,) * len(axes)
+    sizes = tuple(scale) or tuple(None if axis == "T" else 1.0 for axis in axes)
     check_scale([1.0 if size is None else size for size in sizes], axes)
     grid = in_micrometres_all(Grid(axes, sizes, unit, positions or {}))
     writer = _pick_writer(path)

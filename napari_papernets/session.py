@@ -153,11 +153,12 @@ class Session:
         """
         info = self.image_info(number)
         data = storable(np.asarray(array))
-        check_image(info, ImageBlock(data, info.axes, info.scale, info.name, info.unit))
+        block = ImageBlock(data, info.axes, info.scale, info.name, info.unit)
+        check_image(info, block)
         path = self.folder / "images" / f"{number}.tif"
         with self._open():
             if not path.exists():
-                write_image(path, data, info.axes, info.scale, info.unit)
+                write_image(path, data, info.axes, block.known_scale, info.unit)
         return path
 
     def image(self, number: int) -> ImageBlock:

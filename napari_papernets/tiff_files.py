@@ -18,7 +18,7 @@ from .core.errors import InputError
 from .core.image import AXES, ImageBlock, guess_axes, is_size
 from .core.part import Grid
 from .file_names import base_name
-from .units import MICRO, in_one_unit, in_seconds
+from .units import MICRO, in_one_unit, in_seconds, sized_axes
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -92,7 +92,8 @@ def _read(path: Path, axes: str | None, level: int, colours: bool) -> ImageBlock
     scale = tuple(sizes.get(a, 1.0) * (zoom if a in "YX" else 1.0) for a in axes)
     alpha = alpha and axes.endswith("C")
     scale = scale if len(axes) == data.ndim else ()
-    return ImageBlock(data, axes, scale, base_name(path), unit, str(path), alpha)
+    sized = sized_axes(sizes, unit)
+    return ImageBlock(data, axes, scale, base_name(path), unit, str(path), alpha, sized)
 
 
 def write_tiff(path: Path, array: NDArray[Any], grid: Grid) -> None:
@@ -179,7 +180,7 @@ def _ome_sizes(sizes: dict[str, float], unit: str) -> dict[str, Any]:
         for axis in "ZYX":
             if axis in sizes:
                 told |= {f"PhysicalSize{axis}": sizes[axis], f"PhysicalSize{axis}Unit": unit}
-    if sizes.get("T", 1.0) != 1.0:
+    if "T" in sizes:
         told |= {"TimeIncrement": sizes["T"], "TimeIncrementUnit": "s"}
     return told
 

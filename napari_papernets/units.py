@@ -83,6 +83,11 @@ def in_one_unit(told: Mapping[str, tuple[float, str]]) -> tuple[dict[str, float]
     return {"Y": side[0], "X": side[0]} | sizes, side[1]
 
 
+def sized_axes(sizes: Mapping[str, float], unit: str) -> str:
+    """Axes whose size is known where a file tells these; all of space where it is counted in pixels."""
+    return "".join({*"CYX", *sizes, *("Z" if unit == PIXEL else "")})
+
+
 def _plain(unit: str) -> str:
     # Greek mu and micro sign look alike; ImageJ writes the escape sequence out.
     return unit.strip().replace("\\u00B5", "µ").casefold().replace("μ", "µ")

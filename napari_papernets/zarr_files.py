@@ -14,7 +14,7 @@ from .core.image import ImageBlock, guess_axes, is_size
 from .core.part import Grid
 from .file_names import base_name
 from .tiff_files import LOADED_BYTES, known_axes
-from .units import MICRO, PIXEL, in_one_unit
+from .units import MICRO, PIXEL, in_one_unit, in_seconds, sized_axes
 
 ORDER = "TCZYX"  # which the specification asks for
 CHUNK = 512  # pixels along Y and X
@@ -52,14 +52,15 @@ def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> ImageBlock
     array, unit = node, PIXEL
     sizes: dict[str, float] = {}
     if told:
-        array, sizes, unit = _open_level(node, told, level, path)
+        array, sizes, unit = _open_level(node, told, level, path, axes)
     elif level:
         raise InputError("level", level, f"{path.name} has level 0 only")
     data = np.asarray(array[...]) if array.nbytes <= LOADED_BYTES else array
     axes = axes or _told_axes(array, told) or guess_axes(data.shape)
     scale = tuple(sizes.get(a, 1.0) for a in axes)
     scale = scale if len(axes) == data.ndim else ()
-    return ImageBlock(data, axes, scale, base_name(path), unit, str(path))
+    sized = sized_axes(sizes, unit)
+    return ImageBlock(data, axes, scale, base_name(path), unit, str(path), sized=sized)
 
 
 def write_zarr(path: Path, array: NDArray[Any], grid: Grid) -> None:
@@ -87,6 +88,8 @@ def _ome(order: Sequence[str], grid: Grid) -> dict[str, Any]:
         entry = {"name": axis.lower(), "type": TYPES[axis]}
         if known and TYPES[axis] == "space" and axis in sizes:
             entry["unit"] = "micrometer"
+        elif axis == "T" and axis in sizes:
+            entry["unit"] = "second"
         axes.append(entry)
     scale = [sizes.get(a, 1.0) for a in order]
     changes: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
@@ -113,23 +116,26 @@ def _find_image(group: Any, path: Path) -> tuple[Any, Mapping[str, Any]]:
 
 
 def _open_level(
-    group: Any, told: Mapping[str, Any], level: int, path: Path
+    group: Any, told: Mapping[str, Any], level: int, path: Path, axes: str | None
 ) -> tuple[Any, dict[str, float], str]:
+    """The array of a level, and the sizes of its pixels with their unit, as `in_one_unit` gives them;
+    of T, the interval in seconds."""
     datasets = told["datasets"]
     if not 0 <= level < len(datasets):
         raise InputError("level", level, f"{path.name} has levels 0 to {len(datasets) - 1}")
     array = group[datasets[level]["path"]]
     scale = _scale(datasets[level], array.ndim) * _scale(told, array.ndim)
-    axes = _told_axes(array, told) or ""
+    axes = _told_axes(array, told) or axes or ""
+    if len(axes) != array.ndim:  # nobody knows which size is of which axis
+        return array, {}, PIXEL
     entries = told.get("axes", [{}] * array.ndim)
     units = [str(e.get("unit", "")) if isinstance(e, Mapping) else "" for e in entries]
     found = {a: (float(size), unit) for a, size, unit in zip(axes, scale, units, strict=True)}
     sizes, unit = in_one_unit({a: size for a, size in found.items() if a in "ZYX"})
-    return (
-        array,
-        {a: size for a, (size, _) in found.items() if a in "TC" and is_size(size)} | sizes,
-        unit,
-    )
+    interval, name = found.get("T", (0.0, ""))
+    if is_size(interval) and (name or interval != 1.0):  # every axis has some number
+        sizes["T"] = in_seconds(interval, name)
+    return array, sizes, unit
 
 
 def _scale(entry: Mapping[str, Any], ndim: int) -> NDArray[np.float64]:

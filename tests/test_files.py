@@ -276,6 +276,66 @@ def test_levels_of_ome_zarr(tmp_path: Path, version: str) -> None:
         read_image(tmp_path / "p.zarr", level=2)
 
 
+def ome_zarr(path: Path, array: np.ndarray, axes: list[dict[str, str]], scale: list[float]) -> Path:
+    group = zarr.create_group(path)
+    group.create_array("0", data=array)
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}
+    return path
+
+
+def test_an_ome_zarr_with_an_axis_of_another_kind_opens_with_axes_that_are_given(tmp_path: Path) -> None:
+    array = random_image("ZYX", "uint8")
+    space = {"type": "space", "unit": "micrometer"}
+    axes = [{"name": "angle"}, {"name": "y", **space}, {"name": "x", **space}]
+    path = ome_zarr(tmp_path / "a.zarr", array, axes, [1.0, 0.5, 0.25])
+    given = read_image(path, "TYX")
+    assert (given.axes, given.scale, given.unit) == ("TYX", (1.0, 0.5, 0.25), "µm")
+    guessed = read_image(path)
+    assert (guessed.axes, guessed.scale, guessed.unit) == ("ZYX", (1.0, 1.0, 1.0), "pixel")
+    np.testing.assert_array_equal(guessed.data, array)
+
+
+@pytest.mark.parametrize(
+    ("interval", "unit", "seconds"), [(500.0, "millisecond", 0.5), (1.0, "minute", 60.0), (3.0, "", 3.0)]
+)
+def test_the_interval_of_an_ome_zarr_is_in_seconds(
+    tmp_path: Path, interval: float, unit: str, seconds: float
+) -> None:
+    axes = [{"name": "t", "type": "time", "unit": unit}, {"name": "y"}, {"name": "x"}]
+    path = ome_zarr(tmp_path / "a.zarr", random_image("TYX", "uint8"), axes, [interval, 1.0, 1.0])
+    assert read_image(path).scale == (seconds, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.zarr"])
+def test_an_interval_of_one_second_is_kept_and_an_unknown_one_stays_unknown(
+    tmp_path: Path, name: str
+) -> None:
+    array = random_image("TYX", "uint8")
+    for scale, known in (((1.0, 0.5, 0.5), True), ((None, 0.5, 0.5), False), ((), False)):
+        write_image(tmp_path / name, array, "TYX", scale, "µm" if scale else "pixel")
+        found = read_image(tmp_path / name)
+        assert ("T" in found.sized) == known
+        assert Part(found).scale[0] == (1.0 if known else None)
+        region = Part(found, (0, 4, 0, 4)).positions()
+        assert region.get("T", [None])[0] == (0.0 if known else None)
+    assert ImageBlock(array, "TYX").known_scale == (None, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.zarr"])
+def test_a_distance_of_planes_that_no_file_told_is_not_written(tmp_path: Path, name: str) -> None:
+    array = random_image("ZYX", "uint8")
+    write_image(tmp_path / "first" / name, array, "ZYX", (None, 0.5, 0.25), "µm")
+    block = read_image(tmp_path / "first" / name)
+    assert block.known_scale == (None, 0.5, 0.25)
+    write_image(tmp_path / name, array, block.axes, block.known_scale, block.unit)
+    again = read_image(tmp_path / name)
+    assert again.known_scale == (None, 0.5, 0.25)
+    assert "Z" not in Part(again, None, [(1,)]).positions()
+    write_image(tmp_path / name, array, "ZYX", (1.0, 0.5, 0.25), "µm")
+    assert read_image(tmp_path / name).known_scale == (1.0, 0.5, 0.25)
+
+
 def test_plain_zarr_arrays_and_groups(tmp_path: Path) -> None:
     array = random_image("ZYX", "uint8")
     zarr.create_array(tmp_path / "a.zarr", data=array, dimension_names=["t", "y", "x"])

@@ -40,6 +40,9 @@ class ImageBlock:
         File that the image came from, as the user would type it; empty where there is none.
     alpha : bool
         Whether the last channel is known to be opacity, which is no signal.
+    sized : str, optional
+        Axes along which the size of a pixel is known. Where nothing is given, all but T of size 1, which
+        stands for an interval that nobody told.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class ImageBlock:
     unit: str = "pixel"
     source: str = ""
     alpha: bool = False
+    sized: str = ""
 
     def __post_init__(self) -> None:
         check_array(self.data, self.name)
@@ -61,6 +65,9 @@ class ImageBlock:
         if not self.scale:
             object.__setattr__(self, "scale", (1.0,) * len(self.axes))
         check_scale(self.scale, self.axes)
+        if not self.sized:
+            sizes = zip(self.axes, self.scale, strict=True)
+            object.__setattr__(self, "sized", "".join(a for a, s in sizes if a != "T" or s != 1.0))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -96,6 +103,11 @@ class ImageBlock:
     def plane_scale(self) -> tuple[float, float]:
         """Pixel size along (Y, X)."""
         return self.scale[self.axes.index("Y")], self.scale[self.axes.index("X")]
+
+    @property
+    def known_scale(self) -> tuple[float | None, ...]:
+        """Pixel size along each axis; None where none is known."""
+        return tuple(s if a in self.sized else None for a, s in zip(self.axes, self.scale, strict=True))
 
     def named_plane(self, plane: Sequence[int]) -> str:
         """What messages call a plane: "plane T=0, Z=3", or "a plane" where there is only one."""

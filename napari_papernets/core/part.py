@@ -20,7 +20,7 @@ class Grid:
     axes : str
         One letter of "TZCYX" for each axis of the array.
     scale : tuple of float or None
-        Pixel size along each; None where there is no one such size.
+        Pixel size along each; None where there is no one such size, or none is known.
     unit : str
         Of `scale`.
     positions : mapping of str to sequence of float
@@ -83,12 +83,12 @@ class Part:
 
     @property
     def scale(self) -> tuple[float | None, ...]:
-        """Pixel size along `axes` in the unit of the image; None between planes that are not in order,
-        or not equally far apart."""
-        sizes = dict(zip(self.image.axes, self.image.scale, strict=True))
+        """Pixel size along `axes` in the unit of the image; None where none is known, and between planes
+        that are not in order, or not equally far apart."""
+        sizes = dict(zip(self.image.axes, self.image.known_scale, strict=True))
         *stack, y, x = (sizes[axis] for axis in self.axes)
         if self._are_chosen:
-            return self._step and stack[0] * self._step, y, x
+            return stack[0] and self._step and stack[0] * self._step, y, x
         return *stack, y, x
 
     def positions(self) -> dict[str, list[float]]:
@@ -99,7 +99,7 @@ class Part:
         dict of str to list of float
             By axis of the image, one number for each plane: of Y and X, where its first pixel begins, of
             Z and T, where it lies; in the unit of the image, of T in seconds. Nothing where the result
-            covers the image, nor of T where the image tells no interval.
+            covers the image, nor of Z and T where the image tells no distance or interval.
         """
         if self.region is None and not self._are_chosen:
             return {}
@@ -107,7 +107,7 @@ class Part:
         y0, _, x0, _ = self.box
         at = {"Y": [y0 * sizes["Y"]] * len(self.indices), "X": [x0 * sizes["X"]] * len(self.indices)}
         for number, axis in enumerate(self.image.stack_axes):
-            if axis == "Z" or sizes[axis] != 1.0:
+            if axis in self.image.sized:
                 at[axis] = [plane[number] * sizes[axis] for plane in self.indices]
         return at
 

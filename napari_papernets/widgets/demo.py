@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
+from ..core.part import Part
 from ..core.results import Prediction
 from ..files import write_json, write_labels, write_table
 from ..measure import measure
@@ -101,10 +102,9 @@ def _close_when_done(viewer: Viewer, panel: UNetPanel, output: Path) -> list[Pat
 
 
 def _write(result: Prediction, image: Any, output: Path, sample: str) -> Iterator[Path]:
-    axes = f"{image.stack_axes}YX"
-    scale = tuple(image.scale[image.axes.index(a)] for a in axes)
+    part = Part(image)
     labels = output / f"{sample}_labels.tif"
-    write_labels(labels, result.labels, axes=axes, scale=scale, unit=image.unit)
+    write_labels(labels, result.labels, part.axes, part.scale, image.unit)
     table = output / f"{sample}_objects.csv"
     write_table(table, measure(result.labels, image))
     account = output / f"{sample}_provenance.json"

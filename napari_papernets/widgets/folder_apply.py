@@ -14,6 +14,7 @@ from superqt.utils import create_worker
 from ..core.errors import PapernetsError
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
+from ..core.part import Part
 from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
 from ..file_names import result_names
@@ -156,8 +157,7 @@ def write_answer(
     if wish.objects is not None:
         labels, account = wish.objects.find(labels), wish.objects.account(account)
     folder.mkdir(parents=True, exist_ok=True)
-    axes = f"{image.stack_axes}YX"
-    scale = tuple(image.scale[image.axes.index(a)] for a in axes)
-    write_labels(folder / f"{stem}_labels.tif", labels, axes=axes, scale=scale, unit=image.unit)
+    part = Part(image)
+    write_labels(folder / f"{stem}_labels.tif", labels, part.axes, part.scale, image.unit)
     write_table(folder / f"{stem}_objects.csv", measure(labels, image))
     write_json(folder / f"{stem}_provenance.json", account)

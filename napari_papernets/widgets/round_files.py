@@ -16,6 +16,7 @@ from ..core.command import command_line
 from ..core.events import Version
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
+from ..core.part import Part
 from ..files import write_labels
 from ..journal import Place
 from ..session import Session
@@ -75,13 +76,12 @@ def write_round(
 
 def write_strokes(path: Path, image: ImageBlock, planes: dict[Plane, NDArray[np.generic]]) -> None:
     """Write the labels (Y, X) of some planes as one file of the shape of the image."""
-    whole = np.zeros((*image.stack_shape, *image.plane_shape), np.uint8)
+    part = Part(image)
+    whole = np.zeros(part.shape, np.uint8)
     for plane, labels in planes.items():
         whole[plane] = labels
-    axes = f"{image.stack_axes}YX"
-    scale = tuple(image.scale[image.axes.index(a)] for a in axes)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_labels(path, whole, axes=axes, scale=scale, unit=image.unit)
+    write_labels(path, whole, part.axes, part.scale, image.unit)
 
 
 def _file_names(plan: LivePlan) -> list[str]:
