@@ -49,6 +49,12 @@ def check_name(name: str) -> None:
         raise InputError("name", f"{len(name)} letters", f"use at most {LONGEST_NAME}")
 
 
+def usable_name(text: str) -> str:
+    """A name for a model that `check_name` takes, as like `text` as may be."""
+    plain = re.sub(r"[^\w. -]", "-", text).lstrip("-. ")
+    return plain.encode()[:LONGEST_NAME].decode(errors="ignore") or "model"
+
+
 def name_to_write(name: str | None, usual: str, folder: Path, resume: bool) -> str:
     """The name of a new model: the one that is given, whatever is called so already, or a free one.
 

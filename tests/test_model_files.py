@@ -14,6 +14,7 @@ from napari_papernets.core.errors import InputError
 from napari_papernets.engine.models import load_model
 from napari_papernets.model_files import (
     BUNDLED,
+    check_name,
     find_model,
     is_bundled,
     list_models,
@@ -21,6 +22,7 @@ from napari_papernets.model_files import (
     name_to_write,
     still_free,
     takes_place_of,
+    usable_name,
 )
 from napari_papernets.networks import UNet
 
@@ -48,6 +50,12 @@ def test_a_bundled_model_is_not_hidden_by_another(folder: Path) -> None:
     with pytest.raises(InputError, match="bundled"):
         name_to_write("nuclei", "tuned", folder, resume=False)
     assert name_to_write("nuclei", "tuned", folder / "elsewhere", resume=False) == "nuclei"
+
+
+@pytest.mark.parametrize("text", ["my cells (2)", "(2)", "- a", "ä" * 300, "../x", "", "a\nb"])
+def test_any_text_becomes_a_name(text: str) -> None:
+    check_name(usable_name(text))
+    assert usable_name("2026-11-27 10.15.00 cells 3") == "2026-11-27 10.15.00 cells 3"
 
 
 def test_what_comes_with_the_program_is_told_by_its_place(folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .fields import Settings
+from .image import ImageBlock
 
 
 def command_line(
@@ -44,6 +45,36 @@ def _words(options: Mapping[str, Any]) -> list[str]:
         for single in value if repeated else (value,):
             words += _option(name, single)
     return words
+
+
+def training_command(
+    verb: str,
+    inputs: Sequence[str],
+    images: Sequence[ImageBlock],
+    settings: Settings,
+    steps: int,
+    device: str,
+    **options: Any,
+) -> str:
+    """The command line that trains again, by steps where this run went by the clock.
+
+    Parameters
+    ----------
+    verb, inputs, settings
+        As for `command_line`.
+    images : sequence of ImageBlock
+        What `inputs` are read as: their axes are told where all have the same; where they differ, the
+        files tell.
+    steps : int
+        How many were done.
+    device : str
+        As it was asked for.
+    **options
+        As for `command_line`.
+    """
+    axes = {image.axes for image in images}
+    told = dict(axes=axes.pop() if len(axes) == 1 else None, device=None if device == "auto" else device)
+    return command_line(verb, inputs, options | told, settings.replace(steps=steps, seconds=None))
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.command import command_line
+from ..core.command import training_command
 from ..core.image import ImageBlock
 from ..core.model import ModelRef, ModelSpec
 from ..model_files import takes_place_of, user_folder
@@ -18,7 +18,7 @@ from .annotated import Plane
 from .convexity import object_solidities
 from .listener import Request
 from .metrics import estimate_diameter
-from .provenance import axes_of_all, file_of, where_trained
+from .provenance import file_of, where_trained
 from .starts import AUTO
 from .training import Training
 
@@ -83,11 +83,11 @@ def repeating_command(request: Request, steps: int) -> str:
         classes=",".join(request.class_names) if request.class_names else None,
         name=request.name if request.named else None,
         out=None if request.folder == user_folder() else str(request.folder),
-        axes=axes_of_all(request.images),
-        device=None if request.device == "auto" else request.device,
     )
-    settings = request.settings.replace(steps=steps, seconds=None)
-    return command_line("finetune", request.inputs or usual_inputs(request.images), options, settings)
+    inputs = request.inputs or usual_inputs(request.images)
+    return training_command(
+        "finetune", inputs, request.images, request.settings, steps, request.device, **options
+    )
 
 
 def usual_inputs(images: Sequence[ImageBlock]) -> list[str]:

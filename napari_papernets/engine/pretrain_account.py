@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.command import command_line
+from ..core.command import training_command
 from ..core.image import ImageBlock
 from ..core.moco_settings import MoCoSettings
 from ..core.model import ModelRef, ModelSpec
@@ -17,7 +17,7 @@ from ..model_files import takes_place_of, user_folder
 from ..networks.moco import world_and_rank
 from .encoder_starts import SCRATCH
 from .pretraining import Pretraining
-from .provenance import axes_of_all, file_of, where_trained
+from .provenance import file_of, where_trained
 
 MOST_TOLD = 20  # images in the command
 SEEN = 32  # pixels: side of the windows that stand for an image
@@ -88,12 +88,11 @@ def repeating_command(request: Request, steps: int) -> str:
         model=None if base == SCRATCH else str(base),
         name=request.name if request.named else None,
         out=None if request.folder == user_folder() else str(request.folder),
-        axes=axes_of_all(request.images),
-        device=None if request.device == "auto" else request.device,
     )
     inputs = request.inputs or [file_of(image) for image in request.images[:MOST_TOLD]]
-    settings = request.settings.replace(steps=steps, seconds=None)
-    command = command_line("pretrain", inputs, options, settings)
+    command = training_command(
+        "pretrain", inputs, request.images, request.settings, steps, request.device, **options
+    )
     processes = world_and_rank()[0]
     run = f"torchrun --nproc-per-node {processes} -m napari_papernets.cli"
     return command if processes == 1 else run + command.removeprefix("papernets")

@@ -167,12 +167,6 @@ def features_provenance(
     return json.loads(json.dumps(account))
 
 
-def axes_of_all(images: Sequence[ImageBlock]) -> str | None:
-    """The axes that all images have; None where they differ, and their files tell."""
-    found = {image.axes for image in images}
-    return found.pop() if len(found) == 1 else None
-
-
 def file_of(image: ImageBlock) -> str:
     """Where an image came from, or what its file would be called."""
     return image.source or f"{image.name}.tif"

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.command import command_line
+from ..core.command import training_command
 from ..core.events import Version
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
 from ..core.part import Part
 from ..files import write_labels
 from ..journal import Place
+from ..model_files import usable_name
 from ..session import Session
 from .live_plan import LivePlan
 
@@ -54,24 +55,25 @@ def write_round(
     """
     folder = session.folder / "rounds" / f"{number:04}"
     pairs: list[tuple[Path, Path]] = []
+    images: list[ImageBlock] = []
     for at, (image, name) in enumerate(zip(plan.images, _file_names(plan), strict=True)):
         planes = {plane: labels for (n, plane), labels in strokes.items() if n == plan.numbers[at]}
         if any(labels.any() for labels in planes.values()):
             target = folder / "annotations" / f"{name}.tif"
             write_strokes(target, image, planes)
             pairs.append((_image_file(session, plan.numbers[at], image), target))
+            images.append(image)
     inputs = [str(path) for path in pairs[0]] if pairs else []
     if len(pairs) > 1:
         inputs = [str(_gather(folder / "images", pairs)), str(folder / "annotations")]
     model = str(plan.model.path) if isinstance(plan.model, ModelRef) else plan.model
-    options = dict(
-        classes=",".join(c.name for c in plan.classes),
-        model=model,
-        name=f"{session.folder.name} {number}",
-        device=None if plan.device == "auto" else plan.device,
-    )
-    settings = plan.settings.replace(steps=event.step, seconds=None)
-    return command_line("finetune", inputs, options, settings)
+    if not all(image.source for image in images):
+        images = []  # what the session keeps tells its axes, which may stand in another order
+    return training_command(
+        "finetune", inputs, images, plan.settings, event.step, plan.device,
+        model=model, classes=",".join(c.name for c in plan.classes),
+        name=usable_name(f"{session.folder.name} {number}"),
+    )  # fmt: skip
 
 
 def write_strokes(path: Path, image: ImageBlock, planes: dict[Plane, NDArray[np.generic]]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_papernets.core.command import command_line
+from napari_papernets.core.command import command_line, training_command
+from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.tune_settings import TuneSettings
 
@@ -29,6 +31,15 @@ def test_flags_and_what_is_not_given():
 def test_a_list_of_lists_is_repeated():
     assert words(region=[(0, 5), (3, 9)])[2:] == ["--region", "0,5", "--region", "3,9"]
     assert words(levels=(1, 2.5))[2:] == ["--levels", "1,2.5"]
+
+
+def test_a_training_tells_its_steps_and_the_axes_that_all_its_images_have():
+    images = [ImageBlock(np.zeros((2,) * len(axes)), axes) for axes in ("YX", "YX", "ZYX")]
+    settings = TuneSettings(steps=None, seconds=9.0)
+    told = training_command("finetune", ["a", "b"], images[:2], settings, 7, "cpu", name="x")
+    assert told == "papernets finetune a b --name x --axes YX --device cpu --steps 7"
+    told = training_command("finetune", ["a", "b"], images, settings, 7, "auto")
+    assert told == "papernets finetune a b --steps 7"
 
 
 @given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1))
