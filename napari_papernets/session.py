@@ -180,6 +180,10 @@ class Session:
                 found.append(read_version(folder))
         return tuple(found)
 
+    def next_number(self) -> int:
+        """The number of the version that is added next; damaged ones keep theirs."""
+        return 1 + max((int(f.name) for f in version_folders(self.folder)), default=0)
+
     def add_version(self, model: Path, record: VersionRecord) -> VersionRecord:
         """Keep a model as the next version.
 
@@ -196,7 +200,7 @@ class Session:
             As it was written. It is on the disk, whole, when this returns.
         """
         with self._open():
-            number = max((int(f.name) for f in version_folders(self.folder)), default=0) + 1
+            number = self.next_number()
             folder = self._version_folder(number)
             when = record.when or datetime.now().isoformat(timespec="seconds")
             record = replace(record, number=number, model=folder / MODEL, when=when)

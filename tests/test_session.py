@@ -334,6 +334,7 @@ def test_a_damaged_version_is_left_out_and_its_number_not_given_again(
     second = session.add_version(model, VersionRecord(0, Path(), patch=1))
     (second.model.parent / "version.json").write_text("{")
     assert [v.number for v in session.versions()] == [first.number]
+    assert session.next_number() == 3
     assert session.add_version(model, VersionRecord(0, Path(), patch=1)).number == 3
     assert second.model.exists()
 

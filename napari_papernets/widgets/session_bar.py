@@ -46,7 +46,7 @@ class RestoreBar(QFrame):
     restoreRequested : Signal(object)
         The folder of a session.
     problem : Signal(object)
-        It could not be deleted.
+        They could not be read, or one not be deleted.
     """
 
     restoreRequested = Signal(object)
@@ -70,8 +70,14 @@ class RestoreBar(QFrame):
         self.hide()
 
     def look(self) -> None:
-        """See what was not closed."""
-        self._folders = list(unfinished_sessions())
+        """See beside the window what was not closed: whole journals are read."""
+        worker = create_worker(unfinished_sessions)
+        worker.returned.connect(self._on_found)
+        worker.errored.connect(self.problem)
+        worker.start()
+
+    def _on_found(self, folders: list[Path]) -> None:
+        self._folders = folders
         self._show()
 
     def _show(self) -> None:

@@ -108,7 +108,7 @@ class SessionStore(QObject):
                 self._tell(self.changed)
             if patch.image not in self._known:
                 self._save_info(self._session, self._contents)
-                self._later(self._keep_image, patch.image)
+                self._keep_image(self._session, patch.image)
             self._session.append_patch(patch)
 
     def describe(self, contents: Contents) -> None:
@@ -132,19 +132,19 @@ class SessionStore(QObject):
         self.changed.emit()
 
     def let_go(self) -> None:
-        """Close the session; the next stroke begins another."""
+        """Close the session when all is written, beside the window; the next stroke begins another."""
         with self._lock:
             session, self._session, self._known = self._session, None, set()
             self._contents = Contents()
         if session is not None:
-            error = self._lane.submit(session.close).exception()
-            if error is not None:
-                self.problem.emit(error)
+            self._later(session.close)
             self.changed.emit()
 
     def add_version(self, event: Version, plan: LivePlan, parent: int) -> None:
         """Keep a version with the files that repeat its training; `added` follows."""
-        self._later(self._add_version, event, plan, parent)
+        session = self._session
+        if session is not None:
+            self._later(self._add_version, session, event, plan, parent)
 
     def set_note(self, number: int, note: str) -> None:
         """Change the user's words on a version."""
@@ -191,10 +191,11 @@ class SessionStore(QObject):
         images = tuple(
             describe_image(n, block, now.places.get(n)) for n, block in sorted(now.images.items())
         )
+        session = create_session(images, now.classes, settings=now.settings, start=now.start)
         for info in images:
-            self._later(self._keep_image, info.number)
+            self._keep_image(session, info.number)
         self._known = {info.number for info in images}
-        return create_session(images, now.classes, settings=now.settings, start=now.start)
+        return session
 
     def _save_info(self, session: Session, now: Contents) -> None:
         """What was said of a session is written even if it is let go of meanwhile."""
@@ -214,20 +215,15 @@ class SessionStore(QObject):
             if session is self._session:
                 self._known |= set(kept)
 
-    def _keep_image(self, number: int) -> None:
+    def _keep_image(self, session: Session, number: int) -> None:
         """An image without a file would be gone with its layer."""
-        with self._lock:  # the session is there when its first patch is
-            session = self._session
         block = self._contents.images.get(number)
-        if session is None or block is None or block.source or not isinstance(block.data, np.ndarray):
+        if block is None or block.source or not isinstance(block.data, np.ndarray):
             return
         if block.data.nbytes <= LARGEST_KEPT:
-            session.keep_image(number, block.data)
+            self._later(session.keep_image, number, block.data)
 
-    def _add_version(self, event: Version, plan: LivePlan, parent: int) -> None:
-        session = self._session
-        if session is None:
-            return
+    def _add_version(self, session: Session, event: Version, plan: LivePlan, parent: int) -> None:
         strokes = session.annotation(event.patch)
         record = VersionRecord(
             number=0, model=event.model.path, patch=event.patch, step=event.step, score=event.score,
@@ -235,9 +231,11 @@ class SessionStore(QObject):
             parent=parent, settings=plan.settings.to_dict(),
             strokes=_strokes_of(strokes, plan),
         )  # fmt: skip
-        number = 1 + max((v.number for v in session.versions()), default=0)
-        record = replace(record, command=write_round(session, number, event, plan, strokes))
-        self._tell(self.added, session.add_version(event.model.path, record))
+        command = write_round(session, session.next_number(), event, plan, strokes)
+        record = replace(record, command=command)
+        record = session.add_version(event.model.path, record)
+        if session is self._session:
+            self._tell(self.added, record)
 
     def _save_as(self, session: Session, folder: Path) -> None:
         session.save_as(folder)
