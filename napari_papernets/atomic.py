@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .core.errors import InputError
+from .image_folders import is_zarr
 
-ZARR = (".zgroup", ".zarray", "zarr.json", ".zattrs")  # one of them tells a Zarr folder
+TEMPORARY = re.compile(r"\.[0-9a-f]{12}-(.+)")  # what is half-written, and the name that it will have
 FORGOTTEN = 24 * 3600.0  # seconds after which what is half-written is nobody's
 
 
@@ -48,11 +49,10 @@ def replacing(path: Path) -> Iterator[Path]:
         it, or none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir() and any(path.iterdir()) and not any((path / name).exists() for name in ZARR):
+    if path.is_dir() and any(path.iterdir()) and not is_zarr(path):
         mend = "a folder is called so: move it away, or give another name or folder"
         raise InputError("path", str(path), mend)
-    # The suffix stays last, since libraries choose the format by it.
-    temporary = path.with_name(f".{secrets.token_hex(6)}-{path.name}")
+    temporary = _beside(path)
     try:
         yield temporary
         _take_place(temporary, path)
@@ -67,12 +67,31 @@ def replacing(path: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+def write_atomically(path: Path, content: bytes, wait: bool = True) -> None:
+    """Write a file, whole or not at all; `wait` until it is on the disk, if the power may fail."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        if wait:
+            sync(temporary)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _beside(path: Path) -> Path:
+    # The suffix stays last, since libraries choose the format by it.
+    return path.with_name(f".{secrets.token_hex(6)}-{path.name}")
+
+
 def _clear(path: Path) -> None:
     """Remove what was left half-written of `path` long ago."""
-    left = re.compile(r"\.[0-9a-f]{12}-" + re.escape(path.name))
     with suppress(OSError):  # a folder that may not be listed, or somebody else's file
         for entry in path.parent.iterdir():
-            if left.fullmatch(entry.name) and time.time() - entry.lstat().st_mtime > FORGOTTEN:
+            left = TEMPORARY.fullmatch(entry.name)
+            if left and left[1] == path.name and time.time() - entry.lstat().st_mtime > FORGOTTEN:
                 _remove(entry)
 
 
@@ -81,7 +100,7 @@ def _take_place(temporary: Path, path: Path) -> None:
         os.replace(temporary, path)
         return
     # A folder cannot be replaced in one step: set the old one aside until the new one is there.
-    aside = path.with_name(f".{secrets.token_hex(6)}-{path.name}")
+    aside = _beside(path)
     os.replace(path, aside)
     try:
         os.replace(temporary, path)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .atomic import replacing
+from .atomic import replacing, write_atomically
 from .core.errors import InputError
 from .core.image import ImageBlock, check_array, check_axes, check_scale
 from .core.part import Grid
@@ -213,11 +213,10 @@ def write_table(path: str | Path, columns: Mapping[str, Sequence[Any] | NDArray[
         writer.writerows(zip(*columns.values(), strict=True))
 
 
-def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
-    """Write a mapping as indented JSON, whole or not at all."""
-    text = json.dumps(values, indent=2, ensure_ascii=False)
-    with replacing(Path(path)) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+def write_json(path: str | Path, values: Mapping[str, Any], wait: bool = False) -> None:
+    """Write a mapping as indented JSON, whole or not at all; `wait` until it is on the disk."""
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(Path(path), text.encode(), wait)
 
 
 def check_readable(path: str | Path, field: str = "image") -> None:

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import re
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from .atomic import replacing
+from .atomic import TEMPORARY, sync
 from .core.errors import InputError
 
 INFO, JOURNAL, LOCK = "session.json", "journal", "open"
 VERSION, MODEL = "version.json", "model.safetensors"
 ALL = (INFO, JOURNAL, LOCK, "versions", "images", "rounds")
-TEMPORARY = re.compile(r"\.[0-9a-f]{12}-.+")  # what `replacing` left when the program was killed
-
-
-def write_values(path: Path, values: Mapping[str, Any]) -> None:
-    """Write JSON to the disk, whole or not at all."""
-    text = json.dumps(values, indent=2, ensure_ascii=False)
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def copy_to_disk(source: Path, path: Path) -> None:
     """Copy a file, and wait until the copy is on the disk."""
     shutil.copyfile(source, path)
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    sync(path)
 
 
 def refuse_filled(folder: Path) -> None:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from .core.errors import InputError
 from .core.image import AXES, ImageBlock
 from .core.model import ClassInfo
-from .session_files import INFO, MODEL, VERSION, write_values
+from .files import write_json
+from .session_files import INFO, MODEL, VERSION
 
 FORMAT = 2
 PACKAGES = ("napari-papernets", "napari", "numpy", "torch")
@@ -218,7 +219,7 @@ def read_info(folder: Path) -> SessionInfo:
 
 def write_info(folder: Path, info: SessionInfo) -> None:
     """Replace session.json, whole or not at all."""
-    write_values(folder / INFO, {"format": FORMAT, **asdict(info)})
+    write_json(folder / INFO, {"format": FORMAT, **asdict(info)}, wait=True)
 
 
 def read_version(folder: Path) -> VersionRecord:
@@ -243,7 +244,7 @@ def read_version(folder: Path) -> VersionRecord:
 def write_version(folder: Path, record: VersionRecord) -> None:
     """Write or replace version.json, whole or not at all."""
     values = {k: v for k, v in asdict(record).items() if k != "model"}
-    write_values(folder / VERSION, {"format": FORMAT, **values})
+    write_json(folder / VERSION, {"format": FORMAT, **values}, wait=True)
 
 
 def check_format(values: Mapping[str, Any], field: str) -> int:

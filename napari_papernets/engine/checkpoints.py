@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn, optim
 
+from ..atomic import write_atomically
 from ..core.errors import InputError
 from ..core.fields import Settings
 from ..model_files import CHECKPOINT_SUFFIX as SUFFIX
@@ -22,7 +23,6 @@ from ..model_files import MAY_CHANGE
 from ..model_files import SUFFIX as MODEL_SUFFIX
 from ..model_files import TRAINING_KEY as STATE_KEY
 from .annotated import Plane
-from .weights import write_atomically
 
 STATE_VERSION = 1
 # What the header of every checkpoint tells, whatever it was of.

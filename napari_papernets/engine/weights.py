@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,20 +11,12 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..atomic import replacing
+from ..atomic import write_atomically
 from ..core.errors import ModelError
 from ..core.model import ModelRef, ModelSpec
 from ..model_files import HEADER_KEY, SUFFIX, read_header
 from ..networks import build
 from ..networks.forest import PixelForest
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to the disk under another name, then rename it: never a half-written file."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def save_weights(
