@@ -76,4 +76,4 @@ $(STAMPS)/system: | $(STAMPS)/base
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo-output *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist demo-output *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

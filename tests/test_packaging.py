@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import configparser
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import venv
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+EXTRA = {"napari", "vispy", "pydensecrf"}
 
 USE = """
 import importlib.metadata as metadata
@@ -56,6 +61,34 @@ def python(tmp_path_factory) -> Path:
     # A plain path, not a site directory: the editable install's own hooks are not followed.
     (Path(site.stdout.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     return interpreter
+
+
+def test_what_the_package_imports_is_what_it_asks_for():
+    """Napari, which brings a Qt binding, and another CRF come with extras."""
+    told = configparser.ConfigParser()
+    told.read(ROOT / "setup.cfg", "utf-8")
+    asked = plain_names(told["options"]["install_requires"])
+    brings = metadata.packages_distributions()
+    names = imports_of(ROOT / "napari_papernets") - EXTRA
+    imported = {plain_names(brings[name][0]).pop() for name in names}
+    assert imported - asked == set()
+    assert asked - imported == {"pyqtgraph"}  # imported by its name, beside the window
+
+
+def plain_names(requirements: str) -> set[str]:
+    return {re.split(r"[\[<>=]", line)[0].strip().lower() for line in requirements.split("\n") if line}
+
+
+def imports_of(folder: Path) -> set[str]:
+    """Other packages that its modules import, wherever in them; none of Python's own."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(str(node.module).split(".")[0])
+    return found - sys.stdlib_module_names - {"napari_papernets"}
 
 
 def test_the_installed_wheel_works(python, tmp_path):

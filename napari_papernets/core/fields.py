@@ -31,7 +31,7 @@ def described(
     step: float | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Metadata of one field, in magicgui's words; `min` and `max` are checked too."""
+    """Metadata of one field, in the words of magicgui's options; `min` and `max` are checked too."""
     bounds = {"min": min, "max": max, "step": step}
     return {"label": label, "tooltip": tooltip} | bounds | more
 
