@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,10 @@ def read_again(info: ImageInfo, kept: Path | None) -> ImageBlock:
 
 
 def _as_annotated(block: ImageBlock, info: ImageInfo) -> ImageBlock:
-    data = _arrange(block, info)
-    image = ImageBlock(data, info.axes, info.scale, info.name, info.unit, info.source)
+    image = replace(
+        block, data=_arrange(block, info), axes=info.axes, scale=info.scale, name=info.name,
+        unit=info.unit, source=info.source, alpha=block.alpha and "C" in info.axes, sized="",
+    )  # fmt: skip
     check_image(info, image)
     return image
 

@@ -36,6 +36,7 @@ from napari_papernets.session import (
     read_info,
     unfinished_sessions,
 )
+from napari_papernets.session_image import read_again
 from napari_papernets.session_lock import is_held, lock
 
 IMAGE = ImageBlock(np.arange(600, dtype=np.uint16).reshape(20, 30), "YX", (0.5, 0.5), "cells", "µm")
@@ -337,6 +338,14 @@ def test_a_damaged_version_is_left_out_and_its_number_not_given_again(
     assert session.next_number() == 3
     assert session.add_version(model, VersionRecord(0, Path(), patch=1)).number == 3
     assert second.model.exists()
+
+
+def test_opacity_is_still_known_as_such_in_an_image_that_is_read_again(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 4)).astype(np.uint8)
+    write_image(tmp_path / "a.png", pixels, "YXC")
+    block = read_image(tmp_path / "a.png")
+    assert block.alpha
+    assert read_again(describe_image(0, block), None).alpha
 
 
 def test_a_session_that_knew_no_places_opens(session: Session) -> None:

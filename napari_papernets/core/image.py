@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -113,6 +113,14 @@ class ImageBlock:
         """What messages call a plane: "plane T=0, Z=3", or "a plane" where there is only one."""
         names = [f"{axis}={n}" for axis, n in zip(self.stack_axes, plane, strict=True)]
         return f"plane {', '.join(names)}" if names else "a plane"
+
+    def at(self, plane: Sequence[int]) -> ImageBlock:
+        """One plane as an image of its own; nothing is read."""
+        at = dict(zip(self.stack_axes, plane, strict=True))
+        axes = "".join(a for a in self.axes if a not in at)
+        data = self.data[tuple(at.get(a, slice(None)) for a in self.axes)]
+        scale = tuple(s for s, a in zip(self.scale, self.axes, strict=True) if a not in at)
+        return replace(self, data=data, axes=axes, scale=scale)
 
     def planes(self) -> Iterator[tuple[int, ...]]:
         """Index of every plane along `stack_axes`, in order; one empty index for a single plane."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.annotation import View
 from ..core.errors import InputError
-from ..core.image import ImageBlock
 from ..core.model import ClassInfo
 from ..core.tune_settings import TuneSettings
 from .annotated_image import AnnotatedImage
@@ -77,9 +76,7 @@ def example_of(
     plane = _annotated_plane(array, view.plane if view is not None else None)
     if plane is None:
         raise InputError("strokes", "none yet", f"paint on {(layer or pair.labels).name}")
-    part = ImageBlock(
-        block.read(plane), "CYX", (1.0, *block.plane_scale), block.name, block.unit, block.source
-    )
+    part = replace(block, data=block.read(plane), axes="CYX", scale=(1.0, *block.plane_scale))
     dims = [i for i, axis in enumerate(pair.axes) if axis in "YX"]
     return Example(
         part,

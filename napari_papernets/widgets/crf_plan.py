@@ -135,7 +135,7 @@ def plan_refinement(
         settings = settings.replace(volume=False, tile=None)
     elif kind == "plane":
         settings = settings.replace(volume=False)
-    part = image if plane is None else _plane_of(image, plane)
+    part = image if plane is None else image.at(plane)
     return CRFPlan(
         beliefs=source.beliefs(plane, region, keep=kind == "view"),
         image=part,
@@ -151,15 +151,6 @@ def plan_refinement(
         name=f"{layer.name} CRF" + (" preview" if kind == "view" else ""),
         source=source.identity,
     )
-
-
-def _plane_of(image: ImageBlock, plane: tuple[int, ...]) -> ImageBlock:
-    """One plane as an image of its own; nothing is read."""
-    at = dict(zip(image.stack_axes, plane, strict=True))
-    axes = "".join(a for a in image.axes if a not in at)
-    data = image.data[tuple(at.get(a, slice(None)) for a in image.axes)]
-    scale = tuple(s for s, a in zip(image.scale, image.axes, strict=True) if a not in at)
-    return ImageBlock(data, axes, scale, image.name, image.unit, image.source)
 
 
 def _in_sight(view: Region | None, window: Region | None) -> Region | None:

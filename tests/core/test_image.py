@@ -56,6 +56,15 @@ def test_only_the_window_is_computed():
     assert seen == [(slice(0, 12), slice(100, 130))]
 
 
+def test_a_plane_is_an_image_that_knows_all_that_the_whole_one_knew():
+    data = np.random.default_rng(0).random((3, 8, 9, 4))
+    whole = ImageBlock(data, "TYXC", (1.0, 0.5, 0.25, 1.0), "cells", "µm", "a.tif", True, "TCYX")
+    plane = whole.at((2,))
+    np.testing.assert_array_equal(plane.data, data[2])
+    told = (plane.axes, plane.scale, plane.name, plane.unit, plane.source, plane.alpha)
+    assert told == ("YXC", (0.5, 0.25, 1.0), "cells", "µm", "a.tif", True)
+
+
 def test_channels_are_picked_in_order():
     data = np.arange(3)[:, None, None] * np.ones((3, 2, 2))
     assert ImageBlock(data, "CYX").read(channels=(2, 0))[:, 0, 0].tolist() == [2, 0]
