@@ -270,8 +270,8 @@ def _pick_writer(path: Path) -> Writer:
 
 def _read_zarr(path: Path, axes: str | None, level: int) -> ImageBlock:
     if not is_zarr(path):
-        received = f"{path}, a folder that is no zarr image"
-        raise InputError("image", received, "give an image file or a zarr folder")
+        received = f"{path}, a folder that is not a Zarr image"
+        raise InputError("image", received, "give an image file or a Zarr folder")
     return read_zarr(path, axes, level)
 
 

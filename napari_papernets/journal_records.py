@@ -48,7 +48,7 @@ def check_head(content: bytes, name: str) -> bool:
     if len(content) < HEAD.size and HEAD.pack(MAGIC, VERSION).startswith(content):
         return False
     if not content.startswith(MAGIC) or len(content) < HEAD.size:
-        raise InputError("journal", name, "it is no journal of strokes; choose another session")
+        raise InputError("journal", name, "it is not a journal of strokes; choose another session")
     version = HEAD.unpack_from(content)[1]
     if version > VERSION:
         mend = f"this program reads format {VERSION}; update napari-papernets"

@@ -237,7 +237,7 @@ def read_training(path: Path) -> Mapping[str, Any]:
     try:
         facts = json.loads(metadata[TRAINING_KEY])
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        mend = "it is no checkpoint of a training; start anew"
+        mend = "it is not a checkpoint of a training; start anew"
         raise ModelError("resume", path.name, mend) from error
     return dict(facts)
 
@@ -264,7 +264,7 @@ def read_header(path: Path) -> Mapping[str, Any]:
         raise ModelError("model", str(path), f"the file cannot be read ({error})") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         mend = "give a .safetensors file written by napari-papernets (pickles are never opened)"
-        raise ModelError("model", f"{path.name}, which is no safetensors file", mend) from error
+        raise ModelError("model", f"{path.name}, which is not a safetensors file", mend) from error
     expected = 8 + length + max(ends, default=0)
     if size != expected:
         what = "it was cut off" if size < expected else "something was added"

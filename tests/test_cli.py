@@ -339,7 +339,7 @@ def make_garbage(folder) -> None:
     ("arguments", "words"),
     [
         ("cells.tif -m cut.safetensors", "cut"),
-        ("cells.tif -m pickle.safetensors", "no safetensors file"),
+        ("cells.tif -m pickle.safetensors", "not a safetensors file"),
         ("cells.tif -m nowhere", "model: got 'nowhere'"),
         ("cut.tif -m net.safetensors", "damaged or cut off"),
         ("missing.tif -m net.safetensors", "no such file"),

@@ -542,7 +542,7 @@ def test_missing_unknown_and_empty(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"give \.tif"):
         read_image(tmp_path / "a.docx")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="no zarr image"):
+    with pytest.raises(InputError, match="not a Zarr image"):
         read_image(tmp_path / "folder")
     np.save(tmp_path / "empty.npy", np.zeros((0, 5)))
     np.save(tmp_path / "line.npy", np.zeros(5))

@@ -190,7 +190,7 @@ def test_a_smaller_image_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(b"PK\x03\x04 something else", "no journal"), (b"no", "no journal"), (b"PNJL\xff\x00", "update")],
+    [(b"PK\x03\x04 something else", "not a journal"), (b"no", "a journal"), (b"PNJL\xff\x00", "update")],
 )
 def test_foreign_and_newer_files_are_refused_and_left_alone(
     tmp_path: Path, content: bytes, word: str

@@ -84,7 +84,7 @@ def test_planes_that_differ_in_time_are_written_as_a_time_series(folder):
         ("missing.tif cells.tif", "no such file"),
         (
             ". cells.tif",
-            "probabilities: got ., a folder that is no zarr image; give an image file or a zarr",
+            "probabilities: got ., a folder that is not a Zarr image; give an image file or a Zarr",
         ),
         ("broken.tif cells.tif", "probabilities: got broken.tif; it is damaged"),
         ("share.tif broken.tif", "image: got broken.tif; it is damaged"),
