@@ -33,7 +33,8 @@ def described(
 ) -> dict[str, Any]:
     """Metadata of one field, in the words of magicgui's options; `min` and `max` are checked too."""
     bounds = {"min": min, "max": max, "step": step}
-    return {"label": label, "tooltip": tooltip} | bounds | more
+    told = {name: value for name, value in bounds.items() if value is not None}
+    return {"label": label, "tooltip": tooltip} | told | more
 
 
 # Settings that several verbs have.

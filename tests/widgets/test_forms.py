@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import typing
+
 import pytest
+from magicgui.widgets import create_widget
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
 
+from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.errors import InputError
+from napari_papernets.core.feature_settings import FeatureSettings
+from napari_papernets.core.moco_settings import MoCoSettings
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.widgets.calm import CalmDoubleSpinBox, CalmSpinBox
@@ -14,6 +20,7 @@ from napari_papernets.widgets.settings_form import FIELD_LABEL, SettingsForm, ad
 
 pytestmark = pytest.mark.gui
 
+ALL_SETTINGS = [PredictSettings, TuneSettings, CRFSettings, FeatureSettings, MoCoSettings]
 OTHERS = [
     PredictSettings(zoom=0.35, output="semantic", threshold=0.123, min_size=0, tile=256),
     PredictSettings(precision="bfloat16", memory=2.5, channels=(2, 0)),
@@ -156,3 +163,15 @@ def test_the_wheel_changes_nothing_without_the_focus(make_form, qtbot):
 def test_bad_values_name_the_field(make_form):
     with pytest.raises(InputError, match="zoom"):
         make_form().value().replace(zoom=99)
+
+
+@pytest.mark.parametrize("settings", ALL_SETTINGS)
+def test_magicgui_makes_a_widget_of_every_setting_that_is_not_automatic(settings, qapp):
+    """The settings are described in its words, so that others' forms can be made of them."""
+    automatic = {info.name for info in settings.fields() if info.optional}
+    for name, annotation in typing.get_type_hints(settings, include_extras=True).items():
+        if name not in automatic:
+            default = getattr(settings(), name)
+            made = create_widget(annotation=annotation, name=name, value=default)
+            assert made.value == default, name
+            assert made.label == next(i.label for i in settings.fields() if i.name == name)
