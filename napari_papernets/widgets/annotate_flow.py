@@ -23,6 +23,7 @@ from .session_store import Contents
 from .uncertain_place import most_uncertain, move_camera
 
 SETTLE = 600  # ms in which further changes of settings are waited for
+GOING_BACK = LiveState("starting", "Going back…")
 BEGIN = LiveState("empty", "Choose an image and press “Annotate”.")
 
 
@@ -41,6 +42,7 @@ class AnnotateFlow(QObject):
         self._numbers: tuple[int, ...] = ()
         self._given_up: LivePlan | None = None  # of the job that ends because of another start
         self._foreign: LivePlan | None = None  # of the job that belongs to a session before
+        self._back = 0  # version to go back to when the training has ended
         self._settings = parts.form.value()
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -103,7 +105,7 @@ class AnnotateFlow(QObject):
 
     def _on_painted(self, patch: Patch) -> None:
         parts = self._parts
-        if not parts.bar.live.isChecked():
+        if not parts.bar.live.isChecked() or parts.keeper.has_written(patch):
             return
         control = parts.control
         if control.is_running and not control.auto:
@@ -192,18 +194,35 @@ class AnnotateFlow(QObject):
 
     # Versions and sessions.
 
+    def _on_go_back(self, number: int) -> None:
+        """Another version is wanted. A training is ended first, so that it keeps what it has learnt with
+        the strokes that it has learnt from."""
+        control, self._back = self._parts.control, number
+        if control.is_running:
+            self._given_up = control.plan
+            control.stop(GOING_BACK)
+        else:
+            self._on_end()
+
+    def _on_end(self, *_: object) -> None:
+        number, self._back = self._back, 0
+        if number:
+            self._parts.keeper.go_back(number)
+
     def _on_back(self) -> None:
         parts = self._parts
-        self._given_up = parts.control.plan
         parts.apply.form.set_classes(parts.painting.classes())
         parts.curves.clear()
         self.describe()
         parts.control.auto = False  # the version as it was, until the next stroke
         parts.control.forget_crash()
-        if parts.control.is_running:
+        if parts.control.is_running:  # a stroke was painted meanwhile
+            self._given_up = parts.control.plan
             parts.control.restart(quiet=True)
         elif parts.bar.live.isChecked():
             parts.resume(quiet=True)
+        else:
+            parts.control.stop()
 
     def _on_versions(self, *_: Any) -> None:
         self._parts.apply.form.set_versions([r.number for r in self._parts.keeper.records()])
@@ -259,6 +278,7 @@ class AnnotateFlow(QObject):
         painting.add_sink(parts.control.take)
         painting.imagesChanged.connect(self._on_images)
         painting.removed.connect(self._on_removed)
+        painting.classRemoving.connect(lambda _: parts.control.restart())
         painting.classesChanged.connect(self._on_classes)
         painting.painted.connect(self._on_painted)
         parts.follower.moved.connect(parts.control.look_at)
@@ -284,6 +304,9 @@ class AnnotateFlow(QObject):
 
     def _connect_versions(self) -> None:
         parts = self._parts
+        parts.versions.goBack.connect(self._on_go_back)
+        parts.control.ended.connect(self._on_end)
+        parts.control.failed.connect(self._on_end)
         parts.keeper.wentBack.connect(self._on_back)
         parts.comparison.progressed.connect(parts.message.tell)
         parts.store.added.connect(self._on_versions)

@@ -53,6 +53,8 @@ class Painting(QObject):
         Another one is painted on.
     removed : Signal(int)
         The image of that number is no longer annotated.
+    classRemoving : Signal(int)
+        The strokes of this class are about to be erased; before `classesChanged`.
     classesChanged : Signal()
         By the person.
     painted : Signal(object)
@@ -64,6 +66,7 @@ class Painting(QObject):
     imagesChanged = Signal()
     currentChanged = Signal()
     removed = Signal(int)
+    classRemoving = Signal(int)
     classesChanged = Signal()
     painted = Signal(object)
     problem = Signal(object)
@@ -75,7 +78,7 @@ class Painting(QObject):
         self._layers: dict[int, napari.layers.Labels] = {}
         self.table = ClassesTable()
         self.table.armed.connect(self.arm)
-        self.table.removed.connect(lambda k: self.images.remove_class(k))
+        self.table.removed.connect(self._on_class_removed)
         self.table.classesChanged.connect(self._on_classes)
         self.table.problem.connect(self.problem)
         self._open(start=1)
@@ -176,6 +179,10 @@ class Painting(QObject):
             self.table.set_classes((*self.classes(), *more))
         if len(self.classes()) != count:
             self._show_classes()
+
+    def _on_class_removed(self, number: int) -> None:
+        self.classRemoving.emit(number)
+        self.images.remove_class(number)
 
     def _on_classes(self) -> None:
         self._show_classes()

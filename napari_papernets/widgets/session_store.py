@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,6 +65,9 @@ class SessionStore(QObject):
         A session was made, opened or closed.
     added : Signal(object)
         The VersionRecord of a version that was kept.
+    recalled : Signal(object, object, int)
+        A VersionRecord, its strokes by place, and the number of the version in which those of before
+        were kept for it; 0 where another version had them.
     told : Signal(str)
         What was done, one line.
     problem : Signal(object)
@@ -73,6 +76,7 @@ class SessionStore(QObject):
 
     changed = Signal()
     added = Signal(object)
+    recalled = Signal(object, object, int)
     told = Signal(str)
     problem = Signal(object)
 
@@ -145,6 +149,13 @@ class SessionStore(QObject):
         session = self._session
         if session is not None:
             self._later(self._add_version, session, event, plan, parent)
+
+    def recall(self, record: VersionRecord, current: VersionRecord) -> None:
+        """Read the strokes of a version; `recalled` follows. What is painted now and no version has is
+        kept first, as one with the model of the `current` version; `added` tells of it."""
+        session = self._session
+        if session is not None:
+            self._later(self._recall, session, record, current)
 
     def set_note(self, number: int, note: str) -> None:
         """Change the user's words on a version."""
@@ -237,6 +248,20 @@ class SessionStore(QObject):
         if session is self._session:
             self._tell(self.added, record)
 
+    def _recall(self, session: Session, record: VersionRecord, current: VersionRecord) -> None:
+        now, kept = session.annotation(), 0
+        patches = {v.patch for v in (current, *session.versions()[-1:])}
+        if not any(_are_equal(now, session.annotation(patch)) for patch in patches):
+            fresh = replace(
+                current, patch=session.journal.newest, strokes=_count(now.values()), when="", note="",
+                reason=f"strokes before going back to version {record.number}", parent=current.number,
+                command="",
+            )  # fmt: skip
+            fresh = session.add_version(current.model, fresh)
+            kept = fresh.number
+            self._tell(self.added, fresh)
+        self._tell(self.recalled, record, session.annotation(record.patch), kept)
+
     def _save_as(self, session: Session, folder: Path) -> None:
         session.save_as(folder)
         self._tell(self.told, f"Session saved as {folder}")
@@ -250,6 +275,20 @@ class SessionStore(QObject):
 
 def _strokes_of(annotation: Mapping[Place, NDArray[Any]], plan: LivePlan) -> int:
     """How many strokes lie on the images of a plan, as the table of classes counts them."""
-    planes = [labels for (number, _), labels in annotation.items() if number in plan.numbers]
+    return _count(labels for (number, _), labels in annotation.items() if number in plan.numbers)
+
+
+def _count(planes: Iterable[NDArray[Any]]) -> int:
     counts = add_counts(count_strokes(labels.astype(np.uint8)) for labels in planes)
     return sum(strokes for strokes, _ in counts.values())
+
+
+def _are_equal(one: Mapping[Place, NDArray[Any]], other: Mapping[Place, NDArray[Any]]) -> bool:
+    """Whether the same is painted; planes on which nothing is may be left out."""
+
+    def same(place: Place) -> bool:
+        if place in one and place in other:
+            return np.array_equal(one[place], other[place])
+        return not (one[place] if place in one else other[place]).any()
+
+    return all(same(place) for place in {*one, *other})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -75,9 +76,10 @@ class VersionKeeper(QObject):
         self._current = self._announced = 0
         self._pair = (0, 0)
         self._passed_over: set[int] = set()
+        self._written = 0.0  # the last patch that going back has made
         store.added.connect(self._on_added)
+        store.recalled.connect(self._restore)
         comparison.finished.connect(self._on_compared)
-        table.goBack.connect(self.go_back)
         table.compare.connect(self._on_compare)
         table.exported.connect(self.export)
         table.noteChanged.connect(self._on_note)
@@ -126,7 +128,7 @@ class VersionKeeper(QObject):
 
     def show(self, records: tuple[VersionRecord, ...]) -> None:
         """Those of another session; the newest is in use."""
-        self._records, self._passed_over = list(records), set()
+        self._records, self._passed_over, self._written = list(records), set(), 0.0
         self._current = self._announced = max((r.number for r in records), default=0)
         self.base = None
         if self._current:
@@ -139,17 +141,22 @@ class VersionKeeper(QObject):
         self.base, self._current = None, 0
         self._fill()
 
+    @property
+    def current(self) -> int:
+        """Number of the version in use; without one the last, 0 without any."""
+        return self._current or max((r.number for r in self._records), default=0)
+
     def go_back(self, number: int) -> None:
-        """Use a version again, with the strokes that it learnt from; `wentBack` follows."""
-        session = self._store.session
-        record = next((r for r in self._records if r.number == number), None)
-        if session is None or record is None:
-            return
-        self._painting.watcher.flush()
-        worker = create_worker(session.annotation, record.patch)
-        worker.returned.connect(lambda strokes: self._restore(record, strokes))
-        worker.errored.connect(self.problem)
-        worker.start()
+        """Use a version again, with the strokes that it learnt from; `wentBack` follows. No training may
+        run. What was painted since the last version is kept as one."""
+        by_number = {r.number: r for r in self._records}
+        if number in by_number:
+            self._painting.watcher.flush()
+            self._store.recall(by_number[number], by_number[self.current])
+
+    def has_written(self, patch: Patch) -> bool:
+        """Whether a patch is none of the person's: it brought back the strokes of a version."""
+        return patch.number <= self._written
 
     def export(self, number: int, path: str) -> None:
         """Save the model of a version under another name."""
@@ -195,7 +202,7 @@ class VersionKeeper(QObject):
         self._announced = max(self._announced, record.number)
         self._fill()
 
-    def _restore(self, record: VersionRecord, strokes: dict[Place, Any]) -> None:
+    def _restore(self, record: VersionRecord, strokes: dict[Place, Any], kept: int) -> None:
         try:
             model = find_model(record.model)
         except ModelError as error:
@@ -211,11 +218,12 @@ class VersionKeeper(QObject):
                 labels = strokes.get((pair.number, plane), empty)
                 patches.append(Patch(pair.number, plane, 0, 0, labels, 0))
         self._painting.set_classes(model.spec.classes)
+        self.base, self._current, self._written = model, record.number, math.inf
         images.write(patches)
-        self._painting.watcher.flush()
-        self.base, self._current = model, record.number
+        self._written = self._painting.watcher.flush()
         self._fill()
-        self.told.emit(f"Back at version {record.number}, with its strokes.")
+        rest = f" What was painted since is kept as version {kept}." if kept else ""
+        self.told.emit(f"Back at version {record.number}, with its strokes.{rest}")
         self.wentBack.emit()
 
     def _fill(self) -> None:

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from test_live_control import TUNED, LiveEngine
 
 from napari_papernets import session
-from napari_papernets.core.annotation import Naming, View
+from napari_papernets.core.annotation import Naming, Patch, View
 from napari_papernets.core.errors import EngineError
 from napari_papernets.core.events import Preview, Resting, Started, Step, Version
 from napari_papernets.core.model import ClassInfo, ModelRef
@@ -333,12 +333,15 @@ def test_going_back_restores_strokes_and_model(panel, engine, qtbot, tmp_path, v
     panel.parts.versions.goBack.emit(1)
     qtbot.waitUntil(lambda: wishes(job)[-1:] == ["stop"], timeout=5000)
     data = viewer.layers["image strokes"].data
-    assert (data == 1).sum() == 75
-    assert not (data == 2).any()
-    keep_version(panel, engine, qtbot, tmp_path, name="live 3")  # what the job knew when it ended
-    assert panel.parts.versions.current().number == 1
+    assert (data == 2).any()  # the job keeps what it knows with the strokes that it knows
+    keep_version(panel, engine, qtbot, tmp_path, name="live 3")
+    patches = len([sent for sent in job.sent if isinstance(sent, Patch)])
     job.give(TUNED)
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert (data == 1).sum() == 75
+    assert not (data == 2).any()
+    assert len([sent for sent in job.sent if isinstance(sent, Patch)]) == patches
+    assert len(panel.parts.keeper.records()) == 3
     assert engine.jobs[1].arguments["model"].path == first.model
     assert not engine.jobs[1].arguments["auto"]  # as it was, until the next stroke
     assert "train" not in engine.jobs[1].sent
@@ -346,6 +349,46 @@ def test_going_back_restores_strokes_and_model(panel, engine, qtbot, tmp_path, v
     stroke(panel, qtbot, y=30, k=2)
     qtbot.waitUntil(lambda: "follow" in engine.jobs[1].sent)
     assert panel.parts.store.session.journal.newest == 4  # two strokes, the way back, a stroke
+
+
+def test_strokes_that_no_version_has_are_kept_before_going_back(panel, engine, qtbot, tmp_path, viewer):
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    first = keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.bar.live.setChecked(False)
+    engine.jobs[-1].give(TUNED)
+    qtbot.waitUntil(lambda: not panel.parts.control.is_running)
+    stroke(panel, qtbot, y=20, k=2)
+    now = viewer.layers["image strokes"].data.copy()
+    panel.parts.versions.goBack.emit(1)
+    qtbot.waitUntil(lambda: not (viewer.layers["image strokes"].data == 2).any(), timeout=5000)
+    kept = panel.parts.keeper.records()[-1]
+    assert (kept.number, kept.strokes, kept.parent, kept.step) == (2, 2, 1, first.step)
+    assert "going back to version 1" in kept.reason
+    assert "kept as version 2" in panel.parts.message.text()
+    assert panel.parts.versions.current().number == 1
+    assert panel.parts.control.state.kind == "off"
+    panel.parts.versions.goBack.emit(2)
+    qtbot.waitUntil(lambda: (viewer.layers["image strokes"].data == 2).any(), timeout=5000)
+    np.testing.assert_array_equal(viewer.layers["image strokes"].data, now)
+    assert len(panel.parts.keeper.records()) == 2  # nothing new was painted
+
+
+def test_a_class_is_removed_after_the_training_that_knew_it_was_told_to_end(
+    panel, engine, qtbot, tmp_path
+):
+    job = annotate(panel, qtbot, engine)
+    panel.parts.painting.table.add_class()
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    job = engine.jobs[1]
+    stroke(panel, qtbot, k=3)
+    sent = len([s for s in job.sent if isinstance(s, Patch)])
+    panel.parts.painting.table._ask_to_remove = lambda number: True
+    panel.parts.painting.table.remove_class(1)
+    panel.parts.painting.watcher.flush()
+    assert wishes(job)[-1] == "stop"
+    assert len([s for s in job.sent if isinstance(s, Patch)]) == sent
 
 
 def test_another_start_begins_anew_whatever_the_old_job_still_keeps(panel, engine, qtbot, tmp_path):
