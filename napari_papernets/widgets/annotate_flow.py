@@ -52,7 +52,7 @@ class AnnotateFlow(QObject):
         self._connect_versions()
         parts.bar.show_state(BEGIN)
         parts.bar.set_place_known(False)
-        parts.apply.form.set_classes(parts.painting.classes())
+        parts.apply.refresh_classes()
 
     def open_session(self, folder: Path) -> None:
         """Open a session in place of this one."""
@@ -77,7 +77,7 @@ class AnnotateFlow(QObject):
         numbers = parts.painting.images.numbers()
         parts.message.forgive()
         self.describe()
-        parts.apply.form.set_classes(parts.painting.classes())
+        parts.apply.refresh_classes()
         if numbers == self._numbers:
             return
         self._numbers = numbers
@@ -99,7 +99,7 @@ class AnnotateFlow(QObject):
         parts = self._parts
         parts.message.forgive()
         self.describe()
-        parts.apply.form.set_classes(parts.painting.classes())
+        parts.apply.refresh_classes()
         parts.layers.set_classes(parts.painting.classes())
         parts.control.rename(parts.painting.classes())
 
@@ -153,6 +153,7 @@ class AnnotateFlow(QObject):
         """Another start was chosen: everything is learnt anew."""
         self._given_up = self._parts.control.plan
         self._parts.keeper.start_over()
+        self._on_versions()
         self._parts.curves.clear()
         self.describe()
         self._parts.control.forget_crash()
@@ -211,7 +212,7 @@ class AnnotateFlow(QObject):
 
     def _on_back(self) -> None:
         parts = self._parts
-        parts.apply.form.set_classes(parts.painting.classes())
+        self._on_versions()
         parts.curves.clear()
         self.describe()
         parts.control.auto = False  # the version as it was, until the next stroke
@@ -225,7 +226,8 @@ class AnnotateFlow(QObject):
             parts.control.stop()
 
     def _on_versions(self, *_: Any) -> None:
-        self._parts.apply.form.set_versions([r.number for r in self._parts.keeper.records()])
+        keeper = self._parts.keeper
+        self._parts.apply.offer([r.number for r in keeper.records()], keeper.in_use)
 
     def _on_session(self) -> None:
         session = self._parts.store.session
@@ -266,7 +268,6 @@ class AnnotateFlow(QObject):
         except (InputError, ModelError) as error:
             parts.message.complain(error)
         self._settings = parts.form.value()
-        parts.apply.form.set_classes(info.classes)
         parts.keeper.show(opened.versions)
         parts.painting.imagesChanged.emit()
         self._on_versions()

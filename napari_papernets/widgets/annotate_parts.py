@@ -113,14 +113,14 @@ class AnnotateParts(QObject):
             self.control.start()
 
     def model_of(self, number: int) -> ModelRef:
-        """The model of a version; 0 is the newest.
+        """The model of a version; 0 is the one in use, without such the last.
 
         Raises
         ------
         ModelError
             If there is none yet.
         """
-        return self.keeper.model(number or max((r.number for r in self.keeper.records()), default=0))
+        return self.keeper.model(number or self.keeper.current)
 
     def example(self) -> Example:
         """The augmentation preview is drawn from the plane in view of the current image.

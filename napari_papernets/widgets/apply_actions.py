@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,7 @@ class ApplyActions(QWidget):
     engine : callable
         The engine.
     model : callable
-        The model of a version (0: the newest); raises PapernetsError.
+        The model of a version (0: the one in use); raises PapernetsError.
     device : callable
         Where to compute.
 
@@ -85,6 +85,18 @@ class ApplyActions(QWidget):
         layout.addWidget(self.form)
         layout.addWidget(self.results)
         layout.addStretch(1)
+
+    def offer(self, numbers: Sequence[int], current: int) -> None:
+        """Offer these versions; `current` is the one in use, 0 where there is none."""
+        self.form.set_versions(numbers, current)
+
+    def refresh_classes(self) -> None:
+        """Offer the classes of the chosen version: those that are painted may be others by now."""
+        try:
+            classes = self._model(self.form.number()).spec.classes
+        except PapernetsError:
+            classes = self._painting.classes()
+        self.form.set_classes(classes)
 
     def start(self, kind: str) -> None:
         """Apply to the current "image", to "all" images, or to a "folder" that is asked for."""
@@ -255,6 +267,7 @@ class ApplyActions(QWidget):
 
     def _connect(self) -> None:
         self.form.requested.connect(self.start)
+        self.form.versionChanged.connect(self.refresh_classes)
         self.form.cancelRequested.connect(self._on_cancel)
         self.results.told.connect(self.told)
         self.results.failed.connect(self.failed)

@@ -37,7 +37,7 @@ HELP = {
     "size": "Objects with fewer pixels than this are dropped.",
     "cancel": "Stop; layers are as they were, files that were written stay.",
 }
-NEWEST = "Newest version"
+IN_USE, NEWEST = "Version in use", "Newest version"
 
 
 class ApplyForm(QWidget):
@@ -47,11 +47,14 @@ class ApplyForm(QWidget):
     ----------
     requested : Signal(str)
         "image", "all" or "folder".
+    versionChanged : Signal()
+        Another version was chosen, or may be meant by the choice.
     cancelRequested : Signal()
         Cancel was pressed.
     """
 
     requested = Signal(str)
+    versionChanged = Signal()
     cancelRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -72,23 +75,29 @@ class ApplyForm(QWidget):
         self._lay_out()
         self.set_versions(())
         self.labels.currentIndexChanged.connect(self._on_labels)
+        self.version.currentIndexChanged.connect(lambda _: self.versionChanged.emit())
         self.set_idle()
 
     def number(self) -> int:
-        """The chosen version; 0 for the newest."""
+        """The chosen version; 0 for the one in use, or else the newest."""
         return self._numbers[self.version.currentIndex()]
 
     def objects(self) -> int:
         """The class whose connected parts are numbered; 0 for classes."""
         return max(self.labels.currentIndex(), 0)
 
-    def set_versions(self, numbers: Sequence[int]) -> None:
-        """Offer these versions, keeping the choice."""
+    def set_versions(self, numbers: Sequence[int], current: int = 0) -> None:
+        """Offer these versions, keeping the choice; `current` is the one in use, 0 where there is
+        none and the newest is offered."""
         before = self.number() if self._numbers else 0
         self._numbers = [0, *sorted(numbers, reverse=True)]
+        in_use = f"{IN_USE} ({current})" if current else NEWEST
+        self.version.blockSignals(True)
         self.version.clear()
-        self.version.addItems([NEWEST, *(f"Version {n}" for n in self._numbers[1:])])
+        self.version.addItems([in_use, *(f"Version {n}" for n in self._numbers[1:])])
         self.version.setCurrentIndex(self._numbers.index(before) if before in self._numbers else 0)
+        self.version.blockSignals(False)
+        self.versionChanged.emit()
         for button in self.buttons.values():
             button.setEnabled(bool(numbers) and not self.cancel.isEnabled())
         if not numbers:
@@ -97,13 +106,12 @@ class ApplyForm(QWidget):
             self.status.setText("")
 
     def set_classes(self, classes: Sequence[ClassInfo]) -> None:
-        """Offer the objects of these classes, keeping the choice."""
-        before = self.labels.currentIndex()
+        """Offer the objects of the classes of the chosen version; the choice stays with the name."""
+        before = self.labels.currentText()
         self.labels.blockSignals(True)
         self.labels.clear()
         self.labels.addItems(["Classes", *(f"Objects: {c.name}" for c in classes)])
-        last = len(classes)
-        self.labels.setCurrentIndex(before if 0 <= before <= last else 0)
+        self.labels.setCurrentIndex(max(self.labels.findText(before), 0))
         self.labels.blockSignals(False)
         self._on_labels()
 

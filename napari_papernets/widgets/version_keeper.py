@@ -142,6 +142,11 @@ class VersionKeeper(QObject):
         self._fill()
 
     @property
+    def in_use(self) -> int:
+        """Number of the version that the next training goes on from; 0 where it begins anew."""
+        return self._current
+
+    @property
     def current(self) -> int:
         """Number of the version in use; without one the last, 0 without any."""
         return self._current or max((r.number for r in self._records), default=0)

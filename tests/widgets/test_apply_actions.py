@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from test_live_control import LiveEngine
 from napari_papernets.core.errors import EngineError, ModelError
 from napari_papernets.core.events import Started, TileDone
 from napari_papernets.core.image import ImageBlock
+from napari_papernets.core.model import class_infos
 from napari_papernets.files import read_labels, write_image
 from napari_papernets.objects import ObjectRule
 from napari_papernets.widgets.apply_actions import ApplyActions
@@ -50,17 +52,19 @@ def apply(qtbot, engine):
         painting.annotate(viewer.add_image(np.zeros(SHAPE), name=name), None, "YX")
 
     def model(number):
-        if number not in (0, 1):
+        if number not in (0, 1, 2):
             raise ModelError("version", number, "let it learn first")
-        return ref("semantic")
+        return replace(made, spec=replace(made.spec, classes=class_infos(names[number])))
+
+    made = ref("semantic")
+    names = {0: ["background", "cell"], 1: ["background", "cell"], 2: ["ground", "border", "cell"]}
 
     apply = ApplyActions(viewer, painting, lambda: engine, model, lambda: "auto")
     qtbot.addWidget(apply)
     apply.viewer, apply.told_, apply.errors = viewer, [], []
     apply.told.connect(apply.told_.append)
     apply.failed.connect(apply.errors.append)
-    apply.form.set_classes(painting.classes())
-    apply.form.set_versions([1])
+    apply.offer([1], 1)
     yield apply
     apply.leave()
     painting.close()
@@ -77,16 +81,31 @@ def test_diagnostics_are_copied(apply, engine):
 
 
 def test_nothing_can_be_applied_before_there_is_a_version(apply):
-    apply.form.set_versions([])
+    apply.offer([], 0)
     assert not any(button.isEnabled() for button in apply.form.buttons.values())
     assert "no version yet" in apply.form.status.text()
 
 
 def test_a_version_that_comes_meanwhile_starts_no_second_run(apply, engine):
     apply.form.buttons["all"].click()
-    apply.form.set_versions([1, 2])
+    apply.offer([1, 2], 2)
     assert not any(button.isEnabled() for button in apply.form.buttons.values())
     assert not is_idle(apply)
+
+
+def test_objects_are_those_of_the_classes_that_the_chosen_version_knows(apply, engine):
+    def offered():
+        return [apply.form.labels.itemText(i) for i in range(apply.form.labels.count())]
+
+    apply.offer([1, 2], 1)
+    assert apply.form.version.itemText(0) == "Version in use (1)"
+    assert offered() == ["Classes", "Objects: background", "Objects: cell"]
+    apply.form.labels.setCurrentIndex(2)
+    apply.form.version.setCurrentIndex(1)  # version 2
+    assert offered()[3] == apply.form.labels.currentText() == "Objects: cell"
+    apply.form.buttons["image"].click()
+    assert (apply._wish.objects.number, apply._wish.objects.name) == (3, "cell")
+    assert not apply.errors
 
 
 def test_classes_of_all_images_one_after_the_other(apply, engine, qtbot):
