@@ -122,6 +122,23 @@ class ImageBlock:
         scale = tuple(s for s, a in zip(self.scale, self.axes, strict=True) if a not in at)
         return replace(self, data=data, axes=axes, scale=scale)
 
+    def pick(self, channels: Sequence[int] | None) -> ImageBlock:
+        """The image of some channels, counted from 0, in this order; all where None. Nothing is read.
+
+        Raises
+        ------
+        InputError
+            If there is no such channel.
+        """
+        if not channels or tuple(channels) == tuple(range(self.channels)):
+            return self
+        for channel in channels:
+            if not 0 <= channel < self.channels:
+                there = f"channels 0 to {self.channels - 1}" if self.channels > 1 else "one channel"
+                raise InputError("channels", channel, f"{self.name} has {there}")
+        data = PickedChannels(self.data, self.axes.index("C"), tuple(channels))
+        return replace(self, data=data, alpha=False)
+
     def planes(self) -> Iterator[tuple[int, ...]]:
         """Index of every plane along `stack_axes`, in order; one empty index for a single plane."""
         yield from np.ndindex(*self.stack_shape)
@@ -169,6 +186,38 @@ class ImageBlock:
         if channels is not None and list(channels) != list(range(len(block))):
             block = block[list(channels)]
         return take_window(block, rows - rows.min(), columns - columns.min())
+
+
+class PickedChannels:
+    """Some channels of an array, which is read no sooner than this is sliced.
+
+    Parameters
+    ----------
+    data : array
+        With an integer or a slice for each axis it gives that part.
+    axis : int
+        Of the channels.
+    channels : tuple of int
+        Which, in this order.
+    """
+
+    def __init__(self, data: Any, axis: int, channels: tuple[int, ...]) -> None:
+        self._data, self._axis, self._channels = data, axis, channels
+        self.shape = tuple(len(channels) if i == axis else int(n) for i, n in enumerate(data.shape))
+        self.dtype = np.dtype(data.dtype)
+
+    def __getitem__(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
+        wanted = self._channels[index[self._axis]]
+        if isinstance(wanted, int):
+            return np.asarray(self._data[(*index[: self._axis], wanted, *index[self._axis + 1 :])])
+        first, last = min(wanted, default=0), max(wanted, default=-1)
+        span = slice(first, last + 1)
+        found = np.asarray(self._data[(*index[: self._axis], span, *index[self._axis + 1 :])])
+        before = sum(isinstance(one, slice) for one in index[: self._axis])
+        return found.take([channel - first for channel in wanted], axis=before)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[(slice(None),) * len(self.shape)], dtype=dtype)
 
 
 def reflect_indices(start: int, stop: int, length: int) -> NDArray[np.intp]:

@@ -13,8 +13,8 @@ from .image import ImageBlock
 from .tiles import SizeRule
 
 # 2: grey values on a shared scale; 3: a threshold; 4: solidity of objects; 5: tokens without positions;
-# 6: tokens apart from their neighbours
-SPEC_VERSION = 6
+# 6: tokens apart from their neighbours; 7: channels of the images that were learnt from
+SPEC_VERSION = 7
 
 # Okabe & Ito's palette, told apart with every common colour vision and on grey images; the first class,
 # usually background, is sky blue.
@@ -97,6 +97,9 @@ class ModelSpec:
         Numbers held at the peak of a forward pass for each pixel of the window (memory planning).
     exact_tiles : bool
         False where an answer depends on the whole tile, as in a ViT, where tokens attend to tokens.
+    channels, channels_of : tuple of int, int
+        The channels that it was trained on, counted from 0, of images with so many. Of others with as
+        many they are taken by default; (), 0 where all were.
     object_diameter : float or None
         Median diameter in pixels of the objects that it was trained on, at zoom 1.
     object_solidity : float or None
@@ -122,6 +125,8 @@ class ModelSpec:
     grey_to_colour: bool = True
     values_per_pixel: float = 512.0
     exact_tiles: bool = True
+    channels: tuple[int, ...] = ()
+    channels_of: int = 0
     object_diameter: float | None = None
     object_solidity: float | None = None
     threshold: float = 0.5
@@ -158,6 +163,7 @@ class ModelSpec:
                     "classes": tuple(ClassInfo(**c) for c in values["classes"]),
                     "size_rule": SizeRule(**values["size_rule"]),
                     "normalisation": Normalisation.from_dict(values["normalisation"]),
+                    "channels": tuple(values.get("channels", ())),
                 }
             )
             wrong = [name for name, fits in spec._checks().items() if not fits]
@@ -177,6 +183,7 @@ class ModelSpec:
             "classes": all(isinstance(name, str) for name in names),
             "in_channels": isinstance(self.in_channels, int) and self.in_channels >= 1,
             "size_rule": whole and rule.step >= 1 and rule.minimum >= 1 and rule.context >= 0,
+            "channels": all(isinstance(n, int) and 0 <= n < self.channels_of for n in self.channels),
             "normalisation": 0 <= self.normalisation.low < self.normalisation.high <= 100,
             "task": self.task in get_args(Task),
             "values_per_pixel": self.values_per_pixel > 0,
@@ -188,6 +195,12 @@ class ModelSpec:
     def window_pixels(self, memory_gb: float) -> int:
         """Pixels of the largest window whose maps fit `memory_gb` (float32)."""
         return int(memory_gb * 1e9 / (self.values_per_pixel * 4))
+
+    def trained_on(self, channels: Sequence[int] | None, image: ImageBlock) -> ModelSpec:
+        """The same, of a network that learns from these channels of images like one; None for all."""
+        if not channels:
+            return self
+        return dataclasses.replace(self, channels=tuple(channels), channels_of=image.channels)
 
     @property
     def takes(self) -> str:
@@ -213,13 +226,14 @@ class ModelSpec:
             If a wanted channel does not exist.
         """
         available = image.channels
-        chosen = tuple(wanted) if wanted else tuple(range(available))
+        known = self.channels if available == self.channels_of else ()
+        chosen = tuple(wanted or known or range(available))
         for channel in chosen:
             if not 0 <= channel < available:
                 mend = f"{image.name} has channels 0 to {available - 1}"
                 raise InputError("channels", channel, mend)
         rgba = available == 4 and self.in_channels == 3 and image.axes[-1] == "C"
-        if not wanted and (rgba or image.alpha) and available != self.in_channels:
+        if not (wanted or known) and (rgba or image.alpha) and available != self.in_channels:
             chosen = chosen[:-1]
         if len(chosen) == self.in_channels:
             return chosen

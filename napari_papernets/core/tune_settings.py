@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from .fields import CheckpointEvery, Seed, Settings, TrainingPrecision, described
+from .fields import Channels, CheckpointEvery, Seed, Settings, TrainingPrecision, described
 
 Encoding = Literal["border", "ridge"]
 Kind = Literal["strokes", "classes", "instances"]
@@ -264,3 +264,4 @@ class TuneSettings(Settings):
     checkpoint_every: CheckpointEvery = 200
     precision: TrainingPrecision = "auto"
     seed: Seed = 0
+    channels: Channels = None

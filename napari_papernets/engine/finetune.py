@@ -161,8 +161,9 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     settings, device = request.settings, pick_device(request.device)
     path = checkpoint_path(request.folder, request.name)
     state = read_state(path) if resume else None
+    images = [image.pick(settings.channels) for image in request.images]
     start, planes = prepare(
-        request.images,
+        images,
         request.annotations,
         request.model,
         settings,
@@ -170,8 +171,9 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         request.class_names,
         state,
     )
+    start = replace(start, spec=start.spec.trained_on(settings.channels, request.images[0]))
     if settings.kind == "strokes" and isinstance(start.network, Forested):
-        start = replace(start, spec=with_shared_scale(start.spec, request.images[0]))
+        start = replace(start, spec=with_shared_scale(start.spec, images[0]))
         planes = [plane.on_scale(start.spec.normalisation.shared) for plane in planes]
     settings = with_rates(settings, recipe_of(start.spec.architecture), start.fresh)
     chances = chances_of(planes, request.shares, len(request.images))

@@ -79,7 +79,9 @@ class Learner:
         check_name(name)
         self.name, self.folder, self.patch = name, folder, patch
         self.device = pick_device(device)
+        whole, images = images, [image.pick(settings.channels) for image in images]
         start = live_start(images, model, settings, name, classes)
+        start = replace(start, spec=start.spec.trained_on(settings.channels, whole[0]))
         if isinstance(start.network, Forested):
             start = replace(start, spec=with_shared_scale(start.spec, images[0]))
         self.start, recipe = start, recipe_of(start.spec.architecture)

@@ -58,6 +58,7 @@ def preview_augmentation(
     """
     # of an undeformed crop there is nothing to see
     settings = (settings or TuneSettings()).replace(undeformed=0.0)
+    image = image.pick(settings.channels)
     bare = scratch_spec([image], settings, "preview", ())
     planes = read_planes([image], [annotation], settings.kind, bare)
     names = object_classes(settings.encoding)

@@ -115,3 +115,40 @@ def test_what_is_no_image_is_refused_by_field(data, axes, field):
 def test_a_scale_that_no_pixel_can_have_is_refused(scale):
     with pytest.raises(InputError, match="give one positive number for each axis of YX"):
         ImageBlock(np.zeros((4, 5)), "YX", scale)
+
+
+@pytest.mark.parametrize("axes", ["CYX", "YXC", "ZCYX", "TZCYX"])
+def test_picked_channels_are_those_of_the_array_and_nothing_else_is_read(axes: str) -> None:
+    sizes = dict(T=2, Z=3, C=4, Y=7, X=9)
+    data = np.arange(np.prod([sizes[a] for a in axes])).reshape([sizes[a] for a in axes])
+    read: list[tuple[int | slice, ...]] = []
+
+    class Recorded:
+        shape, dtype = data.shape, data.dtype
+
+        def __getitem__(self, index: tuple[int | slice, ...]) -> np.ndarray:
+            read.append(index)
+            return data[index]
+
+    block = ImageBlock(Recorded(), axes, name="cells")
+    picked = block.pick((2, 1))
+    assert not read
+    assert (picked.channels, picked.axes, picked.plane_shape) == (2, axes, (7, 9))
+    for plane in picked.planes():
+        expected = block.read(plane, (-2, 5), (3, 12))[[2, 1]]
+        np.testing.assert_array_equal(picked.read(plane, (-2, 5), (3, 12)), expected)
+        assert read[-1][axes.index("C")] == slice(1, 3)
+        np.testing.assert_array_equal(picked.read(plane, channels=(1,)), block.read(plane)[[1]])
+    whole = tuple(slice(None) for _ in axes)
+    np.testing.assert_array_equal(picked.data[whole], data.take([2, 1], axes.index("C")))
+    one = tuple(1 if a == "C" else slice(None) for a in axes)
+    np.testing.assert_array_equal(picked.data[one], data.take(1, axes.index("C")))
+
+
+def test_channels_that_are_not_there_are_named() -> None:
+    with pytest.raises(InputError, match="cells has channels 0 to 1"):
+        ImageBlock(np.zeros((2, 5, 6)), "CYX", name="cells").pick((2,))
+    grey = ImageBlock(np.zeros((5, 6)), "YX", name="cells")
+    assert grey.pick((0,)) is grey.pick(None) is grey
+    with pytest.raises(InputError, match="cells has one channel"):
+        grey.pick((1,))

@@ -19,6 +19,7 @@ from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Checkpoint, EpochDone, Event, Notice, Started, Step
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import ModelSpec
+from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.results import Tuned
 from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine import finetune as finetune_room
@@ -30,6 +31,7 @@ from napari_papernets.engine.crops import count_pixels, draw_crop, judged_crops,
 from napari_papernets.engine.finetune import chances_of, finetune
 from napari_papernets.engine.losses import weighted_cross_entropy
 from napari_papernets.engine.optimisation import WeightAverage
+from napari_papernets.engine.predict import predict
 from napari_papernets.engine.targets import encode_instances
 from napari_papernets.engine.weights import load_weights
 from napari_papernets.model_files import TRAINING_KEY, find_model, list_models
@@ -531,6 +533,26 @@ def test_the_paper_network_trains_unpadded(tmp_path: Path) -> None:
     tuned, _ = train([image], [ids], tmp_path, paper)
     assert tuned.model.spec.size_rule.padding == "valid"
     assert load_weights(tuned.model).options["norm"] == "none"
+
+
+def test_a_channel_is_learnt_from_and_taken_by_default_afterwards(tmp_path: Path) -> None:
+    image, ids = scene()
+    noise = np.random.default_rng(5).random((90, 110)).astype(np.float32)
+    noise_and_cells = np.stack([noise, np.asarray(image.data, np.float32), noise])
+    two = ImageBlock(noise_and_cells, "CYX")
+    alone, _ = train([image], [ids], tmp_path, name="alone")
+    tuned, _ = train([two], [ids], tmp_path, TINY.replace(channels=(1,)), name="one of three")
+    assert_same_weights(alone, tuned)
+    spec = tuned.model.spec
+    assert (spec.in_channels, spec.channels, spec.channels_of) == (1, (1,), 3)
+    assert "--channels 1" in tuned.provenance["command"]
+    plain = PredictSettings(precision="float32")
+    labels = [drain(predict(block, tuned.model, plain)).labels for block in (image, two)]
+    np.testing.assert_array_equal(*labels)
+    with pytest.raises(InputError, match="2 channels"):
+        drain(predict(ImageBlock(noise_and_cells[:2], "CYX"), tuned.model, plain))
+    more, _ = train([two], [ids], tmp_path, model=tuned.model)
+    assert more.model.spec.channels == (1,)
 
 
 def test_grey_among_colour_and_stacks_are_taken_together(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class Person:
 
     def __init__(self, folder: Path, settings: TuneSettings = TINY, **options: Any) -> None:
         image, self.truth = picture()
+        image = options.pop("image", image)
         options = {"view": VIEW, "name": "toy", "model": "scratch", **options}
         blank = options.pop("annotation", np.zeros(self.truth.shape, np.uint8))
         self.job = live([image], [blank], settings=settings, classes=CLASSES, folder=folder, **options)
@@ -261,6 +262,21 @@ def test_names_given_before_the_first_version_make_none(tmp_path: Path) -> None:
     assert "Version" not in person.kinds()
     version = person.see(Version, "stop") or [e for e in person.events if isinstance(e, Version)][-1]
     assert [c.name for c in version.model.spec.classes] == ["a", "b"]
+
+
+def test_one_of_two_channels_is_learnt_and_shown(tmp_path: Path) -> None:
+    image, truth = picture()
+    noise = np.random.default_rng(3).integers(0, 255, truth.shape).astype(np.uint8)
+    two = ImageBlock(np.stack([noise, image.data]), "CYX")
+    person = Person(tmp_path, TINY.replace(channels=(1,)), image=two)
+    person.see(Started)
+    quick = person.see(Preview, stroke(1, 1), stroke(2, 2))
+    assert (quick.labels == truth).mean() > 0.9
+    version = person.see(Version)
+    assert (version.model.spec.channels, version.model.spec.in_channels) == ((1,), 1)
+    again = Person(tmp_path, image=two, model=version.model, annotation=(truth * 0).astype(np.uint8))
+    again.see(Started)
+    assert (again.see(Preview, stroke(1, 1), stroke(2, 2)).labels == truth).mean() > 0.9
 
 
 def test_held_out_strokes_give_a_score(tmp_path: Path) -> None:
