@@ -23,6 +23,9 @@ from .session_store import Contents
 from .uncertain_place import most_uncertain, move_camera
 
 SETTLE = 600  # ms in which further changes of settings are waited for
+FIRST_CHANNEL = (
+    "It has more channels than the start takes: the first is learnt from. Choose another under Channels."
+)
 GOING_BACK = LiveState("starting", "Going back…")
 BEGIN = LiveState("empty", "Choose an image and press “Annotate”.")
 
@@ -43,7 +46,7 @@ class AnnotateFlow(QObject):
         self._given_up: LivePlan | None = None  # of the job that ends because of another start
         self._foreign: LivePlan | None = None  # of the job that belongs to a session before
         self._back = 0  # version to go back to when the training has ended
-        self._settings = parts.form.value()
+        self._settings = parts.settings()
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.timeout.connect(self._on_settings)
@@ -67,7 +70,7 @@ class AnnotateFlow(QObject):
         parts, pairs = self._parts, self._parts.painting.images.pairs()
         images = {pair.number: pair.block() for pair in pairs}
         places = {pair.number: placement_of(pair.image).written() for pair in pairs}
-        settings, start = parts.form.value().changed(), parts.start.key()
+        settings, start = parts.settings().changed(), parts.start.key()
         parts.store.describe(Contents(images, parts.painting.classes(), settings, start, places))
 
     # What the person paints.
@@ -85,6 +88,9 @@ class AnnotateFlow(QObject):
         parts.layers.set_classes(parts.painting.classes())
         for pair in parts.painting.images.pairs():
             parts.layers.prepare(pair)
+        if parts.suit_channels():
+            self._take_settings()
+            parts.message.tell(FIRST_CHANNEL)
         if not numbers:
             parts.control.stop(BEGIN)
         elif parts.control.is_running:
@@ -157,15 +163,26 @@ class AnnotateFlow(QObject):
         self._parts.curves.clear()
         self.describe()
         self._parts.control.forget_crash()
-        self._parts.control.restart()
+        self._restart()
 
     def _on_settings(self) -> None:
-        settings = self._parts.form.value()
-        if settings != self._settings:
-            self._settings = settings
+        if self._parts.settings() != self._settings:
+            self._take_settings()
             self.describe()
-            self._parts.augmentation.set_settings(settings)
-            self._parts.control.restart()
+            self._restart()
+
+    def _take_settings(self) -> None:
+        self._settings = self._parts.settings()
+        self._parts.augmentation.set_settings(self._settings)
+
+    def _restart(self) -> None:
+        """What the training depends on is other now; one that could not be started may be able to."""
+        parts = self._parts
+        parts.message.forgive()
+        if parts.control.is_running:
+            parts.control.restart()
+        elif parts.control.state.kind == "failed" and parts.bar.live.isChecked():
+            parts.resume()
 
     def _on_augmented(self, settings: TuneSettings) -> None:
         """The sliders of the augmentation preview were moved."""
@@ -263,11 +280,11 @@ class AnnotateFlow(QObject):
         finally:
             parts.painting.blockSignals(painting)
         try:
-            parts.form.setValue(TuneSettings.from_dict(info.settings))
+            parts.set_settings(TuneSettings.from_dict(info.settings))
             parts.start.choose(info.start)
         except (InputError, ModelError) as error:
             parts.message.complain(error)
-        self._settings = parts.form.value()
+        self._settings = parts.settings()
         parts.keeper.show(opened.versions)
         parts.painting.imagesChanged.emit()
         self._on_versions()
@@ -299,8 +316,9 @@ class AnnotateFlow(QObject):
         parts.control.stateChanged.connect(parts.bar.show_state)
         parts.control.happened.connect(self._on_event)
         parts.start.changed.connect(self._on_start)
-        parts.form.valueChanged.connect(lambda _: self._settle.start(SETTLE))
-        parts.device.currentTextChanged.connect(lambda _: parts.control.restart())
+        for changed in (parts.form.valueChanged, parts.image.picker.channels.valueChanged):
+            changed.connect(lambda _: self._settle.start(SETTLE))
+        parts.device.currentTextChanged.connect(lambda _: self._restart())
         parts.augmentation.valuesChanged.connect(self._on_augmented)
 
     def _connect_versions(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
-from ..core.errors import InputError
+from ..core.errors import InputError, ModelError
 from ..core.fields import Device
 from ..core.model import ModelRef
 from ..core.tune_settings import TuneSettings
@@ -39,7 +39,9 @@ from .view_follower import ViewFollower
 if TYPE_CHECKING:
     import napari.viewer
 
-LEFT_OUT = ("kind", "encoding", "padding", "w0", "sigma", "checkpoint_every", "schedule")
+LEFT_OUT = (
+    "kind", "encoding", "padding", "w0", "sigma", "checkpoint_every", "schedule", "channels",
+)  # fmt: skip
 STARTS = {"seconds": 30.0, "steps": 200, "learning_rate": 5e-4, "weight_decay": 1e-4, "crop": 128}
 
 
@@ -92,6 +94,30 @@ class AnnotateParts(QObject):
             self.painting.watcher.close()
         self.store.close()
 
+    def settings(self) -> TuneSettings:
+        """As shown, with the channels that are chosen beside the image."""
+        return self.form.value().replace(channels=self.image.picker.wanted_channels())
+
+    def set_settings(self, settings: TuneSettings) -> None:
+        """Show others."""
+        self.form.setValue(settings)
+        self.image.picker.channels.setValue(settings.channels)
+
+    def suit_channels(self) -> bool:
+        """Of an image with more channels than the start takes, choose the first, unless the person has
+        chosen; whether it was done."""
+        pair, model = self.painting.images.current(), self.keeper.base or self.start.model()
+        if pair is None or isinstance(model, str) or self.settings().channels is not None:
+            return False
+        try:
+            model.spec.pick_channels(pair.block())
+        except ModelError:
+            several = pair.block().channels > 1
+            if several:
+                self.image.picker.channels.setValue((0,))
+            return several
+        return False
+
     def plan(self) -> LivePlan:
         """What a live training would start with now.
 
@@ -102,7 +128,7 @@ class AnnotateParts(QObject):
         """
         model = self.keeper.base or self.start.model()
         return plan_live(
-            self.painting, model, self.form.value(), self.device.currentText(), self.store.work
+            self.painting, model, self.settings(), self.device.currentText(), self.store.work
         )
 
     def resume(self, quiet: bool = False) -> None:
@@ -134,7 +160,7 @@ class AnnotateParts(QObject):
         if pair is None:
             raise InputError("image", "none with strokes", "choose an image and press “Annotate”")
         source, view = self.augmentation.source.current(), self.painting.images.view()
-        return example_of(pair, source, view, self.form.value(), self.painting.classes())
+        return example_of(pair, source, view, self.settings(), self.painting.classes())
 
     def sources(self) -> list[Source]:
         """What the augmentation preview may be drawn from."""

@@ -21,6 +21,7 @@ from .annotation_layer import arm
 from .calm import CalmComboBox
 from .image_picker import ImagePicker
 from .layer_events import LayerEvents
+from .offered import NO_IMAGE, offer
 from .painting import Painting, fitting_layers, is_strokes_of
 from .reveal import Reveal
 from .settings_form import add_row, aligned_rows
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 NEW = "New layer"
+ANNOTATED = "It is annotated already: it is in the list below. Other axes can be annotated anew."
 ROWS = 3
 HELP = {
     "paint": "Where the strokes go: a new Labels layer over the image, or one that exists and has its "
@@ -118,7 +120,11 @@ class ImageGroup(QWidget):
         except InputError as error:
             self.failed.emit(error)
             return
-        pair = self._annotate(image, None if index <= 0 else self._layers[index - 1])
+        labels = None if index <= 0 else self._layers[index - 1]
+        before = self._painting.images.find(image)
+        if before is not None:  # under other axes
+            self._painting.images.remove(before.number)
+        pair = self._annotate(image, labels)
         if pair is not None:
             self._chosen = None
             self._bring_up(pair)
@@ -132,6 +138,11 @@ class ImageGroup(QWidget):
         except InputError as error:
             self.failed.emit(error)
             return None
+
+    def _is_other(self, pair: AnnotatedImage) -> bool:
+        """Whether an image is annotated under other axes than those that are shown."""
+        axes = self.picker.axes_text()
+        return axes != pair.axes and self.picker.fits()
 
     def _on_remove(self) -> None:
         item = self.list.currentItem()
@@ -155,15 +166,17 @@ class ImageGroup(QWidget):
         try:
             image = self.picker.layer()
             self._layers = fitting_layers(self._viewer, image, self.picker.axes_text())
-            taken = [pair.labels.unique_id for pair in self._painting.images.pairs()]
+            there = self._painting.images.find(image)
+            pairs = self._painting.images.pairs()
+            taken = [pair.labels.unique_id for pair in pairs if pair is not there]
             self._layers = [la for la in self._layers if la.unique_id not in taken]
-            there = self._painting.images.find(image) is not None
+            obstacle = "" if there is None or self._is_other(there) else ANNOTATED
         except InputError:
-            image, self._layers, there = None, [], False
+            image, self._layers, obstacle = None, [], NO_IMAGE
         self.paint.clear()
         self.paint.addItems([NEW, *(str(la.name) for la in self._layers)])
         self.paint.setCurrentIndex(self._choice(image))
-        self.annotate.setEnabled(image is not None and not there)
+        offer(self.annotate, HELP["annotate"], obstacle)
         self.paint.setEnabled(self.annotate.isEnabled())
 
     def _choice(self, image: napari.layers.Image | None) -> int:
@@ -207,7 +220,6 @@ class ImageGroup(QWidget):
         line.addWidget(self.annotate)
         add_row(rows, "Paint on", beside, HELP["paint"]).setBuddy(self.paint)
         self.paint.setAccessibleName("Paint on")
-        self.annotate.setToolTip(f"<p>{HELP['annotate']}</p>")
         self.remove.setToolTip(f"<p>{HELP['remove']}</p>")
         self.list.setToolTip(f"<p>{HELP['list']}</p>")
         self.list.setAccessibleName("Annotated images")

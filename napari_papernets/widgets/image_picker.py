@@ -109,6 +109,10 @@ class ImagePicker(QWidget):
         """Channels to use, None for all of them."""
         return self.channels.value()
 
+    def fits(self) -> bool:
+        """Whether there is an image that the axes fit."""
+        return self.identity() is not None and self._problem() is None
+
     def is_stack(self) -> bool:
         """Whether there is more than one plane."""
         text = self.axes_text()

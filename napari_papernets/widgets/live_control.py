@@ -263,6 +263,11 @@ class LiveControl(QObject):
             self.ended.emit()
 
     def _fail(self, error: BaseException) -> None:
+        again = self._again
+        if again is not None and not isinstance(error, EngineError):  # it is not wanted any more
+            self._end()
+            self.start(*again)
+            return
         self._crashed = self._resumes = isinstance(error, EngineError)
         self._end()
         line = "The engine stopped; it starts again with the next stroke." if self._crashed else ""

@@ -18,7 +18,7 @@ from test_live_control import TUNED, LiveEngine
 
 from napari_papernets import session
 from napari_papernets.core.annotation import Naming, Patch, View
-from napari_papernets.core.errors import EngineError
+from napari_papernets.core.errors import EngineError, InputError
 from napari_papernets.core.events import Preview, Resting, Started, Step, Version
 from napari_papernets.core.model import ClassInfo, ModelRef
 from napari_papernets.model_files import HEADER_KEY
@@ -642,6 +642,52 @@ def test_other_settings_are_taken_up_once_they_settle(panel, engine, qtbot):
     job.give(TUNED)
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
     assert engine.jobs[1].arguments["settings"].train == "head"
+
+
+def test_of_two_channels_the_first_is_learnt_from_until_another_is_chosen(make, engine, qtbot):
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random((2, *SHAPE)), name="two")
+    panel = make(viewer)
+    start = panel.parts.start.combo
+    start.setCurrentIndex(start.findText("classy"))  # it takes one channel
+    start.activated.emit(start.currentIndex())
+    job = annotate(panel, qtbot, engine)
+    assert job.arguments["settings"].channels == (0,)
+    assert "the first is learnt from" in panel.parts.message.text()
+    panel.parts.image.picker.channels.setValue((1,))
+    qtbot.waitUntil(lambda: wishes(job)[-1:] == ["stop"], timeout=5000)
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[1].arguments["settings"].channels == (1,)
+
+
+def test_what_could_not_be_started_is_tried_again_with_another_start(panel, engine, qtbot):
+    job = annotate(panel, qtbot, engine)
+    job.fail(InputError("image", "2 channels", "choose another start"))
+    qtbot.waitUntil(lambda: panel.parts.control.state.kind == "failed")
+    assert panel.parts.message.is_error
+    panel.parts.start.combo.setCurrentIndex(0)
+    panel.parts.start.combo.activated.emit(0)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert not panel.parts.message.text()
+
+
+def test_other_axes_are_annotated_anew(make, engine, qtbot):
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random((4, *SHAPE)), name="planes")
+    panel = make(viewer)
+    group = panel.parts.image
+    assert group.picker.axes_text() == "CYX"
+    annotate(panel, qtbot, engine)
+    assert not group.annotate.isEnabled()
+    assert "annotated already" in group.annotate.toolTip()
+    group.picker.axes.setText("ZYX")
+    group.picker.axes.textEdited.emit("ZYX")
+    assert group.annotate.isEnabled()
+    group.annotate.click()
+    (pair,) = panel.parts.painting.images.pairs()
+    assert (pair.axes, pair.array().shape) == ("ZYX", (4, *SHAPE))
+    assert not group.annotate.isEnabled()
 
 
 def test_what_was_set_is_remembered(make, viewer):
