@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from .core.errors import InputError
 from .image_folders import is_zarr
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{12}-(.+)")  # what is half-written, and the name that it will have
+LONGEST_NAME = 255  # bytes, of the usual file systems
 FORGOTTEN = 24 * 3600.0  # seconds after which what is half-written is nobody's
 
 
@@ -24,13 +26,21 @@ def check_folder(folder: Path, field: str = "folder") -> None:
     Raises
     ------
     InputError
-        If it, or the nearest folder above it that is there, is a file or read-only.
+        If its name is too long, or it, or the nearest folder above it that is there, is a file or takes
+        no new ones.
     """
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in folder.parts):
+        received = f"a name of more than {LONGEST_NAME} bytes"
+        raise InputError(field, received, "give the folder a shorter one")
     there = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
     if there.exists() and not there.is_dir():
         raise InputError(field, repr(str(folder)), f"{there} is a file: name another folder")
-    if there.exists() and not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(field, repr(str(folder)), f"nothing may be written to {there}: name another")
+    try:  # permissions alone do not tell of folders such as /proc
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        mend = f"nothing may be written to {there} ({error.strerror}): name another"
+        raise InputError(field, repr(str(folder)), mend) from error
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import click
 
 from .cli_options import FILE, IntegerList, settings_options
 from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given, naming
+from .core.command import command_with
 from .core.errors import InputError
 from .core.feature_settings import FeatureSettings
 
@@ -60,11 +61,14 @@ def features(
         from .engine.vit_models import load_vit
         from .file_names import result_names
         from .files import read_image
+        from .result_files import check_results
 
         settings = FeatureSettings.from_dict(given(options))
         check_folder(out, "out")
         keep_heap()
         names = result_names(expand(images))
+        ends = _ends(kind, clusters, settings.summaries)
+        check_results(out, names.values(), ends, names)
         count = len(names)
         for path in names if count > 1 else ():  # a bad one is found before any result is written
             with naming(path, 0, count):
@@ -80,7 +84,7 @@ def features(
                 )  # fmt: skip
                 maps = drain_with_bar(job, path.name)
             part = Part(image, region, planes or None)
-            for written in _write(maps, part, out, called, kind, clusters):
+            for written in _write(maps, part, out, called, ends, kind, clusters):
                 click.echo(written)
 
 
@@ -109,15 +113,25 @@ def weights(name: str | None, file: Path | None, heads: int | None, antialias: b
                 click.echo(f"{c.name:<23} {c.megabytes:>4} MB  {c.licence:<26} {c.about}")
 
 
+def _ends(kind: str, clusters: int | None, summaries: bool) -> list[str]:
+    """What the names of the results end in."""
+    asked = ["_clusters.tif"] * bool(clusters) + ["_rollout.tif"] * summaries
+    return [f"_tokens.{kind}", "_pca.tif", *asked]
+
+
 def _write(
-    maps: FeatureMaps, part: Part, out: Path, stem: str, kind: str, clusters: int | None
+    maps: FeatureMaps, part: Part, out: Path, stem: str, ends: list[str], kind: str, clusters: int | None
 ) -> Iterator[Path]:
     """Tokens, a picture of their principal components, and what else was asked for."""
     import numpy as np
 
     from .feature_files import write_tokens
-    from .files import write_image, write_json, write_labels
+    from .files import write_image, write_labels
+    from .result_files import write_account
 
+    asked = dict(clusters=clusters, format=None if kind == FORMATS[0] else kind)
+    command = command_with(maps.provenance["command"], asked)
+    account = write_account(out, stem, dict(maps.provenance, command=command), ends)
     yield write_tokens(out / f"{stem}_tokens.{kind}", maps)
     axes, unit, where = part.axes, part.image.unit, _positions(maps, part)
     scale = _scale(part, maps.cell)
@@ -133,10 +147,7 @@ def _write(
         target = out / f"{stem}_rollout.tif"
         write_image(target, maps.rollout, axes, _scale(part, maps.patch), unit, where)
         yield target
-    asked = f" --clusters {clusters}" * bool(clusters) + f" --format {kind}" * (kind != FORMATS[0])
-    target = out / f"{stem}_provenance.json"
-    write_json(target, dict(maps.provenance, command=maps.provenance["command"] + asked))
-    yield target
+    yield account
 
 
 def _scale(part: Part, side: float) -> tuple[float | None, ...]:

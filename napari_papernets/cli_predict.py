@@ -67,12 +67,15 @@ def predict(
         from .file_names import result_names
         from .files import read_image
         from .model_files import find_model
+        from .result_files import check_results
 
         settings, ref = PredictSettings.from_dict(given(options)), find_model(model)
         settings, rule = _object_rule(settings, ref, objects, split)
         check_folder(out, "out")
         keep_heap()
         names = result_names(expand(images))
+        ends = _ends(probabilities, table)
+        check_results(out, names.values(), ends, names)
         count = len(names)
         for path in names if count > 1 else ():  # a bad one is found before any result is written
             with naming(path, 0, count):
@@ -94,7 +97,7 @@ def predict(
                 )
                 result = _with_objects(drain_with_bar(job, path.name), rule)
             part = Part(image, region, planes or None)
-            for written in _write(result, part, out, called, table):
+            for written in _write(result, part, out, called, ends):
                 click.echo(written)
 
 
@@ -122,10 +125,17 @@ def _with_objects(result: Prediction, rule: ObjectRule | None) -> Prediction:
     return replace(result, labels=labels, provenance=rule.account(result.provenance))
 
 
-def _write(result: Prediction, part: Part, out: Path, stem: str, table: bool) -> Iterator[Path]:
-    from .files import write_image, write_json, write_labels, write_table
-    from .measure import measure
+def _ends(probabilities: bool, table: bool) -> list[str]:
+    """What the names of the results end in."""
+    return ["_labels.tif", *["_probabilities.tif"] * probabilities, *["_objects.csv"] * table]
 
+
+def _write(result: Prediction, part: Part, out: Path, stem: str, ends: list[str]) -> Iterator[Path]:
+    from .files import write_image, write_labels, write_table
+    from .measure import measure
+    from .result_files import write_account
+
+    account = write_account(out, stem, result.provenance, ends)
     unit, where = part.image.unit, part.positions()
     target = out / f"{stem}_labels.tif"
     write_labels(target, result.labels, part.axes, part.scale, unit, where)
@@ -134,11 +144,9 @@ def _write(result: Prediction, part: Part, out: Path, stem: str, table: bool) ->
         target = out / f"{stem}_probabilities.tif"
         write_image(target, result.probabilities, f"C{part.axes}", (1.0, *part.scale), unit, where)
         yield target
-    if table:
+    if "_objects.csv" in ends:
         target = out / f"{stem}_objects.csv"
         columns = measure(result.labels, part.image, region=part.region, planes=part.planes)
         write_table(target, columns)
         yield target
-    target = out / f"{stem}_provenance.json"
-    write_json(target, result.provenance)
-    yield target
+    yield account

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .core.part import Part
     from .core.results import Refinement
 
+ENDS = ("_labels.tif", "_probabilities.tif")
+
 
 @click.command()
 @click.argument("probabilities", type=FILE)
@@ -52,10 +54,13 @@ def refine(
         from .engine.refine import refine as run
         from .file_names import base_name
         from .files import read_image
+        from .result_files import check_results
 
         settings = CRFSettings.from_dict(given(options))
         check_folder(out, "out")
         keep_heap()
+        stem = f"{base_name(image)}_refined"
+        check_results(out, [stem], ENDS, (probabilities, image))
         block = read_image(image, axes)
         job = run(
             _classes_first(_read_maps(probabilities, block)),
@@ -69,7 +74,7 @@ def refine(
             source=str(probabilities),
         )
         result = drain_with_bar(job, image.name)
-        for written in _write(result, Part(block, region, planes or None), out, base_name(image)):
+        for written in _write(result, Part(block, region, planes or None), out, stem):
             click.echo(written)
 
 
@@ -95,15 +100,15 @@ def _classes_first(block: ImageBlock) -> Any:
 
 
 def _write(result: Refinement, part: Part, out: Path, stem: str) -> Iterator[Path]:
-    from .files import write_image, write_json, write_labels
+    from .files import write_image, write_labels
+    from .result_files import write_account
 
+    account = write_account(out, stem, result.provenance, ENDS)
     unit, where = part.image.unit, part.positions()
-    target = out / f"{stem}_refined_labels.tif"
+    target = out / f"{stem}_labels.tif"
     write_labels(target, result.labels, part.axes, part.scale, unit, where)
     yield target
-    target = out / f"{stem}_refined_probabilities.tif"
+    target = out / f"{stem}_probabilities.tif"
     write_image(target, result.probabilities, f"C{part.axes}", (1.0, *part.scale), unit, where)
     yield target
-    target = out / f"{stem}_refined_provenance.json"
-    write_json(target, result.provenance)
-    yield target
+    yield account

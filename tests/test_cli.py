@@ -456,7 +456,10 @@ def test_a_file_in_place_of_the_folder_is_refused_before_the_work(folder, verb, 
 
 
 def test_a_read_only_folder_is_refused_before_the_work(folder, monkeypatch):
-    monkeypatch.setattr("napari_papernets.atomic.os.access", lambda _, mode: not mode & os.W_OK)
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("napari_papernets.atomic.tempfile.TemporaryFile", refuse)
     result = run(LINES["predict"].format("out"))
     assert result.exit_code == 2, result.output
     assert "nothing may be written" in result.stderr
@@ -471,9 +474,70 @@ def test_a_full_disk_is_told_in_one_line(folder, monkeypatch):
     result = run(LINES["predict"].format("out"))
     assert result.exit_code == 1
     said = result.stderr.strip().splitlines()[-1]
-    where = str(Path("out/cells_labels.tif"))
+    where = str(Path("out/cells_provenance.json"))
     assert said == f"papernets: [Errno 28] No space left on device: {where!r}"
     assert not list((folder / "out").iterdir())
+
+
+OWN = {
+    "predict x.tif -m net.safetensors": "x_labels.tif",
+    "predict . -m net.safetensors": "x_labels.tif",
+    "predict x.tif -m net.safetensors --table": "x_objects.csv",
+    "refine share.tif x.tif": "x_refined_labels.tif",
+    "refine x_refined_probabilities.tif x.tif": "x_refined_probabilities.tif",
+    "features x.tif -m nowhere": "x_tokens.npz",
+    "features x.tif -m nowhere --clusters 2": "x_clusters.tif",
+}
+
+
+@pytest.mark.parametrize("line", OWN)
+def test_what_this_program_did_not_write_is_never_replaced(folder, line):
+    (folder / "cells.tif").rename("x.tif")
+    own = folder / OWN[line]
+    tifffile.imwrite(own, np.ones((90, 70), "u1"))
+    before = own.read_bytes()
+    result = run(line)
+    assert result.exit_code == 2, result.output
+    (said,) = result.stderr.splitlines()
+    assert own.name in said
+    assert "name another folder with --out" in said
+    assert own.read_bytes() == before
+    assert not list(folder.glob("*_provenance.json"))
+
+
+def test_a_result_may_be_replaced_but_not_what_lies_beside_it(folder):
+    line = "predict cells.tif -m net.safetensors"
+    assert run(line).exit_code == 0
+    assert run(line).exit_code == 0
+    (folder / "cells_objects.csv").write_text("mine")
+    result = run(f"{line} --table")
+    assert result.exit_code == 2
+    assert "cells_objects.csv, which this program did not write" in result.stderr
+    assert (folder / "cells_objects.csv").read_text() == "mine"
+
+
+def test_an_input_is_not_replaced_though_this_program_wrote_it(folder):
+    assert run("predict cells.tif -m net.safetensors").exit_code == 0
+    result = run("predict cells.tif cells_labels.tif -m net.safetensors")
+    assert result.exit_code == 2
+    assert "cells_labels.tif, which is read in this run" in result.stderr
+
+
+def test_too_long_a_name_is_refused_before_the_work(folder):
+    (folder / "cells.tif").rename("x" * 235 + ".tif")
+    result = run(f"predict {'x' * 235}.tif -m net.safetensors -o out")
+    assert result.exit_code == 2
+    assert "give it a shorter name" in result.stderr
+    result = run(f"predict {'x' * 235}.tif -m net.safetensors -o {'o' * 300}")
+    assert result.exit_code == 2
+    assert "give the folder a shorter one" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no such folder")
+def test_a_folder_that_takes_no_files_is_found_before_the_work(folder):
+    result = run("predict cells.tif -m net.safetensors -o /proc/x")
+    assert result.exit_code == 2
+    assert "nothing may be written to /proc" in result.stderr
 
 
 @pytest.mark.parametrize("verb", ["predict", "finetune", "models", "demo", "bench predict"])
