@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ..core.model import ModelRef, ModelSpec
 from ..model_files import HEADER_KEY, SUFFIX, read_header
 from ..networks import build
 from ..networks.forest import PixelForest
+
+HASH_KEY = "papernets_sha256"  # in the header: checksum of all that comes behind it
 
 
 def save_weights(
@@ -41,10 +44,19 @@ def save_weights(
         The model where it was written.
     """
     path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-    tensors = {k: _stored(v, half) for k, v in weights.items()}
-    metadata = {HEADER_KEY: json.dumps(spec.to_dict())}
-    write_atomically(path, save(tensors, metadata))
+    content = save({k: _stored(v, half) for k, v in weights.items()})
+    write_atomically(path, _with_metadata(content, {HEADER_KEY: json.dumps(spec.to_dict())}))
     return ModelRef(spec, path)
+
+
+def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
+    """A safetensors file with a description, and the checksum of its tensors, in its header."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    tensors = memoryview(content)[start:]
+    metadata = metadata | {HASH_KEY: hashlib.sha256(tensors).hexdigest()}
+    header = json.dumps({"__metadata__": metadata, **json.loads(content[8:start])}).encode()
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8 bytes
+    return b"".join([struct.pack("<Q", len(header)), header, tensors])
 
 
 def load_weights(ref: ModelRef) -> nn.Module:
@@ -54,9 +66,9 @@ def load_weights(ref: ModelRef) -> nn.Module:
     ------
     ModelError
         If the file is damaged or its tensors are not those of the described network; the first that
-        does not fit is named.
+        does not fit is named. A file of an earlier version has no checksum, and its bytes are trusted.
     """
-    read_header(ref.path)  # a clear message for a truncated or foreign file
+    _check_intact(ref.path)
     try:
         weights = load_file(ref.path)
     except Exception as error:
@@ -68,6 +80,19 @@ def load_weights(ref: ModelRef) -> nn.Module:
         mend = "copy or download it again, or train anew"
         raise ModelError("model", f"{ref.path.name} whose forest leads nowhere", mend)
     return network.eval()
+
+
+def _check_intact(path: Path) -> None:
+    """Refuse a truncated or foreign file, and one whose tensors are not as they were written."""
+    written = read_header(path).get("__metadata__", {}).get(HASH_KEY)
+    if written is None:
+        return
+    with path.open("rb") as file:
+        file.seek(8 + int.from_bytes(file.read(8), "little"))
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != written:
+        mend = "copy or download it again, or train anew"
+        raise ModelError("model", f"{path.name}, whose weights are damaged (another checksum)", mend)
 
 
 def check_state(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

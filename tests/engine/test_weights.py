@@ -8,14 +8,15 @@ import struct
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from napari_papernets import atomic
 from napari_papernets.api import load_model, save_model
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.engine.models import describe_network
 from napari_papernets.engine.models import load_model as load_network
-from napari_papernets.engine.weights import load_weights, save_weights
-from napari_papernets.model_files import list_models
+from napari_papernets.engine.weights import HASH_KEY, load_weights, save_weights
+from napari_papernets.model_files import HEADER_KEY, list_models, read_header
 from napari_papernets.networks import UNet
 
 
@@ -112,6 +113,22 @@ def test_garbage_is_refused_in_one_line(damage, network, tmp_path):
     assert ";" in str(error.value)
     assert "\n" not in str(error.value)
     assert path not in [ref.path for ref in list_models(tmp_path)]
+
+
+def test_a_flipped_bit_in_the_weights_is_found(network, tmp_path):
+    path = save_model(network, tmp_path / "m").path
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"m\.safetensors, whose weights are damaged"):
+        load_weights(load_model(path))
+
+
+def test_a_file_without_a_checksum_is_read_as_before(network, tmp_path):
+    ref = save_model(network, tmp_path / "m")
+    save_file(network.state_dict(), ref.path, {HEADER_KEY: json.dumps(ref.spec.to_dict())})
+    assert HASH_KEY not in read_header(ref.path)["__metadata__"]
+    assert torch.equal(load_weights(ref).head.weight, network.head.weight)
 
 
 def test_a_file_that_is_too_long_is_not_called_cut_off(network, tmp_path):
