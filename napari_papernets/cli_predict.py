@@ -12,6 +12,7 @@ import numpy as np
 
 from .cli_options import FILE, IntegerList, settings_options
 from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, given, naming
+from .core.command import command_with
 from .core.errors import InputError
 from .core.predict_settings import PredictSettings
 
@@ -55,7 +56,8 @@ def predict(
 ) -> None:
     """Segment IMAGES (files, or folders of files) and write NAME_labels.tif for each.
 
-    What this program wrote beside a NAME_provenance.json is left out of folders.
+    What this program wrote beside a NAME_provenance.json is left out of folders, and replaced by
+    another run; no other file ever is.
     """
     with friendly_errors():
         from .atomic import check_folder
@@ -135,7 +137,10 @@ def _write(result: Prediction, part: Part, out: Path, stem: str, ends: list[str]
     from .measure import measure
     from .result_files import write_account
 
-    account = write_account(out, stem, result.provenance, ends)
+    more = dict(probabilities="_probabilities.tif", table="_objects.csv")
+    asked = {option: end in ends or None for option, end in more.items()}
+    command = command_with(result.provenance["command"], asked)
+    account = write_account(out, stem, dict(result.provenance, command=command), ends)
     unit, where = part.image.unit, part.positions()
     target = out / f"{stem}_labels.tif"
     write_labels(target, result.labels, part.axes, part.scale, unit, where)

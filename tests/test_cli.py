@@ -60,6 +60,9 @@ def test_predict_writes_what_the_api_returns(folder):
     np.testing.assert_array_equal(tifffile.imread("out/cells_probabilities.tif"), expected.probabilities)
     account = json.loads((folder / "out/cells_provenance.json").read_text())
     assert account["weights_sha256"] == expected.provenance["weights_sha256"]
+    assert "--probabilities" in account["command"]
+    assert "--table" not in account["command"]
+    assert account["files"] == ["cells_labels.tif", "cells_probabilities.tif"]
 
 
 def test_the_copied_command_repeats_the_result(folder):
@@ -86,7 +89,7 @@ def test_objects_of_a_class_are_repeated_by_the_copied_command(folder):
         tifffile.imread("cells.tif"), "net.safetensors", settings=PredictSettings(output="semantic")
     )
     np.testing.assert_array_equal(first, to_objects(classes.labels, 2, 3, split=True))
-    assert len(list(csv.DictReader((folder / "first/cells_objects.csv").open()))) == first.max()
+    assert len(list(csv.DictReader((folder / "second/cells_objects.csv").open()))) == first.max()
 
 
 @pytest.mark.parametrize(
