@@ -16,6 +16,7 @@ from ..core.image import ImageBlock, Range, reflect_indices, take_window
 from ..core.model import ModelSpec
 from ..files import as_labels
 from .augment import keyed_generator
+from .far_greys import near_zero
 from .normalise import Ranges, normalisation_range, normalise, shared_range
 from .targets import classes_from_zero, closeness, encode_instances, number_objects
 
@@ -234,7 +235,7 @@ def make_plane(
     spec: ModelSpec,
 ) -> Plane:
     """One plane with its annotation, nothing of it held out; the pixels are read and copied."""
-    channels = spec.pick_channels(image)
+    image, channels = near_zero(image), spec.pick_channels(image)
     distinct = sorted(set(channels))
     order = tuple(distinct.index(c) for c in channels)
     low, high = normalisation_range(image, index, distinct, spec.normalisation)

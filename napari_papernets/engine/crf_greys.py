@@ -16,6 +16,7 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.model import Normalisation
 from ..core.tiles import Region
+from .far_greys import near_zero
 from .normalise import percentile_range, read_sample
 
 STRETCH = Normalisation(low=0.1, high=99.9)
@@ -92,6 +93,7 @@ def open_greys(image: ImageBlock, settings: CRFSettings, planes: Sequence[Plane]
         If the image lacks one of the channels.
     """
     channels = pick_channels(image, settings.channels)
+    image = image if settings.grey == "raw" else near_zero(image)
     scale, offset = grey_scale(image, channels, settings, planes)
     return Greys(image, channels, scale, offset, settings.grey == "raw", settings.denoise)
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from ..core.image import ImageBlock
 from ..core.model import ModelSpec
+from .far_greys import near_zero
 from .normalise import normalisation_range
 
 
@@ -33,7 +34,7 @@ def with_shared_scale(spec: ModelSpec, image: ImageBlock) -> ModelSpec:
     """
     if spec.normalisation.shared:
         return spec
-    plane = next(image.planes())
+    plane, image = next(image.planes()), near_zero(image)
     low, high = normalisation_range(image, plane, spec.pick_channels(image), spec.normalisation)
     pairs = tuple(zip(low.tolist(), high.tolist(), strict=True))
     return replace(spec, normalisation=replace(spec.normalisation, shared=pairs))

@@ -16,6 +16,7 @@ from ..core.image import ImageBlock
 from ..core.model import Normalisation
 from ..core.tiles import Region, SizeRule, Tile, TilePlan, halve_tiles, plan_tiles
 from .failures import is_out_of_memory
+from .far_greys import near_zero
 from .normalise import Ranges, normalisation_range, normalise, shared_range
 from .runner import Runner
 from .zoom import resize
@@ -73,6 +74,7 @@ def open_source(
     InputError
         If the plane has no finite value.
     """
+    image = near_zero(image)
     own = normalisation_range(image, plane, channels, normalisation)
     shared = shared_range(own, normalisation.shared) if normalisation.shared else None
     source = PlaneSource(image, plane, channels, *own, shared)

@@ -17,6 +17,7 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.model import ModelSpec, Normalisation
 from .augment import keyed_generator
+from .far_greys import near_zero
 from .normalise import (
     LIMIT,
     is_small,
@@ -98,7 +99,8 @@ class WindowSource:
         if given.shape != (len(images),) or given.min(initial=0) < 0 or not given.sum() > 0:
             mend = f"give {len(images)} numbers of at least 0, not all of them 0"
             raise InputError("shares", shares, mend)
-        self.images, self.spec, self.side, self.inner, self.seed = images, spec, side, inner, seed
+        self.images = [near_zero(image) for image in images]
+        self.spec, self.side, self.inner, self.seed = spec, side, inner, seed
         self._upto = np.cumsum(given) / given.sum()
         self._channels = [spec.pick_channels(image) for image in images]
         self._ranges: OrderedDict[tuple[int, tuple[int, ...]], GreyRange] = OrderedDict()
