@@ -10,6 +10,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import platformdirs
 
 from .core.errors import InputError, ModelError
 from .core.model import ModelRef, ModelSpec
+from .training_lock import is_trained, training
 
 SUFFIX = ".safetensors"
 TORCH_SUFFIXES = (".pth", ".pt")
@@ -67,7 +69,8 @@ def name_to_write(name: str | None, usual: str, folder: Path, resume: bool) -> s
     folder : Path
         Where the model will be written.
     resume : bool
-        The last of these that has a checkpoint goes on; a free one where none has.
+        The last of these that has a checkpoint, and is not being trained, goes on; a free one where none
+        has.
 
     Raises
     ------
@@ -83,14 +86,36 @@ def name_to_write(name: str | None, usual: str, folder: Path, resume: bool) -> s
     number, found = 1, ""
     while True:
         free = usual if number == 1 else f"{usual}-{number}"
-        unfinished = (folder / f"{free}{CHECKPOINT_SUFFIX}").exists()
+        unfinished = (folder / f"{free}{CHECKPOINT_SUFFIX}").exists() and not is_trained(folder, free)
         if not is_taken(free, folder):
             return found if resume and found else free
         number, found = number + 1, free if unfinished else found
 
 
+@contextmanager
+def reserved(name: str | None, usual: str, folder: Path, resume: bool) -> Iterator[str]:
+    """A name as from `name_to_write`, which no other training takes meanwhile.
+
+    Raises
+    ------
+    InputError
+        As `name_to_write`, and if a model of the name that is given is being trained.
+    """
+    while True:
+        chosen = name_to_write(name, usual, folder, resume)
+        with training(folder, chosen) as mine:
+            if mine:
+                yield chosen
+                return
+        if name is not None:
+            mend = f"a training under way writes it to {folder}; wait for its end, or give another name"
+            raise InputError("name", repr(name), mend)
+
+
 def is_taken(name: str, folder: Path) -> bool:
-    """Whether a model, or a training that was not finished, is called so; or a bundled one."""
+    """Whether a model is called so, or a training that goes on or was not finished; or a bundled one."""
+    if is_trained(folder, name):
+        return True
     there = any((folder / f"{name}{suffix}").exists() for suffix in (SUFFIX, CHECKPOINT_SUFFIX))
     return there or _is_bundled_name(name, folder)
 

@@ -14,7 +14,7 @@ from ..core.image import ImageBlock
 from ..core.model import ModelRef
 from ..core.results import Tuned
 from ..core.tune_settings import TuneSettings
-from ..model_files import model_path, name_to_write, still_free, user_folder
+from ..model_files import model_path, reserved, still_free, user_folder
 from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork
 from .annotated import Plane, hold_out
@@ -110,23 +110,29 @@ def finetune(
         If images and annotations do not fit each other, the model or the settings.
     """
     folder = folder or user_folder()
-    asked, name = name, name_to_write(name, USUAL_NAME, folder, resume)
     check_folder(folder)
-    free = asked is None and not model_path(folder, name).exists()
-    request = Request(
-        images,
-        annotations,
-        model,
-        settings or TuneSettings(),
-        device,
-        name,
-        class_names,
-        folder,
-        shares,
-        about or {},
-        inputs,
-        asked is not None,
-    )
+    with reserved(name, USUAL_NAME, folder, resume) as chosen:
+        request = Request(
+            images,
+            annotations,
+            model,
+            settings or TuneSettings(),
+            device,
+            chosen,
+            class_names,
+            folder,
+            shares,
+            about or {},
+            inputs,
+            name is not None,
+        )
+        return (yield from train(request, resume))
+
+
+def train(request: Request, resume: bool) -> Generator[Event, Any, Tuned]:
+    """Train, and write the model, under a name that is ours."""
+    folder = request.folder
+    free = not (request.named or model_path(folder, request.name).exists())
     start, planes, training = open_training(request, resume)
     notices = list(start.notices)
     begun = training.identity["start"]
@@ -140,7 +146,7 @@ def finetune(
         kept, kept_step = training.keep()
         listener.finish(refit=start.fits_head and kept_step == 0)
     if free:
-        request = replace(request, name=still_free(name, USUAL_NAME, folder))
+        request = replace(request, name=still_free(request.name, USUAL_NAME, folder))
     facts = dict(kept=kept, kept_step=kept_step, notices=[n.message for n in notices])
     if listener.arrivals:
         facts |= dict(arrivals=listener.arrivals, repeats_exactly=False)

@@ -19,7 +19,7 @@ from ..core.model import ModelRef, ModelSpec, class_infos
 from ..core.results import Tuned
 from ..files import read_image
 from ..image_folders import list_folder
-from ..model_files import model_path, name_to_write, still_free, user_folder
+from ..model_files import model_path, reserved, still_free, user_folder
 from ..networks import MoCo
 from ..networks.build import encoder_spec
 from ..networks.encoders import encoder_factory
@@ -110,36 +110,42 @@ def pretrain(
         If the images, the model and the settings do not fit each other, or the checkpoint.
     """
     folder = folder or user_folder()
-    asked, name = name, name_to_write(name, USUAL_NAME, folder, resume)
     check_folder(folder)
-    free = asked is None and not model_path(folder, name).exists()
     if folder_of_images is not None:
         further = [read_image(path) for path in list_folder(folder_of_images).images]
         strokes = None if strokes is None else [*strokes, *([None] * len(further))]
         images = [*images, *further]
     if strokes is not None and len(strokes) != len(images):
         raise InputError("strokes", len(strokes), f"give one, or None, for each of {len(images)} images")
-    request = Request(
-        images,
-        model,
-        settings or MoCoSettings(),
-        name,
-        folder,
-        shares,
-        about or {},
-        strokes,
-        device,
-        inputs,
-        asked is not None,
-    )
-    with joined(device) as here:
+    with reserved(name, USUAL_NAME, folder, resume) as chosen:
+        request = Request(
+            images,
+            model,
+            settings or MoCoSettings(),
+            chosen,
+            folder,
+            shares,
+            about or {},
+            strokes,
+            device,
+            inputs,
+            name is not None,
+        )
+        return (yield from train(request, resume))
+
+
+def train(request: Request, resume: bool) -> Generator[Event, Any, Tuned]:
+    """Train, and write the encoder, under a name that is ours."""
+    folder = request.folder
+    free = not (request.named or model_path(folder, request.name).exists())
+    with joined(request.device) as here:
         spec, training, prober = open_pretraining(request, here, resume)
         notices: list[str] = []
         with closing(training):
             yield from run(training, request, prober, notices)
             training.keep()
         if free and world_and_rank()[1] == 0:
-            request = replace(request, name=still_free(name, USUAL_NAME, folder))
+            request = replace(request, name=still_free(request.name, USUAL_NAME, folder))
         spec = describe(request, replace(spec, name=request.name), training, notices)
         path = model_path(folder, spec.name)
         ref = ModelRef(spec, path)

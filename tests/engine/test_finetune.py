@@ -491,6 +491,15 @@ def test_without_a_name_no_model_is_replaced(tmp_path: Path) -> None:
     assert run(name="tuned-3").model.name == "tuned-3"
 
 
+def test_two_trainings_at_once_without_a_name_keep_their_own_work(tmp_path: Path) -> None:
+    image, ids = scene()
+    jobs = [finetune([image], [ids], "scratch", TINY, folder=tmp_path) for _ in range(2)]
+    for job in jobs:
+        next(job)
+    assert [drain(job).model.name for job in jobs] == ["tuned", "tuned-2"]
+    assert all(checkpoint_path(tmp_path, name).exists() for name in ("tuned", "tuned-2"))
+
+
 def test_a_resumed_training_tells_what_it_began_with(tmp_path: Path) -> None:
     image, ids = scene()
     base, _ = train([image], [ids], tmp_path, name="base")
