@@ -57,6 +57,16 @@ class IntegerList(click.ParamType):
             self.fail(f"{value!r} is not a list of whole numbers such as 0,2", param, ctx)
 
 
+class OrAuto(click.ParamType):
+    """Values of another type, or `auto`, which is as if nothing were typed."""
+
+    def __init__(self, inner: click.ParamType) -> None:
+        self.inner, self.name = inner, inner.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return None if value == "auto" else self.inner.convert(value, param, ctx)
+
+
 def settings_options(kind: type[Settings]) -> Callable[[Command], Command]:
     """One option for each field of a settings class, with its help, range and default."""
 
@@ -69,13 +79,20 @@ def settings_options(kind: type[Settings]) -> Callable[[Command], Command]:
 
 
 def _option(info: FieldInfo) -> Callable[[Command], Command]:
-    default = "auto" if info.default is None else info.default
-    text = f"{info.tooltip}  [default: {default}]"
-    kind: Any = info.type
-    if info.choices:
-        kind = click.Choice(info.choices)
-    elif info.type is tuple:
-        kind = IntegerList()
+    text = f"{info.label} – {info.tooltip}  [{_facts(info)}]"
     if info.type is bool:
         return click.option(f"{info.option}/--no-{info.option[2:]}", info.name, default=None, help=text)
+    if info.choices:
+        kind: click.ParamType = click.Choice(info.choices)
+    else:
+        kind = IntegerList() if info.type is tuple else click.types.convert_type(info.type)
+    kind = OrAuto(kind) if info.optional else kind
     return click.option(info.option, info.name, type=kind, default=None, help=text)
+
+
+def _facts(info: FieldInfo) -> str:
+    """Default and range, as click tells them."""
+    default = "auto" if info.default is None else info.default
+    low = "" if info.min is None else f"{info.min:.7g}<="
+    high = "" if info.max is None else f"<={info.max:.10g}"
+    return f"default: {default}" + (f"; {low}x{high}" if low or high else "")

@@ -543,6 +543,29 @@ def test_a_folder_that_takes_no_files_is_found_before_the_work(folder):
     assert "nothing may be written to /proc" in result.stderr
 
 
+def test_what_is_automatic_may_be_typed(folder):
+    line = "predict cells.tif -m net.safetensors --region 0,40,0,40"
+    result = run(f"{line} --zoom auto --tile auto --channels auto -o typed")
+    assert result.exit_code == 0, result.output
+    assert run(f"{line} -o out").exit_code == 0
+    typed, left_out = (
+        json.loads((folder / name / "cells_provenance.json").read_text())["settings"]
+        for name in ("typed", "out")
+    )
+    assert typed == left_out
+    assert run(f"{line} --min-size auto").exit_code == 2
+
+
+def test_help_tells_what_the_form_tells():
+    said = " ".join(run("predict --help").output.split())
+    assert "--zoom FLOAT Zoom – Factor by which the image is resized" in said
+    assert "[default: auto; 0.1<=x<=8]" in said
+    assert "Memory (GB) – Memory that the network's maps may take" in said
+    said = " ".join(run("pretrain --help").output.split())
+    assert "Temperature τ – Of the softmax" in said
+    assert "[default: 0; 0<=x<=2147483647]" in said
+
+
 @pytest.mark.parametrize("verb", ["predict", "finetune", "models", "demo", "bench predict"])
 def test_every_verb_has_help(verb):
     result = run(f"{verb} --help")
