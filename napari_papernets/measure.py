@@ -18,7 +18,6 @@ Columns = dict[str, NDArray[Any]]
 
 _SHAPES = ("label", "num_pixels", "centroid", "bbox")
 _RATIOS = ("eccentricity", "solidity")
-_GREYS = ("intensity_mean", "intensity_min", "intensity_max")
 
 
 def measure(
@@ -51,7 +50,8 @@ def measure(
         (0…1), of the shape in space where pixels are not square. Places and indices count in the
         whole image. With a pixel size in a known unit also ``area_um2``, ``diameter_um``, ``y_um``
         and ``x_um``; in any other, the same names with ``scaled``. With an image, ``intensity_mean``,
-        ``_min`` and ``_max``, of several channels with their number behind (``intensity_mean_0``).
+        ``_min`` and ``_max`` of its finite pixels (NaN where there is none), of several channels with
+        their number behind (``intensity_mean_0``).
 
     Raises
     ------
@@ -85,15 +85,38 @@ def _measure_plane(
 
     # The shape in space, not on the grid: pixels need not be square.
     spacing = (scale[0] / scale[1], 1.0)
-    names = (*_SHAPES, *_RATIOS, *(_GREYS if greys is not None else ()))
     dense, numbers = _numbered_densely(labels)
-    found = regionprops_table(dense, greys, properties=names, spacing=spacing, separator="_")
+    found = regionprops_table(dense, properties=(*_SHAPES, *_RATIOS), spacing=spacing, separator="_")
     rows = len(found["label"])
     table = {"label": found["label"] if numbers is None else numbers[found["label"]]}
     table |= {axis.lower(): np.full(rows, at) for axis, at in index.items()}
     table |= _in_pixels(found, spacing)
     table |= {name: found[name] for name in _RATIOS}
-    return table | {name: v for name, v in found.items() if name.startswith("intensity")}
+    return table if greys is None else table | _brightness(dense, greys, found["label"])
+
+
+def _brightness(dense: NDArray[np.int64], greys: NDArray[Any], rows: NDArray[np.int64]) -> Columns:
+    """Mean, least and largest value of every channel, shape (Y, X, C), in the objects of `rows`."""
+    channels = [_of_objects(dense, grey)[:, rows] for grey in np.moveaxis(greys, -1, 0)]
+    names = [""] if len(channels) == 1 else [f"_{number}" for number in range(len(channels))]
+    return {
+        f"intensity_{kind}{name}": channel[at]
+        for at, kind in enumerate(("mean", "min", "max"))
+        for name, channel in zip(names, channels, strict=True)
+    }
+
+
+def _of_objects(dense: NDArray[np.int64], grey: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean, least and largest of the finite values of object 0, 1, …, shape (3, objects)."""
+    values, count = grey.astype(np.float64), int(dense.max(initial=0)) + 1
+    good = np.isfinite(values) & (dense > 0)
+    places, values = dense[good], values[good]
+    found = np.full((3, count), np.nan)
+    pixels = np.bincount(places, minlength=count)
+    np.divide(np.bincount(places, values, count), pixels, out=found[0], where=pixels > 0)
+    np.fmin.at(found[1], places, values)
+    np.fmax.at(found[2], places, values)
+    return found
 
 
 def _numbered_densely(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any] | None]:
@@ -126,13 +149,11 @@ def _with_units(table: Columns, scale: tuple[float, float], unit: str) -> Column
 
 
 def _greys(part: Part | None, index: tuple[int, ...]) -> NDArray[Any] | None:
-    """One plane, shape (Y, X) or (Y, X, C)."""
+    """One plane, shape (Y, X, C)."""
     if part is None:
         return None
     y0, y1, x0, x1 = part.box
-    plane = np.moveaxis(part.image.read(index, (y0, y1), (x0, x1)), 0, -1)
-    plane = plane.astype(np.uint8) if plane.dtype == bool else plane
-    return plane[..., 0] if plane.shape[-1] == 1 else plane
+    return np.moveaxis(part.image.read(index, (y0, y1), (x0, x1)), 0, -1)
 
 
 def _check_fit(labels: NDArray[Any], part: Part | None) -> str:

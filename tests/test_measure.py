@@ -51,6 +51,17 @@ def test_other_units(unit: str, column: str, area: float) -> None:
     assert measure(np.eye(4, dtype=np.uint8), image)[column][0] == pytest.approx(4 * area)
 
 
+@pytest.mark.filterwarnings("error")
+def test_brightness_is_that_of_the_finite_pixels() -> None:
+    labels = np.array([[1, 1, 1, 0], [4, 4, 9, 9]])
+    greys = np.array([[3e38, np.nan, 1e38, np.nan], [np.inf, -np.inf, 3e38, 3e38]], np.float32)
+    table = measure(labels, ImageBlock(greys, "YX"))
+    large = float(np.float32(3e38))
+    np.testing.assert_allclose(table["intensity_mean"], [2e38, np.nan, large], rtol=1e-6)
+    np.testing.assert_array_equal(table["intensity_max"], [large, np.nan, large])
+    np.testing.assert_allclose(table["intensity_min"], [1e38, np.nan, large], rtol=1e-6)
+
+
 @pytest.mark.parametrize("axes", ["CYX", "YXC"])
 def test_brightness_of_each_channel(axes: str) -> None:
     labels = disc_and_box()
