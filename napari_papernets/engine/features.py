@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from ..core.errors import InputError
 from ..core.events import Event, Notice, Progress, Started
@@ -164,6 +165,8 @@ def features(
         device_asked=device,
     )  # fmt: skip
     provenance = features_provenance(job.model.label, job.model.sha256, image, job.settings, facts)
+    if isinstance(model, nn.Module):  # it is in no file: nothing to type repeats this
+        provenance["command"] = ""
     return _assemble(job, parts, stack, provenance)
 
 

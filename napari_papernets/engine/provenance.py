@@ -65,7 +65,7 @@ def prediction_provenance(
         What was decided: zoom, region, tiles, device, precision, notices, seconds.
     """
     resolved = settings.replace(zoom=facts["zoom"], precision=facts["precision"])
-    bundled = model.path is None or is_bundled(model.path)
+    bundled = model.path is not None and is_bundled(model.path)
     options = dict(
         model=model.spec.name if bundled else str(model.path),
         axes=image.axes,
@@ -73,7 +73,9 @@ def prediction_provenance(
         region=facts["region"],
         plane=facts["planes"] if image.stack_axes else None,
     )
-    command = command_line("predict", [file_of(image)], options, resolved)
+    # A network that is in no file cannot be named: nothing to type repeats this.
+    repeatable = model.path is not None
+    command = command_line("predict", [file_of(image)], options, resolved) if repeatable else ""
     account = dict(
         verb="predict",
         model=model.spec.name,

@@ -195,6 +195,7 @@ def test_random_weights_are_a_control(network: VisionTransformer) -> None:
     np.testing.assert_array_equal(first.tokens, second.tokens)
     assert np.abs(first.tokens - learnt.tokens).max() > 0.1
     assert first.provenance["random_weights"]
+    assert learnt.provenance["command"] == ""  # the network is in no file
 
 
 # What is remembered.

@@ -333,15 +333,20 @@ def test_a_bare_network_that_reads_hypercolumns_predicts(tmp_path):
     np.testing.assert_allclose(predict(image, path).probabilities, expected, atol=1e-6)
 
 
-def test_provenance_repeats_and_reports():
+def test_provenance_repeats_and_reports(tmp_path):
     data = np.random.default_rng(0).random((60, 60))
-    result = predict(data, network(), settings=PredictSettings(precision="bfloat16", tile=40))
+    path = save_model(network(), tmp_path / "kept").path
+    result = predict(data, path, settings=PredictSettings(precision="bfloat16", tile=40))
     account = result.provenance
     assert account["precision"] == "bfloat16"
     assert account["architecture"] == "unet"  # tells a DeepLab, whose scores are coarse
     assert 0 < account["bf16_max_difference"] < 0.2
     assert account["tiles"]["window"] == [52, 52]
-    assert account["command"].startswith("papernets predict image.tif --model network --axes YX")
+    assert account["command"].startswith(f"papernets predict image.tif --model {path} --axes YX")
+
+
+def test_a_network_that_is_in_no_file_has_no_command():
+    assert predict(np.eye(40), network()).provenance["command"] == ""
 
 
 @pytest.mark.parametrize(
