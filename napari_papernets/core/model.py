@@ -152,7 +152,10 @@ class ModelSpec:
         if not isinstance(values, Mapping):
             raise ModelError(source, f"a bad model description ({type(values).__name__})", DAMAGED)
         version = values.get("version")
-        if not isinstance(version, int) or version > SPEC_VERSION:
+        if not isinstance(version, int):
+            mend = "it is not a model of napari-papernets, or damaged; choose one made by it"
+            raise ModelError(source, f"a model description of format {version!r}", mend)
+        if version > SPEC_VERSION:
             mend = f"this program reads model format {SPEC_VERSION}; update napari-papernets"
             raise ModelError(source, f"model format {version!r}", mend)
         try:

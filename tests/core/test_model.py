@@ -42,7 +42,7 @@ def test_the_first_format_is_read_and_written_again_as_this_one():
     ("change", "text"),
     [
         ({"version": 99}, "update napari-papernets"),
-        ({"version": "x"}, "update napari-papernets"),
+        ({"version": "x"}, "not a model of napari-papernets"),
         ({"classes": [{"nome": "a"}]}, "damaged"),
         ({"size_rule": 5}, "damaged"),
         ({"normalisation": {"shared": [[1.0]]}}, "damaged"),
