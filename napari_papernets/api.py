@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from .api_arguments import as_annotations, as_block, as_blocks, as_maps, is_single
+from .api_arguments import as_annotations, as_block, as_blocks, as_maps, as_shares, is_single
 from .atomic import replacing
 from .core.crf_settings import Backend, CRFSettings
 from .core.errors import InputError
@@ -29,7 +30,7 @@ from .engine.finetune import finetune as run_finetune
 from .engine.models import describe_network
 from .engine.predict import predict as run_predict
 from .engine.refine import refine as run_refine
-from .engine.weights import save_weights
+from .engine.weights import check_finite, save_weights
 from .model_files import SUFFIX, check_there, find_model
 
 Result = TypeVar("Result")
@@ -171,7 +172,7 @@ def finetune(
         class_names=class_names,
         folder=None if folder is None else Path(folder),
         resume=resume,
-        shares=shares,
+        shares=as_shares(shares),
     )
     return drain(job, on_event)
 
@@ -316,15 +317,19 @@ def save_model(model: ModelRef | nn.Module, path: str | Path) -> ModelRef:
     Raises
     ------
     InputError
-        If `path` exists, or names no file, or the model's own file is gone.
+        If `path` exists, or names no file, the weights of a network are not finite, or the model's own
+        file is gone.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError("path", repr(path), "give the name of a file")
     path = Path(path)
-    if not path.name or path.is_dir():
+    if not path.name or os.path.isdir(path):
         raise InputError("path", repr(str(path)), "give the name of a file, not of a folder")
     path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-    if path.exists():
+    if os.path.exists(path):
         raise InputError("path", str(path), "the file exists: choose another name or remove it")
     if isinstance(model, nn.Module):
+        check_finite(model.state_dict(), "a network")
         return save_weights(describe_network(model), model.state_dict(), path)
     ref = find_model(model)
     check_there(ref.path)

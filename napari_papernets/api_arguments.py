@@ -41,6 +41,18 @@ def as_annotations(annotations: Any, single: bool) -> list[Any]:
     return list(annotations)
 
 
+def as_shares(shares: Any) -> Any:
+    """Shares as they are given, if they are numbers or None."""
+    try:
+        if isinstance(shares, str):
+            raise ValueError("a text")
+        np.asarray([] if shares is None else shares, np.float64)
+    except (TypeError, ValueError) as error:
+        mend = "give a number for each image, as in (1, 2)"
+        raise InputError("shares", repr(shares), mend) from error
+    return shares
+
+
 def as_maps(probabilities: Any) -> Any:
     """Probabilities as an array, which they may be already."""
     if hasattr(probabilities, "dtype"):

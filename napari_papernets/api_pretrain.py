@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .api import OnEvent, drain
-from .api_arguments import as_blocks
+from .api_arguments import as_blocks, as_shares
 from .core.moco_settings import MoCoSettings
 from .core.model import ModelRef
 from .core.results import Tuned
@@ -77,7 +77,7 @@ def pretrain(
         name=name,
         folder=None if folder is None else Path(folder),
         resume=resume,
-        shares=shares,
+        shares=as_shares(shares),
         strokes=strokes,
     )
     return drain(job, on_event)

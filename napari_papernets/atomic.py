@@ -17,6 +17,7 @@ from .image_folders import is_zarr
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{12}-(.+)")  # what is half-written, and the name that it will have
 LONGEST_NAME = 255  # bytes, of the usual file systems
+LONGEST_WRITTEN = 240  # bytes of a file's name: half-written it has 14 more
 FORGOTTEN = 24 * 3600.0  # seconds after which what is half-written is nobody's
 
 
@@ -53,11 +54,15 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If a folder of something else is at `path`: only an empty or a Zarr folder is replaced.
+        If its name is too long, or a folder of something else is at `path`: only an empty or a Zarr
+        folder is replaced.
     OSError
         As the system's, of a full disk and the like, but naming `path`: the system names the file beside
         it, or none.
     """
+    if len(os.fsencode(path.name)) > LONGEST_WRITTEN:
+        mend = f"use at most {LONGEST_WRITTEN} bytes"
+        raise InputError("path", f"a name of {len(path.name)} letters", mend)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir() and any(path.iterdir()) and not is_zarr(path):
         mend = "a folder is called so: move it away, or give another name or folder"

@@ -61,7 +61,7 @@ def friendly_errors() -> Iterator[None]:
     """Turn what a person can mend into one line and exit code 2; other failures into exit code 1."""
     try:
         yield
-    except click.exceptions.NoArgsIsHelpError:
+    except (click.exceptions.NoArgsIsHelpError, BrokenPipeError):  # nobody reads on: click is quiet
         raise
     except click.UsageError as error:
         click.echo(f"papernets: {' '.join(error.format_message().split())}", err=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,10 @@ def as_labels(array: NDArray[Any], field: str) -> NDArray[Any]:
     if array.dtype.kind == "f":
         if not (np.isfinite(array).all() and (array == np.floor(array)).all()):
             raise InputError(field, f"numbers that are not whole ({array.dtype})", mend)
+        if array.size and array.max() >= 2.0**63:
+            raise InputError(field, f"the number {array.max():g}", "number the objects anew, from 1")
+        if array.size and array.min() < 0:
+            raise InputError(field, f"the number {array.min():g}", mend)
         array = array.astype(np.int64)
     if array.dtype.kind not in "ui":
         raise InputError(field, f"values of type {array.dtype}", mend)
@@ -292,8 +297,10 @@ _WRITERS: Mapping[str, Writer] = {
 
 
 def _check_exists(path: Path, field: str = "image") -> None:
-    if not path.exists():
+    if not os.path.exists(path):  # of a name that is too long too
         raise InputError(field, str(path), "there is no such file; check its name and folder")
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+        raise InputError(field, f"{path}, which is no file", "save what it gives to a file first")
 
 
 def _guarded(read: Callable[[], ImageBlock], path: Path, field: str) -> ImageBlock:
@@ -304,8 +311,11 @@ def _guarded(read: Callable[[], ImageBlock], path: Path, field: str) -> ImageBlo
         if field == "image" or error.field != "image":
             raise
         raise InputError(field, error.received, error.mend) from error
-    except (MemoryError, PermissionError):
+    except MemoryError:
         raise
+    except PermissionError as error:
+        mend = "it may not be read: change its permissions, or copy it to a folder of yours"
+        raise InputError(field, str(path), mend) from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         mend = f"it is damaged or cut off ({reason}): copy or save it again"

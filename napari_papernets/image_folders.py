@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,13 +45,16 @@ def list_folder(folder: str | Path, results: bool = False) -> Listing:
     Raises
     ------
     InputError
-        If there is no such folder, or no image in it.
+        If there is no such folder, it may not be listed, or no image is in it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError("folder", str(folder), "there is no such folder")
-    visible = (p for p in folder.iterdir() if not p.name.startswith("."))
-    found = [p for p in visible if _is_image(p)]
+    try:
+        found = [p for p in folder.iterdir() if not p.name.startswith(".") and _is_image(p)]
+    except PermissionError as error:
+        mend = "it may not be listed: change its permissions, or copy it to a folder of yours"
+        raise InputError("folder", str(folder), mend) from error
     if not found:
         raise InputError("folder", f"{folder} without an image", f"put {names_of(READABLE)} into it")
     wanted = [p for p in found if results or not _is_result(p)]
@@ -74,7 +78,7 @@ def _is_result(path: Path) -> bool:
 
 def is_folder(path: Path) -> bool:
     """Whether it is a folder of files, which an image in zarr's format is not, however it is called."""
-    return path.is_dir() and path.suffix.lower() != ".zarr" and not is_zarr(path)
+    return os.path.isdir(path) and path.suffix.lower() != ".zarr" and not is_zarr(path)
 
 
 def is_zarr(path: Path) -> bool:

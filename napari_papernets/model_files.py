@@ -7,6 +7,7 @@ models without torch, and nothing is ever unpickled.
 from __future__ import annotations
 
 import json
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -172,7 +173,7 @@ def find_model(name_or_path: str | Path | ModelRef) -> ModelRef:
     if not isinstance(name_or_path, str | Path):
         raise ModelError("model", repr(name_or_path), "give the name or the file of a model")
     path = Path(name_or_path).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):  # of a name that is too long too: it is none
         return ModelRef(describe_file(path), path)
     models = {ref.name: ref for ref in list_models()} | {ref.name: ref for ref in _read_all(BUNDLED)}
     if str(name_or_path) not in models:

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .atomic import check_folder
+from .atomic import LONGEST_WRITTEN, check_folder
 from .core.errors import InputError
 from .files import write_json
 
 ACCOUNT = "_provenance.json"  # beside the results of every image
-LONGEST = 240  # bytes of a file's name: systems take 255, and a half-written one has 14 more
 SHOWN = 40  # letters of a name in a message
 
 
@@ -76,8 +75,8 @@ def write_account(folder: Path, stem: str, provenance: Mapping[str, Any], ends: 
 def _check_result(
     path: Path, account: Mapping[str, Any], read: set[tuple[int, int]], field: str
 ) -> None:
-    if len(os.fsencode(path.name)) > LONGEST:
-        mend = f"give it a shorter name: that of its results would be longer than {LONGEST} bytes"
+    if len(os.fsencode(path.name)) > LONGEST_WRITTEN:
+        mend = f"give it a shorter name: its results' may have {LONGEST_WRITTEN} bytes"
         raise InputError("image", f"{path.name[:SHOWN]}…", mend)
     if not os.path.lexists(path):
         return

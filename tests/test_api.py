@@ -160,3 +160,10 @@ def test_models_are_written_to_a_folder_that_is_given_as_text(tmp_path: Path) ->
     looked_at = pn.MoCoSettings(steps=1, width=2, depth=1, K=8, dim=4, crop=32, batch=4, places=2)
     encoder = pn.pretrain(image, settings=looked_at, folder=str(tmp_path)).model
     assert encoder.path.parent == tmp_path
+
+
+@pytest.mark.parametrize("shares", ["ab", ["a"], [[1], [2, 3]]])
+def test_shares_that_are_no_numbers_are_refused(shares):
+    for verb, more in ((pn.pretrain, ()), (pn.finetune, (np.eye(40, dtype=int),))):
+        with pytest.raises(InputError, match=r"shares: got .*; give a number for each image"):
+            verb(np.eye(40), *more, shares=shares)

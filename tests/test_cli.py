@@ -536,6 +536,34 @@ def test_too_long_a_name_is_refused_before_the_work(folder):
     assert "give the folder a shorter one" in result.stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_a_pipe_is_not_waited_for(folder):
+    os.mkfifo(folder / "x.tif")
+    result = run("predict x.tif -m net.safetensors")
+    assert result.exit_code == 2
+    assert "x.tif, which is no file" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["predict {}.tif", "predict cells.tif -m {}", "pretrain cells.tif --name {}"]
+)
+def test_too_long_a_name_ends_with_one_line(folder, line):
+    result = run(line.format("x" * 300))
+    assert result.exit_code == 2
+    (said,) = result.stderr.splitlines()
+    assert "Errno" not in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise")
+def test_nothing_is_said_where_nobody_reads_on(folder):
+    code = "import sys; from napari_papernets.cli import main; sys.stdin.readline(); main(['models'])"
+    line, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe) as program:
+        program.stdout.close()
+        program.stdin.close()
+        assert program.stderr.read() == b""
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no such folder")
 def test_a_folder_that_takes_no_files_is_found_before_the_work(folder):
     result = run("predict cells.tif -m net.safetensors -o /proc/x")

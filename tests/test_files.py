@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -441,6 +442,26 @@ def test_what_is_no_label_is_refused(tmp_path: Path, values: list[list[float]], 
     with pytest.raises(InputError, match=reason):
         write_labels(tmp_path / "b.tif", np.array(values))
     assert not (tmp_path / "b.tif").exists()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("number", ["3e+38", "-3e+38"])
+def test_numbers_beyond_integers_are_told_as_they_are(tmp_path: Path, number: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, float(number)]], np.float32))
+    with pytest.raises(InputError, match=rf"a\.tif: got the number {re.escape(number)};"):
+        read_labels(tmp_path / "a.tif")
+
+
+def test_what_may_not_be_read_is_told_with_a_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    tifffile.imwrite(tmp_path / "a.tif", np.eye(4))
+    monkeypatch.setitem(files._READERS, ".tif", refuse)
+    with pytest.raises(InputError, match=r"image: got .*a\.tif; it may not be read: change its"):
+        read_image(tmp_path / "a.tif")
 
 
 def test_labels_of_a_jpeg_are_not_those_that_were_saved(tmp_path: Path) -> None:

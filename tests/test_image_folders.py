@@ -63,3 +63,14 @@ def test_a_folder_that_may_not_be_looked_into_is_no_image(
 
     monkeypatch.setattr(Path, "is_file", refuse)
     assert [path.name for path in list_folder(tmp_path).images] == ["a.tif"]
+
+
+def test_a_folder_that_may_not_be_listed_is_told_with_a_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "not yours", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"folder: got .*; it may not be listed"):
+        list_folder(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -116,7 +117,7 @@ def _load(model: str | Path | ModelRef | nn.Module) -> LoadedViT:
         return _random(RANDOM[model])
     if isinstance(model, str | Path):
         path = Path(model).expanduser()
-        if path.is_file() and not is_model_file(path):
+        if os.path.isfile(path) and not is_model_file(path):
             return _load_checkpoint(path.absolute(), file_identity(path))
     ref = find_model(model)
     if ref.spec.architecture not in ("vit", "vit_segmenter"):

@@ -51,6 +51,19 @@ def test_an_existing_file_is_not_overwritten(network, tmp_path):
     assert copy.path.read_bytes() == ref.path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [(None, "path: got None"), ("x" * 300, "use at most 240"), ("", "name of a file")]
+)
+def test_a_name_that_cannot_be_that_of_a_file_is_refused(network, name, words):
+    with pytest.raises(InputError, match=words):
+        save_model(network, name)
+
+
+def test_too_long_a_name_is_that_of_no_model():
+    with pytest.raises(ModelError, match="give a file or one of"):
+        load_model("x" * 300)
+
+
 def test_a_failed_write_leaves_nothing(network, tmp_path, monkeypatch):
     monkeypatch.setattr(atomic.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
@@ -67,6 +80,18 @@ def test_damaged_files_are_left_out_of_the_list(network, tmp_path):
 class Bomb:
     def __reduce__(self):
         return pytest.fail, ("a pickle was opened",)
+
+
+def of_another_program(_: bytes) -> bytes:
+    header = json.dumps({"__metadata__": {"papernets": "{}"}}).encode()
+    return struct.pack("<Q", len(header)) + header
+
+
+def test_a_description_without_a_format_is_not_called_new(tmp_path):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(of_another_program(b""))
+    with pytest.raises(ModelError, match="not a model of napari-papernets"):
+        load_model(path)
 
 
 def truncated(good: bytes) -> bytes:
@@ -141,7 +166,10 @@ def test_a_file_that_is_too_long_is_not_called_cut_off(network, tmp_path):
 def test_weights_that_are_not_finite_are_refused(network, tmp_path):
     with torch.no_grad():
         network.head.weight[0] = float("nan")
-    ref = save_model(network, tmp_path / "m")
+    with pytest.raises(ModelError, match=r"head\.weight holds numbers that are not finite"):
+        save_model(network, tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+    ref = save_weights(describe_network(network), network.state_dict(), tmp_path / "m")
     with pytest.raises(ModelError, match=r"head\.weight holds numbers that are not finite"):
         load_weights(ref)
     with pytest.raises(ModelError, match=r"head\.weight holds numbers that are not finite"):
