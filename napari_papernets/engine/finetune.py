@@ -237,6 +237,10 @@ def run(
             if isinstance(event, Notice):
                 notices.append(event)
             listener.take((yield event))
+    fitted = training.identity["fits_head"] and training.settings.kind != "instances"
+    if not (training.step or fitted or training.teacher):
+        notices.append(Notice("Not trained: no step was done, so these are the weights it began with"))
+        listener.take((yield notices[-1]))
     listener.take((yield training.save()))
     if training.judged_step != training.step:
         listener.take((yield training.judge()))

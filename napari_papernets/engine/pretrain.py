@@ -265,6 +265,9 @@ def run(
         take((yield event))
         if prober is not None and isinstance(event, Step) and prober.is_due:
             take((yield prober.score(training.step)))
+    if not training.step:
+        notices.append("Not trained: no step was done, so these are the weights it began with")
+        yield Notice(notices[-1])
     if prober is not None:
         yield prober.score(training.step)
     if not training.diverged:

@@ -247,6 +247,17 @@ def test_strokes_too_few_to_judge_by_are_fitted_quickly_and_no_more(tmp_path: Pa
     assert asked.provenance["steps_done"] == wish.steps
 
 
+@pytest.mark.parametrize("length", [dict(steps=0), dict(steps=None, seconds=0.0)])
+def test_a_model_that_was_not_trained_is_told_so(tmp_path: Path, length: dict[str, Any]) -> None:
+    image, ids = scene()
+    tuned, events = train([image], [ids], tmp_path, TINY.replace(**length))
+    (told,) = [e.message for e in events if isinstance(e, Notice) and "Not trained" in e.message]
+    assert told in tuned.provenance["notices"]
+    fitted = TINY.replace(kind="strokes", **length)
+    _, events = train([image], [strokes(ids)], tmp_path, fitted, name="fitted")
+    assert not any("Not trained" in e.message for e in events if isinstance(e, Notice))
+
+
 def test_what_was_held_out_is_learnt_in_the_end(tmp_path: Path) -> None:
     image, ids = scene()
     settings = TINY.replace(kind="strokes", steps=0)

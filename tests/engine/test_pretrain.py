@@ -18,7 +18,7 @@ from pretrain_run import SETTINGS, images
 
 from napari_papernets.api import drain
 from napari_papernets.core.errors import InputError, ModelError
-from napari_papernets.core.events import Checkpoint, LookUps, Notice, Started, Step, StrokeProbe
+from napari_papernets.core.events import Checkpoint, Event, LookUps, Notice, Started, Step, StrokeProbe
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.moco_settings import MoCoSettings
 from napari_papernets.core.model import class_infos
@@ -139,6 +139,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
         next(pretrain(images(), settings=other, folder=tmp_path, name="parts", resume=True))
     with pytest.raises(InputError, match="other data"):
         next(pretrain(images()[:1], settings=settings, folder=tmp_path, name="parts", resume=True))
+
+
+def test_an_encoder_that_was_not_trained_is_told_so(tmp_path: Path) -> None:
+    events: list[Event] = []
+    tuned = drain(pretrain(images(), settings=SETTINGS.replace(steps=0), folder=tmp_path), events.append)
+    (told,) = [e.message for e in events if isinstance(e, Notice)]
+    assert told.startswith("Not trained")
+    assert tuned.provenance["notices"] == [told]
 
 
 def test_a_resumed_run_must_have_started_from_the_same_weights(tmp_path: Path) -> None:
