@@ -54,7 +54,8 @@ def read_account(folder: Path, stem: str) -> Mapping[str, Any]:
         account = json.loads((folder / f"{stem}{ACCOUNT}").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return account if isinstance(account, dict) and "verb" in account else {}
+    ours = isinstance(account, dict) and "verb" in account
+    return account if ours and isinstance(account.get("files", []), list) else {}
 
 
 def write_account(folder: Path, stem: str, provenance: Mapping[str, Any], ends: Iterable[str]) -> Path:
@@ -67,7 +68,7 @@ def write_account(folder: Path, stem: str, provenance: Mapping[str, Any], ends: 
     if before and "files" not in before:
         write_json(path, provenance)
     else:
-        names = {f"{stem}{end}" for end in ends} | set(before.get("files", ()))
+        names = {f"{stem}{end}" for end in ends} | set(map(str, before.get("files", ())))
         write_json(path, {**provenance, "files": sorted(names)})
     return path
 
