@@ -82,12 +82,12 @@ def _check_result(
     if not os.path.lexists(path):
         return
     if path.exists() and _identity(path) in read:
-        mend = "a result would replace it: name another folder with --out"
+        mend = "a result would replace it: choose another folder for the results"
         raise InputError(field, f"{path}, which is read in this run", mend)
     told = account.get("files")
     if not account or (told is not None and path.name not in told and not path.name.endswith(ACCOUNT)):
         received = f"{path}, which this program did not write"
-        raise InputError(field, received, "move it away, or name another folder with --out")
+        raise InputError(field, received, "move it away, or choose another folder for the results")
 
 
 def _identity(path: Path) -> tuple[int, int]:

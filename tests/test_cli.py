@@ -503,7 +503,7 @@ def test_what_this_program_did_not_write_is_never_replaced(folder, line):
     assert result.exit_code == 2, result.output
     (said,) = result.stderr.splitlines()
     assert own.name in said
-    assert "name another folder with --out" in said
+    assert "choose another folder for the results" in said
     assert own.read_bytes() == before
     assert not list(folder.glob("*_provenance.json"))
 

@@ -18,10 +18,13 @@ from ..core.part import Part
 from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
 from ..file_names import result_names
-from ..files import read_image, write_json, write_labels, write_table
+from ..files import read_image, write_labels, write_table
 from ..image_folders import list_folder
 from ..objects import ObjectRule
+from ..result_files import check_results, write_account
 from .job_adapter import Engine, JobAdapter
+
+LABELS, TABLE = "_labels.tif", "_objects.csv"
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,13 @@ class FolderApply(QObject):
         Raises
         ------
         InputError
-            If there is no image in the folder, or only results of this program are.
+            If there is no image in the folder, or only results of this program are, or results would
+            replace what is not of this program.
         """
         listing = list_folder(source)
         self._todo, self._left_out = list(listing.images), listing.left_out
         self._wish, self._target, self._names = wish, target, result_names(self._todo)
+        check_results(target, self._names.values(), (LABELS, TABLE), self._names, "folder")
         self._total, self._cancelled = len(self._todo), False
         self._next()
 
@@ -157,7 +162,7 @@ def write_answer(
     if wish.objects is not None:
         labels, account = wish.objects.find(labels), wish.objects.account(account)
     folder.mkdir(parents=True, exist_ok=True)
+    write_account(folder, stem, account, (LABELS, TABLE))
     part = Part(image)
-    write_labels(folder / f"{stem}_labels.tif", labels, part.axes, part.scale, image.unit)
-    write_table(folder / f"{stem}_objects.csv", measure(labels, image))
-    write_json(folder / f"{stem}_provenance.json", account)
+    write_labels(folder / f"{stem}{LABELS}", labels, part.axes, part.scale, image.unit)
+    write_table(folder / f"{stem}{TABLE}", measure(labels, image))

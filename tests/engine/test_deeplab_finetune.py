@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from napari_papernets import model_files
 from napari_papernets.api import drain
 from napari_papernets.core.annotation import Patch, View
+from napari_papernets.core.checkpoints import IMAGENET_MEAN
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Idle, Notice, Preview, Started, Step, Version
 from napari_papernets.core.image import ImageBlock
@@ -30,7 +31,7 @@ from napari_papernets.engine.recipes import DEEPLAB, UNET, recipe_of
 from napari_papernets.engine.vgg_files import import_vgg16
 from napari_papernets.engine.weights import load_weights
 from napari_papernets.networks import DeepLab, UNet
-from napari_papernets.networks.vgg16 import IMAGENET_MEAN, with_unit_maps
+from napari_papernets.networks.vgg16 import with_unit_maps
 
 TINY = TuneSettings(
     architecture="deeplab",

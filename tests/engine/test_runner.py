@@ -9,7 +9,7 @@ from torch import nn
 
 from napari_papernets.engine import runner as module
 from napari_papernets.engine.runner import (
-    Precision,
+    ChosenPrecision,
     Runner,
     fold_batch_norm,
     open_runner,
@@ -64,7 +64,7 @@ def test_a_stream_answers_in_order(network, windows):
 def test_auto_takes_bfloat16_only_where_it_is_fast_and_harmless(network, windows, monkeypatch):
     monkeypatch.setattr(module, "fast_bf16", lambda _: False)
 
-    def opened(wanted: str) -> Precision:
+    def opened(wanted: str) -> ChosenPrecision:
         runner, precision = open_runner(network, CPU, wanted, windows)
         assert runner.precision == precision.name
         return precision

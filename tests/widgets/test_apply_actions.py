@@ -179,6 +179,16 @@ def test_a_folder_gets_labels_and_tables(apply, engine, qtbot, tmp_path):
     assert account["objects"] == {"number": 2, "name": "cell", "min_size": 15, "split": True}
 
 
+def test_a_folder_of_ones_own_labels_is_left_alone(apply, engine, tmp_path):
+    for name in ("a", "a_labels"):
+        write_image(tmp_path / f"{name}.tif", np.zeros(SHAPE, np.uint8), "YX")
+    apply._ask_for_folders = lambda: apply.start_folder(tmp_path, tmp_path)
+    apply.form.buttons["folder"].click()
+    assert "a_labels.tif, which is read in this run" in str(apply.errors[0])
+    assert not engine.jobs
+    assert is_idle(apply)
+
+
 def test_a_folder_with_names_that_nearly_agree_keeps_all_results(apply, engine, qtbot, tmp_path):
     source, target = tmp_path / "in", tmp_path / "out"
     names = ("A1.t001.tif", "A1.t002.tif", "x.png", "x.tif")
