@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from .model import ClassInfo
 from .tiles import Region
 
+LARGEST_VIEW = 1024  # pixels along a side of a view that are answered; of more, the middle
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:
@@ -44,6 +46,19 @@ class View:
     image: int
     plane: tuple[int, ...]
     region: Region
+
+
+def middle_of(region: Region) -> Region:
+    """The region (y0, y1, x0, x1), or of one that is larger than `LARGEST_VIEW` its middle."""
+    y0, y1, x0, x1 = region
+    return *_middle(y0, y1), *_middle(x0, x1)
+
+
+def _middle(start: int, stop: int) -> tuple[int, int]:
+    if stop - start <= LARGEST_VIEW:
+        return start, stop
+    first = (start + stop - LARGEST_VIEW) // 2
+    return first, first + LARGEST_VIEW
 
 
 @dataclass(frozen=True)

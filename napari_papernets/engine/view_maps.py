@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.annotation import View
+from ..core.annotation import View, middle_of
 from ..core.image import ImageBlock
 from ..core.model import ModelSpec
 from ..core.tiles import Region, Tile, plan_tiles
@@ -23,7 +23,6 @@ from .tiling import open_source
 
 WINDOW = 1024**2  # pixels of one pass
 VOTING = 32_768  # pixels whose votes are counted between two looks at whether something is more urgent
-LARGEST = 1024  # pixels to a side of what is previewed; of a larger view its middle
 
 
 @dataclass(eq=False)
@@ -189,16 +188,3 @@ def _voting(forest: PixelForest, window: Window) -> Iterator[None]:
         bands.append(forest.vote(features[:, :, start : start + rows]))
         yield
     window.votes = torch.cat(bands, dim=2)
-
-
-def middle_of(region: Region) -> Region:
-    """The region, or of one that is larger than `LARGEST` its middle."""
-    (y0, y1), (x0, x1) = (_middle(*pair) for pair in (region[:2], region[2:]))
-    return y0, y1, x0, x1
-
-
-def _middle(start: int, stop: int) -> tuple[int, int]:
-    if stop - start <= LARGEST:
-        return start, stop
-    first = (start + stop - LARGEST) // 2
-    return first, first + LARGEST

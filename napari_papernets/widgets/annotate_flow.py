@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 from superqt.utils import create_worker
 
-from ..core.annotation import Patch
+from ..core.annotation import LARGEST_VIEW, Patch
 from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice, Preview, Started, Version
 from ..core.tune_settings import TuneSettings
@@ -26,6 +26,7 @@ SETTLE = 600  # ms in which further changes of settings are waited for
 FIRST_CHANNEL = (
     "It has more channels than the start takes: the first is learnt from. Choose another under Channels."
 )
+MIDDLE = "Much is in view: its middle is predicted. Zoom in to see more of the prediction."
 GOING_BACK = LiveState("starting", "Going back…")
 BEGIN = LiveState("empty", "Choose an image and press “Annotate”.")
 
@@ -144,6 +145,7 @@ class AnnotateFlow(QObject):
         if isinstance(event, Preview):
             parts.layers.show(event)
             parts.bar.set_place_known(True)
+            self._tell_part(event)
         elif isinstance(event, Started):
             parts.layers.begin(parts.painting.classes())
             parts.message.forgive()
@@ -154,6 +156,20 @@ class AnnotateFlow(QObject):
             number = parts.keeper.add(event, plan, in_use=plan is not self._given_up)
             parts.control.name_version(number)
             parts.curves.set_next_version(number + 1)
+
+    def _tell_part(self, preview: Preview) -> None:
+        """Say where only the middle of what is in view is answered."""
+        parts, (height, width) = self._parts, preview.labels.shape
+        view = parts.painting.images.view()
+        y0, y1, x0, x1 = view.region if view is not None else preview.view.region
+        # A view that was answered before it changed is no part of the one of now.
+        full = max(height, width) >= LARGEST_VIEW
+        partial = full and height * width < (y1 - y0) * (x1 - x0)
+        said = parts.message.text() == MIDDLE
+        if partial and not parts.message.text():
+            parts.message.tell(MIDDLE)
+        elif said and not partial:
+            parts.message.tell("")
 
     def _on_start(self) -> None:
         """Another start was chosen: everything is learnt anew."""

@@ -14,8 +14,8 @@ HELP = {
     "live": "Learn while you paint: every stroke changes the prediction at once, then the network "
     "itself is trained until nothing improves (Alt+A).",
     "train": "Train now, with all strokes so far (Alt+T).",
-    "stop": "Stop this round of training and keep what was learnt as a version. Live goes on with the "
-    "next stroke (Alt+K).",
+    "stop": "Stop this round of training and keep what was learnt as a version; Keep: keep the answer "
+    "that is shown as one, without training. Live goes on with the next stroke (Alt+K).",
     "place": "Move to the place that the model is most uncertain of, away from your strokes: the best "
     "place for the next one (Alt+U). The hidden layer “uncertainty” shows all of them.",
 }
@@ -71,7 +71,9 @@ class AnnotationBar(QWidget):
         self.state = state
         self.line.setText(state.text)
         self.train.setEnabled(state.kind not in ("learning", "waiting", "empty"))
-        self.stop.setEnabled(state.kind == "learning")
+        self.stop.setEnabled(state.kind == "learning" or state.unsaved)
+        self.stop.setText("Keep" if state.unsaved else "Stop")
+        self.stop.setShortcut(KEYS["stop"])  # which goes with the text
         self._recolour()
 
     def set_place_known(self, known: bool) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InputError
 from ..core.image import check_axes
-from ..core.model import ClassInfo
+from ..core.model import ClassInfo, class_infos
 from .image_layers import full_data, layer_axes
 from .outputs import EDITED, is_output, undisturbed_selection
 from .placement import lay_out, placement_of
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import napari.viewer
 
 ANNOTATION = "papernets_annotation"  # metadata key: the unique id of the annotated image
-BRUSH = 5  # pixels
+BRUSH = 5, 40  # pixels, from and to: the most that napari offers
+BROAD = 6  # pixels of the screen, at least
 OPACITY = 0.7
 IN_MEMORY = 2_000_000_000  # bytes; more lies in a temporary file, of which only painted parts take space
 MOST_CLASSES = 255
@@ -85,8 +86,16 @@ def new_annotation(
         layer = viewer.add_labels(
             shown, name=f"{image.name} strokes", opacity=OPACITY, **place.options()
         )
+    layer.brush_size = brush_of(viewer, image, axes)
     _make_ours(layer, image, classes)
     return layer
+
+
+def brush_of(viewer: napari.viewer.Viewer, image: napari.layers.Image, axes: str) -> int:
+    """Size of a brush, in pixels of the image, that is seen at the zoom of now."""
+    across = float(image.scale[layer_axes(image, axes).index("X")])
+    shown = getattr(viewer, "scene", viewer).camera.zoom * across  # pixels of the screen for each
+    return int(np.clip(np.ceil(BROAD / max(shown, 1e-6)), *BRUSH))
 
 
 def adopt_annotation(
@@ -170,7 +179,7 @@ def annotation_array(layer: napari.layers.Labels, image: napari.layers.Image, ax
 
 def show_classes(layer: napari.layers.Labels, classes: Sequence[ClassInfo]) -> None:
     """Give a layer the colours of the classes, and their names (for the status bar, and
-    for `class_names_of`)."""
+    for `classes_of`)."""
     from napari.utils.colormaps import DirectLabelColormap
 
     colours: dict[int | None, str] = {None: "#00000000", 0: "#00000000"}
@@ -178,7 +187,7 @@ def show_classes(layer: napari.layers.Labels, classes: Sequence[ClassInfo]) -> N
     layer.colormap = DirectLabelColormap(color_dict=colours)
     names = [one.name for one in classes]
     layer.features = {"index": list(range(1, len(names) + 1)), "class": names}
-    layer.metadata["class_names"] = names
+    layer.metadata.update(class_names=names, class_colours=[one.colour for one in classes])
 
 
 def arm(viewer: napari.viewer.Viewer, layer: napari.layers.Labels, number: int) -> None:
@@ -190,9 +199,13 @@ def arm(viewer: napari.viewer.Viewer, layer: napari.layers.Labels, number: int) 
     layer.mode = "paint" if number else "erase"
 
 
-def class_names_of(layer: napari.layers.Layer) -> tuple[str, ...]:
-    """Names of the classes 1…K that a layer tells (samples and sessions do); none where it does not."""
-    return tuple(str(name) for name in layer.metadata.get("class_names", ()))
+def classes_of(layer: napari.layers.Layer) -> tuple[ClassInfo, ...]:
+    """The classes 1…K that a layer tells (samples and sessions do); none where it does not."""
+    usual = class_infos([str(name) for name in layer.metadata.get("class_names", ())])
+    colours = layer.metadata.get("class_colours", ())
+    if len(colours) != len(usual):
+        return usual
+    return tuple(ClassInfo(one.name, str(colour)) for one, colour in zip(usual, colours, strict=True))
 
 
 def annotated_id(layer: napari.layers.Layer) -> str:
@@ -221,8 +234,6 @@ def empty_labels(shape: Sequence[int]) -> NDArray[np.uint8]:
 def _make_ours(
     layer: napari.layers.Labels, image: napari.layers.Image, classes: Sequence[ClassInfo]
 ) -> None:
-    if not annotated_id(layer):
-        layer.brush_size = BRUSH
     layer.metadata[ANNOTATION] = str(image.unique_id)
     show_classes(layer, classes)
 

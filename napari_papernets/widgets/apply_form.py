@@ -101,7 +101,7 @@ class ApplyForm(QWidget):
         for button in self.buttons.values():
             button.setEnabled(bool(numbers) and not self.cancel.isEnabled())
         if not numbers:
-            self.status.setText("There is no version yet: let it learn first.")
+            self.status.setText("There is no version yet: let it learn, or press Keep below.")
         elif not self.cancel.isEnabled():
             self.status.setText("")
 

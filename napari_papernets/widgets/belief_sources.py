@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.model import ClassInfo, class_infos
 from ..core.tiles import Region
-from .annotation_layer import annotated_id, class_names_of
+from .annotation_layer import annotated_id, classes_of
 from .beliefs import Beliefs, soften
 from .image_layers import full_data
 from .label_numbers import MOST_LABELS, OBJECTS, Numbers
@@ -173,13 +173,13 @@ def zero_is_unknown(layer: napari.layers.Labels) -> bool:
     """Whether 0 is no class: not annotated in strokes, not predicted yet by a live training."""
     named = _names(layer)
     named_otherwise = 0 not in named and "background" in named.values()
-    return named_otherwise or is_preview(layer) or bool(annotated_id(layer) or class_names_of(layer))
+    return named_otherwise or is_preview(layer) or bool(annotated_id(layer) or classes_of(layer))
 
 
 def _names(layer: napari.layers.Labels) -> dict[int, str]:
     """What a labels layer calls its numbers."""
     if not {"index", "class"} <= set(layer.features):
-        return dict(enumerate(class_names_of(layer), start=1))
+        return {number: one.name for number, one in enumerate(classes_of(layer), start=1)}
     pairs = zip(layer.features["index"], layer.features["class"], strict=True)
     return {int(number): str(name) for number, name in pairs}
 

@@ -27,6 +27,7 @@ HELP = (
     "Space to move while painting). [ and ] change the size of the brush, Ctrl+Z undoes a stroke in any "
     "plane and goes there."
 )
+STATUS = "use <1> … <9> for a class, <0> for the eraser, <[> <]> for the size, hold <space> to move"
 
 
 class ClassKeys(QObject):
@@ -79,6 +80,7 @@ class ClassKeys(QObject):
         layer.bind_key(REDO, lambda of: self._undo(of, of.redo), overwrite=True)
         layer.events.selected_label.connect(self._on_selected)
         layer.events.mode.connect(self._on_mode)
+        layer.events.help.connect(self._on_help)
         self._bound[layer.unique_id] = layer
 
     def unbind(self, layer: napari.layers.Labels) -> None:
@@ -89,6 +91,7 @@ class ClassKeys(QObject):
             layer.bind_key(key, None)
         layer.events.selected_label.disconnect(self._on_selected)
         layer.events.mode.disconnect(self._on_mode)
+        layer.events.help.disconnect(self._on_help)
 
     def close_events(self) -> None:
         """Unbind everything."""
@@ -116,6 +119,10 @@ class ClassKeys(QObject):
             self.followed.emit(0)
         elif layer.mode in PAINTING:
             self._on_selected(event)
+
+    def _on_help(self, event: Any) -> None:
+        """napari's status bar would tell of keys that mean something else here."""
+        event.source.help = STATUS
 
     def _undo(self, layer: napari.layers.Labels, step: Callable[[], None]) -> None:
         pair, newest = self._images.find(layer), self._watcher.newest

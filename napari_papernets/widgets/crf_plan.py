@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from ..core.annotation import middle_of
 from ..core.crf_settings import CRFSettings
 from ..core.image import ImageBlock
 from ..core.tiles import Region
@@ -21,8 +22,6 @@ from .run_plan import Kind
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
-
-LARGEST_VIEW = 1024  # pixels along a side that are refined live; of more, the middle
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +130,8 @@ def plan_refinement(
     plane = None if kind == "stack" else current_plane(viewer, layer, image.axes)
     region = source.window if kind != "stack" else None
     if kind == "view":
-        region = _middle(_in_sight(visible_region(viewer, layer, image.axes), region), image)
+        seen = _in_sight(visible_region(viewer, layer, image.axes), region)
+        region = middle_of(seen or (0, image.plane_shape[0], 0, image.plane_shape[1]))
         settings = settings.replace(volume=False, tile=None)
     elif kind == "plane":
         settings = settings.replace(volume=False)
@@ -162,14 +162,3 @@ def _in_sight(view: Region | None, window: Region | None) -> Region | None:
         mend = "move to it, or predict the whole image"
         raise NothingToRefine("probabilities", "a preview of another part of the image", mend)
     return shared
-
-
-def _middle(region: Region | None, image: ImageBlock) -> Region:
-    """The middle of what is in view, of a size that is refined while a slider moves."""
-    y0, y1, x0, x1 = region or (0, image.plane_shape[0], 0, image.plane_shape[1])
-    return *_shortened(y0, y1), *_shortened(x0, x1)
-
-
-def _shortened(start: int, stop: int) -> tuple[int, int]:
-    spare = max(0, stop - start - LARGEST_VIEW)
-    return start + spare // 2, stop - (spare - spare // 2)

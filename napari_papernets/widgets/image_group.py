@@ -25,6 +25,7 @@ from .offered import NO_IMAGE, offer
 from .painting import Painting, fitting_layers, is_strokes_of
 from .reveal import Reveal
 from .settings_form import add_row, aligned_rows
+from .uncertain_place import move_camera
 
 if TYPE_CHECKING:
     import napari.layers
@@ -158,6 +159,10 @@ class ImageGroup(QWidget):
     def _bring_up(self, pair: AnnotatedImage) -> None:
         others = [other for other in self._painting.images.pairs() if other.number != pair.number]
         self._reveal.show(pair, others)
+        flat = self._viewer.dims.ndisplay == 2
+        if flat and self._painting.images.view() is None:  # nothing of it is in view
+            y, x = (size // 2 for size in pair.array().shape[-2:])
+            move_camera(self._viewer, pair, (y, x), 0)
 
     def _refill(self, event: object = None) -> None:
         from napari.layers import Labels

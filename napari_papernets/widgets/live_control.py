@@ -23,10 +23,12 @@ Kind = Literal["empty", "off", "starting", "waiting", "learning", "resting", "fa
 
 @dataclass(frozen=True)
 class LiveState:
-    """What a live training does: a word for the program, and one line for the person."""
+    """What a live training does: a word for the program, and one line for the person; and whether an
+    answer is shown that no version has."""
 
     kind: Kind
     text: str
+    unsaved: bool = False
 
 
 OFF = LiveState("off", "Live is off: press Train now, or switch it on.")
@@ -80,6 +82,8 @@ class LiveControl(QObject):
         self._crashed, self._resumes, self._then = False, False, OFF
         self._last: Step | None = None
         self._pace, self._version = 0.0, ""
+        self._shown: tuple[int, int] | None = None
+        self._kept = 0, 0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._tell_step)
@@ -196,6 +200,8 @@ class LiveControl(QObject):
         job.cancelled.connect(self._on_returned)
         arguments = plan.arguments(self.auto, self._resumes)
         self._plan, self._last, self._version, self._pace = plan, None, "", 0.0
+        # Patch and step of what is shown, and of the last version: what the job begins with is known.
+        self._shown, self._kept = None, (plan.patch, 0)
         self._job = job
         known = bool(self._engine().info)
         self._set("starting", "Starting…" if known else "Starting the engine: some seconds, once…")
@@ -225,6 +231,8 @@ class LiveControl(QObject):
         """The state that an event tells of."""
         if self._stopping:
             return
+        if isinstance(event, Preview):
+            self._shown = event.patch, event.step
         if isinstance(event, Started):
             self._set("starting", "Looking at the image…")
         elif isinstance(event, Preview) and self.state.kind in ("starting", "waiting"):
@@ -232,13 +240,16 @@ class LiveControl(QObject):
         elif isinstance(event, Step):
             self._count(event)
         elif isinstance(event, Version):
-            self._version = event.reason
+            self._version, self._kept = event.reason, (event.patch, event.step)
+            if self.state.unsaved:
+                self._set(self.state.kind, self.state.text)
         elif isinstance(event, Resting):
             self._timer.stop()
             text = event.reason
             if self._version and not event.lacks:
                 text = f"Resting: {self._version}. Paint where it is wrong."
-            self._set("waiting" if event.lacks else "resting", text)
+            unsaved = not event.lacks and self._shown not in (None, self._kept)
+            self._set("waiting" if event.lacks else "resting", text, unsaved)
 
     def _count(self, step: Step) -> None:
         last, self._last = self._last, step
@@ -280,8 +291,8 @@ class LiveControl(QObject):
             self._job.deleteLater()
         self._job, self._plan, self._again, self._stopping = None, None, None, False
 
-    def _set(self, kind: Kind, text: str) -> None:
-        state = LiveState(kind, text)
+    def _set(self, kind: Kind, text: str, unsaved: bool = False) -> None:
+        state = LiveState(kind, text, unsaved)
         if state != self.state:
             self.state = state
             self.stateChanged.emit(state)

@@ -190,6 +190,8 @@ def _add(
         return labels
     adders = {"image": viewer.add_image, "shapes": viewer.add_shapes, "points": viewer.add_points}
     add = adders[kind]
+    if kind == "image":  # three planes are no colours, unless one says so
+        options = {"rgb": False, **options}
     metadata = {OUTPUT: {"key": key, "name": name}}
     with undisturbed_selection(viewer):
         layer = add(data, name=name, metadata=metadata, **options, **placement.options())

@@ -14,8 +14,9 @@ from .annotation_layer import (
     adopt_annotation,
     annotated_id,
     arm,
+    brush_of,
     check_shape,
-    class_names_of,
+    classes_of,
     new_annotation,
     show_classes,
 )
@@ -111,7 +112,10 @@ class Painting(QObject):
             labels = new_annotation(self._viewer, image, axes, self.classes())
         else:
             self._learn_classes(labels, image, axes)
+            known = bool(annotated_id(labels))
             adopt_annotation(labels, image, axes, self.classes())
+            if not known:
+                labels.brush_size = brush_of(self._viewer, image, axes)
         return self.add(image, labels, axes)
 
     def add(
@@ -170,9 +174,9 @@ class Painting(QObject):
     ) -> None:
         """The first layer may bring its classes; others only more of them."""
         check_shape(labels, image, axes)
-        names = class_names_of(labels)
-        if names and not self.images.pairs():
-            self.table.set_classes(class_infos(names))
+        known = classes_of(labels)
+        if known and not self.images.pairs():
+            self.table.set_classes(known)
         highest, count = int(labels.data.max(initial=0)), len(self.classes())
         if count < highest <= MOST_GUESSED and not annotated_id(labels):
             more = class_infos([f"class {n}" for n in range(1, highest + 1)])[count:]

@@ -217,6 +217,40 @@ def test_previews_are_shown_together(viewer, panel, qtbot, engine):
     assert len(refreshed) == 1
 
 
+def test_three_planes_at_the_end_are_no_colours(make, engine, qtbot):
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random((*SHAPE, 3)), rgb=False, name="last")
+    panel = make(viewer)
+    annotate(panel, qtbot, engine)
+    engine.jobs[-1].tell(preview(1))
+    qtbot.waitUntil(lambda: viewer.layers["last prediction"].data.any(), timeout=5000)
+    assert not viewer.layers["last uncertainty"].rgb
+
+
+def test_an_image_out_of_view_is_brought_into_it(make, make_napari_viewer_proxy, engine, qtbot):
+    viewer = make_napari_viewer_proxy()
+    pixels = np.random.default_rng(0).random(SHAPE)
+    viewer.add_image(pixels, name="here")
+    viewer.add_image(pixels, name="far", translate=(0, 5000))
+    panel = make(viewer)
+    panel.parts.image.picker.choose(viewer.layers["far"])
+    viewer.scene.camera.center = (0, 20, 25)
+    viewer.scene.camera.zoom = 4
+    qtbot.waitUntil(lambda: viewer.layers["far"].corner_pixels[1, 1] == 0, timeout=3000)
+    panel.parts.image.annotate.click()
+    assert viewer.scene.camera.center[1:] == (20, 5025)
+
+
+def test_closing_and_opening_again_keeps_the_colours(make, viewer, engine, qtbot):
+    first = make(viewer)
+    annotate(first, qtbot, engine)
+    first.parts.painting.table.recolour(1, "#112233")
+    first.shut_down()
+    again = make(viewer)
+    again.parts.image.annotate.click()
+    assert again.parts.painting.classes()[0].colour == "#112233"
+
+
 def test_the_most_uncertain_place_is_away_from_strokes(make, engine, qtbot):
     viewer = ViewerModel()
     viewer.add_image(np.zeros((400, 500)), name="image", scale=(0.5, 0.5))

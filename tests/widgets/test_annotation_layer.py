@@ -16,7 +16,7 @@ from napari_papernets.widgets.annotation_layer import (
     annotated_id,
     annotation_array,
     arm,
-    class_names_of,
+    classes_of,
     empty_labels,
     forget_history,
     new_annotation,
@@ -88,13 +88,21 @@ def test_colours_names_and_what_is_not_annotated(viewer):
     image = viewer.add_image(np.zeros((20, 30)))
     layer = new_annotation(viewer, image, "YX", TWO)
     assert layer.opacity == pytest.approx(0.7)
-    assert layer.brush_size == 5
     assert layer.colormap.map(0)[3] == 0
     assert layer.colormap.map(7)[3] == 0
     np.testing.assert_allclose(layer.get_color(1)[:3] * 255, (0x56, 0xB4, 0xE9), atol=1)
-    show_classes(layer, (ClassInfo("a", "#FF0000"), ClassInfo("b", "#00FF00")))
+    others = ClassInfo("a", "#FF0000"), ClassInfo("b", "#00FF00")
+    show_classes(layer, others)
     np.testing.assert_allclose(layer.get_color(2), (0, 1, 0, 1))
-    assert class_names_of(layer) == ("a", "b")
+    assert classes_of(layer) == others
+
+
+@pytest.mark.parametrize(("zoom", "size"), [(4.0, 5), (1.0, 6), (0.25, 24), (0.01, 40)])
+def test_the_brush_is_seen_at_any_zoom(viewer, zoom, size):
+    getattr(viewer, "scene", viewer).camera.zoom = zoom / 0.5
+    image = viewer.add_image(np.zeros((20, 30)), scale=(0.5, 0.5))
+    getattr(viewer, "scene", viewer).camera.zoom = zoom / 0.5
+    assert new_annotation(viewer, image, "YX", TWO).brush_size == size
 
 
 def test_arming(viewer):
@@ -113,7 +121,7 @@ def test_samples_are_adopted_with_their_class_names(viewer, open_sample):
     for data, options, kind in open_sample():
         getattr(viewer, f"add_{kind}")(data, **options)
     image, strokes = viewer.layers[0], viewer.layers[2]
-    names = class_names_of(strokes)
+    names = [one.name for one in classes_of(strokes)]
     assert len(names) in (2, 3)
     axes = image.metadata["axes"]
     before = strokes.data.copy()

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 from napari_papernets.core.model import class_infos
 from napari_papernets.widgets.annotated_images import AnnotatedImages
 from napari_papernets.widgets.annotation_layer import arm, new_annotation
-from napari_papernets.widgets.class_keys import ClassKeys
+from napari_papernets.widgets.class_keys import STATUS, ClassKeys
 from napari_papernets.widgets.stroke_watcher import StrokeWatcher
 
 pytestmark = pytest.mark.gui
@@ -82,6 +82,17 @@ def test_a_label_chosen_in_the_layer_is_followed_and_none_beyond_the_classes(ses
     session.labels.selected_label = 9
     assert session.labels.selected_label == 3
     assert session.followed == [2, 3]
+
+
+def test_the_status_bar_tells_of_the_keys_as_they_are_here(session):
+    session.labels.mode = "erase"
+    for mode in ("pan_zoom", "paint", "fill", "erase"):
+        session.viewer.help = ""
+        session.labels.mode = mode
+        assert session.labels.help == session.viewer.help == STATUS
+    session.keys.unbind(session.labels)
+    session.labels.help = "other"
+    assert session.labels.help == "other"
 
 
 def test_brush_and_eraser_that_are_taken_by_napari_s_buttons_are_followed(session):

@@ -122,6 +122,23 @@ def test_the_state_line_follows_the_events(control, engine, qtbot):
     assert control.state.text.startswith("Resting: nothing improved any more (version 3).")
 
 
+def test_an_answer_that_no_version_has_can_be_kept(control, engine, qtbot):
+    control.start()
+    job = engine.jobs[0]
+    rest = Resting("Not trained yet: paint 5 strokes of a class.", lacks=False)
+    job.tell(preview())  # of the strokes that it began with
+    tell(job, control, qtbot, rest, "resting")
+    assert not control.state.unsaved
+    job.tell(replace(preview(), patch=5))
+    job.tell(rest)
+    qtbot.waitUntil(lambda: control.state.unsaved, timeout=3000)
+    control.rest()
+    assert job.sent[-2:] == ["rest", "keep"]
+    job.tell(Version(ref("semantic"), 5, 0, None, None, "quick", "stopped by you"))
+    qtbot.waitUntil(lambda: not control.state.unsaved, timeout=3000)
+    assert control.state.kind == "resting"
+
+
 def test_stop_ends_a_round_and_keeps_it(control, engine, qtbot):
     control.start()
     control.rest()
