@@ -15,6 +15,7 @@ from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice, Preview, Started, Version
 from ..core.tune_settings import TuneSettings
 from .annotate_parts import AnnotateParts
+from .annotation_layer import SESSION
 from .live_control import LiveState
 from .live_plan import LivePlan
 from .placement import placement_of
@@ -84,6 +85,7 @@ class AnnotateFlow(QObject):
         parts.apply.refresh_classes()
         if numbers == self._numbers:
             return
+        self._mark_strokes()
         self._numbers = numbers
         parts.message.tell("")  # it was about other images
         parts.layers.set_classes(parts.painting.classes())
@@ -266,6 +268,14 @@ class AnnotateFlow(QObject):
         session = self._parts.store.session
         with contextlib.suppress(RuntimeError):  # the window goes, and the last stroke made a session
             self._parts.row.show_folder(session.folder if session else None)
+        self._mark_strokes()
+
+    def _mark_strokes(self) -> None:
+        """Let the strokes know their session, in case the panel is closed and opened again."""
+        session = self._parts.store.session
+        if session is not None:
+            for pair in self._parts.painting.images.pairs():
+                pair.labels.metadata[SESSION] = str(session.folder)
 
     def _on_opened(self, opened: OpenedSession) -> None:
         parts = self._parts
@@ -346,6 +356,7 @@ class AnnotateFlow(QObject):
         parts.comparison.progressed.connect(parts.message.tell)
         parts.store.added.connect(self._on_versions)
         parts.restore.restoreRequested.connect(self.open_session)
+        parts.image.sessionFound.connect(self.open_session)
         parts.row.openRequested.connect(self.open_session)
         parts.row.saveRequested.connect(parts.store.save_as)
         parts.store.changed.connect(self._on_session)

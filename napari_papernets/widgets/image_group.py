@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
@@ -16,8 +17,10 @@ from qtpy.QtWidgets import (
 )
 
 from ..core.errors import InputError
+from ..session_files import INFO
+from ..session_lock import is_held
 from .annotated_image import AnnotatedImage
-from .annotation_layer import arm
+from .annotation_layer import SESSION, arm
 from .calm import CalmComboBox
 from .image_picker import ImagePicker
 from .layer_events import LayerEvents
@@ -59,9 +62,12 @@ class ImageGroup(QWidget):
     ----------
     failed : Signal(object)
         Why an image was not taken.
+    sessionFound : Signal(object)
+        The folder of a session that nobody has open, and that evident strokes are of.
     """
 
     failed = Signal(object)
+    sessionFound = Signal(object)
 
     def __init__(
         self, viewer: napari.viewer.Viewer, painting: Painting, parent: QWidget | None = None
@@ -91,13 +97,19 @@ class ImageGroup(QWidget):
         self._on_images()
 
     def adopt_evident(self) -> None:
-        """Take up the layers of strokes that say of which image they are."""
+        """Take up the layers of strokes that say of which image they are: with their session, where
+        they are of one."""
         try:
             image = self.picker.layer()
         except InputError:
             return
         found = [la for la in self._layers if is_strokes_of(la, image)]
-        if found and self._painting.images.find(image) is None:
+        if not found or self._painting.images.find(image) is not None:
+            return
+        folder = Path(str(found[0].metadata.get(SESSION, "")))
+        if (folder / INFO).is_file() and not is_held(folder):
+            self.sessionFound.emit(folder)
+        else:
             self._annotate(image, found[0])
 
     def close_events(self) -> None:

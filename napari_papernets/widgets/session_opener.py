@@ -15,7 +15,14 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..journal import Place
 from ..session import ImageInfo, Session, VersionRecord, check_image, open_session
-from .annotation_layer import empty_labels, new_annotation
+from .annotation_layer import (
+    adopt_annotation,
+    annotated_id,
+    annotation_array,
+    check_shape,
+    empty_labels,
+    new_annotation,
+)
 from .image_layers import block_of, layer_axes
 from .outputs import is_output
 from .painting import Painting
@@ -103,9 +110,26 @@ def show_session(
         strokes = empty_labels(info.annotation_shape)
         for plane, labels in planes.items():
             strokes[plane] = labels
-        layer = new_annotation(viewer, image, info.axes, session.info.classes, strokes)
-        painting.add(image, layer, info.axes, info.number, delivered=True)
+        layer = strokes_layer(viewer, image, info.axes)
+        if layer is None:
+            layer = new_annotation(viewer, image, info.axes, session.info.classes, strokes)
+        else:
+            adopt_annotation(layer, image, info.axes, session.info.classes)
+        same = np.array_equal(annotation_array(layer, image, info.axes), strokes)
+        painting.add(image, layer, info.axes, info.number, delivered=same)
     return tuple(missing)
+
+
+def strokes_layer(
+    viewer: napari.viewer.Viewer, image: napari.layers.Image, axes: str
+) -> napari.layers.Labels | None:
+    """The layer of strokes that a panel has left on an image, with what was painted since."""
+    for layer in viewer.layers:
+        if annotated_id(layer) == str(image.unique_id):
+            with contextlib.suppress(InputError):
+                check_shape(layer, image, axes)
+                return layer
+    return None
 
 
 def find_image(

@@ -241,6 +241,26 @@ def test_an_image_out_of_view_is_brought_into_it(make, make_napari_viewer_proxy,
     assert viewer.scene.camera.center[1:] == (20, 5025)
 
 
+def test_closing_and_opening_again_goes_on_with_the_session(make, viewer, engine, qtbot, tmp_path):
+    first = make(viewer)
+    annotate(first, qtbot, engine)
+    stroke(first, qtbot)
+    kept = keep_version(first, engine, qtbot, tmp_path)
+    folder = first.parts.store.session.folder
+    first.shut_down()
+    viewer.layers["image strokes"].data[30:33, 5:30] = 2  # painted while no panel was there
+    again = make(viewer)
+    again.parts.image.adopt_evident()
+    qtbot.waitUntil(lambda: again.parts.store.session is not None, timeout=5000)
+    assert again.parts.store.session.folder == folder
+    assert [r.model for r in again.parts.keeper.records()] == [kept.model]
+    assert [la.name for la in viewer.layers].count("image strokes") == 1
+    assert len(viewer.layers) == len({la.name for la in viewer.layers})
+    again.parts.painting.watcher.flush()
+    strokes = again.parts.store.session.annotation()[0, ()]
+    np.testing.assert_array_equal(strokes, viewer.layers["image strokes"].data)
+
+
 def test_closing_and_opening_again_keeps_the_colours(make, viewer, engine, qtbot):
     first = make(viewer)
     annotate(first, qtbot, engine)
