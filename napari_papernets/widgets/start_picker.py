@@ -166,7 +166,7 @@ def choice_of(ref: ModelRef) -> StartChoice:
     if spec.architecture == "encoder":
         name, gives = f"{ref.name} (encoder)", "Made from images alone; what it helps differs."
     elif spec.task == "features":
-        name, gives = f"{ref.name} (general features)", "Made to learn any task from few strokes."
+        name, gives = f"{ref.name} (general)", "Made to learn any task from few strokes."
     else:
         classes = ", ".join(c.name for c in spec.classes)
         name, gives = ref.name, f"Knows: {classes}."

@@ -239,7 +239,8 @@ def row_of(record: VersionRecord, current: bool) -> VersionRow:
     """A version as the table shows it."""
     return VersionRow(
         number=record.number, when=datetime.fromisoformat(record.when), strokes=record.strokes,
-        step=record.step, score=record.score, before=record.before, source=record.source,
+        step=record.step, score=record.score, source=record.source,
+        before=record.before if record.parent else None,  # the first is no change of another
         reason=record.reason, name=f"version {record.number}", path=record.model,
         command=record.command, current=current, note=record.note,
     )  # fmt: skip

@@ -22,12 +22,11 @@ COLUMNS = {
     "Score": "Mean IoU on annotation that was kept from training; – without any.",
     "Change": "Score after the round, less that of the model before it on the same annotation.",
     "Strokes": "How many there were when its round ended; – where an older program did not count them.",
-    "Steps": "Steps of training so far.",
+    "Steps": "Steps of training so far; quick: none, but a head that was fitted to frozen features.",
     "Time": "When the round of training ended.",
-    "Kind": "quick: a head on frozen features; trained: the network itself.",
     "Note": "Double-click to write one.",
 }
-CHANGE, KIND, NOTE = 2, 6, 7
+CHANGE, NOTE = 2, 6
 NONE = "–"
 
 
@@ -125,7 +124,7 @@ class VersionsModel(QAbstractTableModel):
             return self._change_colour(version.change)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             left, right = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
-            return _alignment(left if column >= KIND else right)
+            return _alignment(left if column == NOTE else right)
         if role == Qt.ItemDataRole.FontRole and version.current:
             font = QFont()
             font.setBold(True)
@@ -171,10 +170,10 @@ def _cells(version: VersionRow) -> tuple[str, ...]:
     when = version.when.strftime("%H:%M" if version.when.date() == now else "%d %b %H:%M")
     score = NONE if version.score is None else f"{version.score:.3f}"
     strokes = NONE if version.strokes is None else f"{version.strokes:,}"
+    steps = "quick" if version.source == "quick" else f"{version.step:,}"
     dot = "● " if version.current else ""
     return (
-        f"{dot}{version.number}", score, signed(version.change), strokes, f"{version.step:,}",
-        when, version.source, version.note,
+        f"{dot}{version.number}", score, signed(version.change), strokes, steps, when, version.note,
     )  # fmt: skip
 
 

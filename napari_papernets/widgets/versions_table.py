@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..model_files import SUFFIX
+from .offered import offer
 from .theme_colours import theme_colours
 from .versions_model import NOTE, VersionRow, VersionsModel
 
@@ -33,6 +34,9 @@ HELP = {
     "command": "Copy the command line that trains on the same strokes as the selected round, from the "
     "same start, for as many steps. Its weights will not be the same: it holds out other strokes.",
 }
+NO_VERSION = "There is no version yet: a round of learning ends with one."
+ONE, TWO = "Select one version.", "Select two versions, or one that is not in use."
+IN_USE, NO_COMMAND = "It is in use already.", "It was made by no training of its own."
 
 
 class VersionsTable(QWidget):
@@ -83,6 +87,8 @@ class VersionsTable(QWidget):
         for row, version in enumerate(self.model.versions):
             if version.number in chosen:
                 self.view.selectionModel().select(self.model.index(row, 0), picked)
+        if not chosen and self.model.versions:
+            self.view.selectionModel().select(self.model.index(0, 0), picked)
         self.view.resizeColumnsToContents()
         self._on_selection()
 
@@ -120,10 +126,14 @@ class VersionsTable(QWidget):
     def _on_selection(self, *_: object) -> None:
         chosen = self.selected()
         one = chosen[0] if len(chosen) == 1 else None
-        self.back.setEnabled(one is not None and not one.current)
-        self.against.setEnabled(self._pair() is not None)
-        self.save.setEnabled(one is not None)
-        self.command.setEnabled(one is not None and bool(one.command))
+        none = NO_VERSION if not self.model.versions else ""
+        missing = none or ("" if one is not None else ONE)
+        in_use = one is not None and one.current
+        offer(self.back, HELP["back"], missing or (IN_USE if in_use else ""))
+        offer(self.against, HELP["compare"], none or ("" if self._pair() is not None else TWO))
+        offer(self.save, HELP["save"], missing)
+        told = one is None or bool(one.command)
+        offer(self.command, HELP["command"], missing or ("" if told else NO_COMMAND))
 
     def _on_back(self) -> None:
         self.goBack.emit(self.selected()[0].number)

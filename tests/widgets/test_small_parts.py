@@ -176,7 +176,7 @@ def test_the_engine_ends_with_its_last_holder(monkeypatch, qtbot):
 def test_a_choice_that_does_not_fit_ends_in_an_ellipsis(qtbot):
     combo = CalmComboBox()
     qtbot.addWidget(combo)
-    combo.addItem("strokes (general features)")
+    combo.addItem("strokes (general)")
     assert elided(combo, combo.currentText(), 60).endswith("…")
     assert elided(combo, "short", 400) == "short"
     combo.resize(90, 28)

@@ -54,7 +54,7 @@ def test_features_for_strokes_come_first_then_encoders(picker, home, monkeypatch
     ]
     monkeypatch.setattr(start_picker, "list_models", lambda: made)
     picker.refresh()
-    assert names(picker)[:3] == ["general (general features)", "cloud (encoder)", "cells"]
+    assert names(picker)[:3] == ["general (general)", "cloud (encoder)", "cells"]
     assert picker.model() is made[2]
     monkeypatch.setattr(start_picker, "list_models", lambda: made[:2])
     picker.refresh()

@@ -63,7 +63,7 @@ def test_newest_on_top_with_signed_change_and_the_current_one_marked(table):
     assert cells(table, 0)[:5] == ["3", "0.810", "+0.110", "30", "4,500"]
     assert cells(table, 1)[:3] == ["● 2", "0.700", "−0.020"]
     assert cells(table, 2)[:3] == ["1", "–", "–"]
-    assert cells(table, 2)[6] == "quick"
+    assert cells(table, 2)[4] == "quick"
     fonts = [table.model.index(row, 0).data(Qt.ItemDataRole.FontRole) for row in range(3)]
     assert [font is not None and font.bold() for font in fonts] == [False, True, False]
 
@@ -90,10 +90,13 @@ def test_changes_are_signed(value, text):
 
 
 def test_what_can_be_pressed_depends_on_what_is_selected(table):
-    assert enabled(table) == [False] * 4
-    choose(table, 3)
+    assert [one.number for one in table.selected()] == [3]  # the newest, until one chooses
     assert enabled(table) == [True] * 4
+    choose(table)
+    assert enabled(table) == [False] * 4
+    assert "Select one version" in table.back.toolTip()
     choose(table, 2)
+    assert "in use already" in table.back.toolTip()
     assert enabled(table) == [False, False, True, True]
     choose(table, 1, 3)
     assert enabled(table) == [False, True, False, False]
