@@ -51,6 +51,7 @@ FRAMED = (
     "QToolButton { border: 2px solid transparent; border-radius: 3px; padding: 2px; }"
     "QToolButton:checked { border-color: palette(highlight); }"
 )
+TALLEST = 260  # pixels of the large picture
 VIEWS = {
     "Image": "The image as the network is shown it: deformed, turned, and with other grey values.",
     "Target": "What it is to answer: each class in its colour; dark is not annotated.",
@@ -251,6 +252,7 @@ class AugmentationView(QWidget):
         self.status.setWordWrap(True)
         self.status.setAccessibleName("State of the augmentation preview")
         self.picture.setAccessibleName("Crop as the network is shown it")
+        self.picture.setMaximumHeight(TALLEST)  # so that the sliders stay in sight
         thumbs, buttons, rows = QHBoxLayout(), QHBoxLayout(), aligned_rows()
         add_row(rows, "Annotation", self.source, SOURCE_HELP)
         for thumb in self.thumbs.values():
