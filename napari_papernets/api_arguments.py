@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .core.errors import InputError
-from .core.image import ImageBlock, check_array
+from .core.image import ImageBlock, check_array, is_opaque
 
 
 def as_block(image: Any, axes: str) -> ImageBlock:
@@ -16,7 +16,7 @@ def as_block(image: Any, axes: str) -> ImageBlock:
     if isinstance(image, ImageBlock):
         return image
     check_array(image, "image")
-    return ImageBlock(image, axes)
+    return ImageBlock(image, axes, alpha=isinstance(axes, str) and is_opaque(image, axes))
 
 
 def as_blocks(images: Any, axes: str) -> list[ImageBlock]:

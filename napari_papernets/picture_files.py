@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .core.errors import InputError
-from .core.image import ImageBlock, check_array, guess_axes
+from .core.image import ImageBlock, check_array, guess_axes, is_opaque
 from .core.part import Grid
 from .file_names import base_name
 
@@ -76,7 +76,9 @@ def read_numpy(path: Path, axes: str | None = None, level: int = 0) -> ImageBloc
         mend = "pickles are never opened: save a plain array with numpy.save(…, allow_pickle=False)"
         raise InputError("image", f"{path.name}, which holds no plain array", mend)
     check_array(array, path.name)
-    return ImageBlock(array, axes or guess_axes(array.shape), name=base_name(path), source=str(path))
+    axes = axes or guess_axes(array.shape)
+    opaque = is_opaque(array, axes)
+    return ImageBlock(array, axes, name=base_name(path), source=str(path), alpha=opaque)
 
 
 def write_png(path: Path, array: NDArray[Any], grid: Grid) -> None:

@@ -103,6 +103,16 @@ def test_a_part_of_a_stack_is_segmented_and_refined_as_in_the_whole() -> None:
     np.testing.assert_array_equal(refined, same)
 
 
+def test_opaque_colours_are_colours_and_four_stains_are_not() -> None:
+    three = UNet(3, 2, width=2, depth=1, padding="same")
+    rgb = np.random.default_rng(2).integers(0, 255, (24, 24, 3)).astype(np.uint8)
+    opaque = np.dstack([rgb, np.full((24, 24), 255, np.uint8)])
+    plain = pn.predict(rgb, three, "YXC").labels
+    np.testing.assert_array_equal(pn.predict(opaque, three, "YXC").labels, plain)
+    with pytest.raises(InputError, match="4 channels"):
+        pn.predict(np.dstack([rgb, rgb[..., 0]]), three, "YXC")
+
+
 def test_a_job_is_closed_when_what_hears_of_it_raises() -> None:
     ended = []
 

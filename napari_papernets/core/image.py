@@ -189,6 +189,14 @@ class ImageBlock:
         return take_window(block, rows - rows.min(), columns - columns.min())
 
 
+def is_opaque(data: Any, axes: str) -> bool:
+    """Whether the last of four channels is at its highest value everywhere, as of colours without
+    transparency. Of an array that is not in memory it is not looked at."""
+    if not isinstance(data, np.ndarray) or data.dtype.kind != "u" or axes[-1:] != "C":
+        return False
+    return data.shape[-1] == 4 and bool((data[..., 3] == np.iinfo(data.dtype).max).all())
+
+
 def reflect_indices(start: int, stop: int, length: int) -> NDArray[np.intp]:
     """Indices ``start..stop-1`` folded back into ``0..length-1`` as mirroring does.
 
@@ -272,8 +280,8 @@ def check_scale(scale: Sequence[float], axes: str) -> None:
 def guess_axes(shape: Sequence[int], rgb: bool = False) -> str:
     """Guess the axes of an array from its shape; the answer is shown to the user, who may correct it.
 
-    An axis of at most 4 is taken for channels: the last of an RGB(A) array, otherwise the one before
-    Y and X. What remains is Z for one stack axis and TZ for two.
+    An axis of at most 4 is taken for channels: the last one of 2 to 4, otherwise the one before Y and X.
+    What remains is Z for one stack axis and TZ for two.
 
     Raises
     ------
@@ -283,7 +291,7 @@ def guess_axes(shape: Sequence[int], rgb: bool = False) -> str:
     n = len(shape)
     if not 2 <= n <= len(AXES):
         raise InputError("axes", f"shape {tuple(shape)}", "an image has 2 to 5 axes")
-    if rgb or (n >= 3 and shape[-1] in (3, 4) and shape[-2] > 4 and shape[-3] > 4):
+    if rgb or (n >= 3 and shape[-1] in (2, 3, 4) and shape[-2] > 4 and shape[-3] > 4):
         return {2: "YX", 3: "YXC", 4: "ZYXC", 5: "TZYXC"}[n]
     has_channels = n == 5 or (n > 2 and shape[-3] <= 4)
     stack = n - 2 - has_channels

@@ -235,8 +235,7 @@ class ModelSpec:
             if not 0 <= channel < available:
                 mend = f"{image.name} has channels 0 to {available - 1}"
                 raise InputError("channels", channel, mend)
-        rgba = available == 4 and self.in_channels == 3 and image.axes[-1] == "C"
-        if not (wanted or known) and (rgba or image.alpha) and available != self.in_channels:
+        if not (wanted or known) and image.alpha and available != self.in_channels:
             chosen = chosen[:-1]
         if len(chosen) == self.in_channels:
             return chosen

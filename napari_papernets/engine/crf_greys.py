@@ -113,8 +113,7 @@ def pick_channels(image: ImageBlock, wanted: tuple[int, ...] | None) -> tuple[in
             raise InputError("channels", channel, mend)
     if wanted:
         return tuple(wanted)
-    alpha = image.alpha or (available == 4 and image.axes[-1] == "C")
-    return tuple(range(available - 1 if alpha else available))
+    return tuple(range(available - 1 if image.alpha else available))
 
 
 def grey_scale(

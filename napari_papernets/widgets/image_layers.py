@@ -72,6 +72,7 @@ def block_of(layer: napari.layers.Image, axes: str) -> ImageBlock:
         axes=axes,
         scale=tuple(sizes) if told else (),
         name=str(layer.name),
+        alpha=bool(layer.rgb) and full_data(layer).shape[-1] == 4,
         unit=str(layer.units[-1]) if told else "pixel",
         source=source_of(layer),
     )

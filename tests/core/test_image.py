@@ -76,6 +76,8 @@ def test_channels_are_picked_in_order():
         ((9, 9), False, "YX"),
         ((90, 90, 3), True, "YXC"),
         ((90, 90, 3), False, "YXC"),
+        ((90, 90, 2), False, "YXC"),
+        ((90, 90, 4), False, "YXC"),
         ((2, 90, 90), False, "CYX"),
         ((30, 90, 90), False, "ZYX"),
         ((30, 2, 90, 90), False, "ZCYX"),

@@ -84,7 +84,10 @@ def test_channels():
     grey = ImageBlock(np.zeros((4, 5)), "YX")
     assert spec().pick_channels(grey) == (0, 0, 0)
     assert spec().pick_channels(image(3)) == (0, 1, 2)
-    assert spec().pick_channels(image(4, last=True)) == (0, 1, 2)
+    colours = replace(image(4, last=True), alpha=True)
+    assert spec().pick_channels(colours) == (0, 1, 2)
+    with pytest.raises(ModelError, match="got 4 channels"):  # of fluorescence, say
+        spec().pick_channels(image(4, last=True))
     assert spec().pick_channels(image(5), (4,)) == (4, 4, 4)
     assert spec(1).pick_channels(image(5), (3,)) == (3,)
 

@@ -264,7 +264,10 @@ def test_alpha_is_no_edge() -> None:
     _, image, _ = scene()
     rgba = np.concatenate([image, image[..., :1]], -1)
     share = np.full((2, 90, 110), 0.5, np.float32)
-    assert open_problem(share, ImageBlock(rgba, "YXC"), CRFSettings()).greys.channels == (0, 1, 2)
+    told = ImageBlock(rgba, "YXC", alpha=True)
+    assert open_problem(share, told, CRFSettings()).greys.channels == (0, 1, 2)
+    four = ImageBlock(rgba, "YXC")
+    assert open_problem(share, four, CRFSettings()).greys.channels == (0, 1, 2, 3)
 
 
 def test_kept_lattices_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
