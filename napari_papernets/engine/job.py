@@ -11,7 +11,7 @@ from ..core.errors import PapernetsError
 from .remote import Key
 
 # Verbs that take long, and let others run between two of their events.
-PATIENT = frozenset({"live", "finetune", "pretrain"})
+PATIENT = frozenset({"live", "finetune", "pretrain", "features"})
 
 State = Literal["waiting", "starting", "running", "done"]
 

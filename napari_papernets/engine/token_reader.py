@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from ..networks import VisionTransformer
 from ..networks.attention import mean_distance, rollout
 from ..networks.encoder import Inside
 from ..networks.positions import direction_count, position_directions, without
+from .runner import twin
 
 ReadPixels = Callable[[Range, Range], NDArray[np.float32]]
 """Gives normalised grey values (C, y, x) of a window of the plane, mirrored outside."""
@@ -53,7 +55,8 @@ class TokenReader:
     Parameters
     ----------
     network : VisionTransformer
-        It is on the device as long as this is entered (``with``).
+        What is read with lies on the device as long as this is entered (``with``); the network itself
+        stays where it is.
     device : torch.device
         Where to run.
     bf16 : bool
@@ -65,7 +68,9 @@ class TokenReader:
     def __init__(
         self, network: VisionTransformer, device: torch.device, bf16: bool, positions: bool = True
     ) -> None:
-        self._network, self.device, self._bf16, self._positions = network, device, bf16, positions
+        # Other readers of the same network may come between two windows of this one.
+        self._network = cast(VisionTransformer, twin(network))
+        self.device, self._bf16, self._positions = device, bf16, positions
         self._directions: dict[int, Tensor] = {}  # by block
 
     def __enter__(self) -> TokenReader:

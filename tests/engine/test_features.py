@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 import napari_papernets as pn
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import Notice, Progress, Started
+from napari_papernets.core.image import ImageBlock
 from napari_papernets.engine import features as module
 from napari_papernets.engine.token_cache import TokenCache, size_of
 from napari_papernets.engine.token_reader import shifts
@@ -261,6 +262,27 @@ def test_a_full_disk_keeps_nobody_from_the_tokens(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, heeded)
     assert cache.get("ab") is arrays
     assert not list(tmp_path.iterdir())
+
+
+def test_two_readings_that_take_turns_give_what_each_gives_alone() -> None:
+    images = [np.random.default_rng(n).random((40, 48), np.float32) for n in (1, 2)]
+    settings = pn.FeatureSettings(tile=16)
+    alone = [pn.features(image, "random-tiny", settings=settings).tokens for image in images]
+    module.CACHE.clear()
+    jobs = [module.features(ImageBlock(i, "YX"), "random-tiny", settings) for i in images]
+    found: dict[int, Any] = {}
+    turns = []
+    while len(found) < 2:
+        for number, job in enumerate(jobs):
+            if number not in found:
+                try:
+                    next(job)
+                    turns.append(number)
+                except StopIteration as end:
+                    found[number] = end.value.tokens
+    assert turns[:6] == [0, 1] * 3
+    for number, tokens in enumerate(alone):
+        np.testing.assert_array_equal(found[number], tokens)
 
 
 def test_a_network_that_is_given_stays_as_it_is() -> None:
