@@ -137,9 +137,7 @@ def _write(result: Prediction, part: Part, out: Path, stem: str, ends: list[str]
     from .measure import measure
     from .result_files import write_account
 
-    more = dict(probabilities="_probabilities.tif", table="_objects.csv")
-    asked = {option: end in ends or None for option, end in more.items()}
-    command = command_with(result.provenance["command"], asked)
+    command = command_with(result.provenance["command"], {"table": "_objects.csv" in ends or None})
     account = write_account(out, stem, dict(result.provenance, command=command), ends)
     unit, where = part.image.unit, part.positions()
     target = out / f"{stem}_labels.tif"

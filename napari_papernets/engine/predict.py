@@ -89,7 +89,8 @@ def predict(
         answer.add(plane, labels, block)
         yield PlaneDone(plane, answer.labels_of(plane))
     seconds = time.monotonic() - started
-    provenance = prediction_provenance(job.model, image, job.settings, job.facts(plan, device, seconds))
+    facts = dict(job.facts(plan, device, seconds), probabilities=probabilities)
+    provenance = prediction_provenance(job.model, image, job.settings, facts)
     return Prediction(answer.labels, answer.probabilities, provenance)
 
 

@@ -72,6 +72,7 @@ def prediction_provenance(
         device=None if facts["device_asked"] == "auto" else facts["device_asked"],
         region=facts["region"],
         plane=facts["planes"] if image.stack_axes else None,
+        probabilities=facts["probabilities"] or None,
     )
     # A network that is in no file cannot be named: nothing to type repeats this.
     repeatable = model.path is not None

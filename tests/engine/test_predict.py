@@ -343,6 +343,9 @@ def test_provenance_repeats_and_reports(tmp_path):
     assert 0 < account["bf16_max_difference"] < 0.2
     assert account["tiles"]["window"] == [52, 52]
     assert account["command"].startswith(f"papernets predict image.tif --model {path} --axes YX")
+    assert "--probabilities" in account["command"].split()
+    alone = predict(data, path, probabilities=False).provenance
+    assert "--probabilities" not in alone["command"].split()
 
 
 def test_a_network_that_is_in_no_file_has_no_command():
