@@ -35,7 +35,7 @@ def command_line(
 
 def command_with(command: str, options: Mapping[str, Any]) -> str:
     """A command with further options, as in `command_line`; one that is empty stays so."""
-    return f"{command} {shlex.join(_words(options))}" if command else ""
+    return " ".join([command, *map(shlex.quote, _words(options))]) if command else ""
 
 
 def _words(options: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ from ..networks.moco import world_and_rank
 from .checkpoints import check_resumable, checkpoint_path, read_state
 from .device import trains_in_bf16
 from .encoder_starts import NO_CLASSES, SCRATCH, draw_head, encoder_of, take_over
+from .normalise import normalisation_range
 from .pretrain_account import Request, base_of, describe, fingerprint_of
 from .pretraining import Pretraining, with_rate
 from .processes import joined
@@ -174,6 +175,7 @@ def open_pretraining(
         task="features",
     )
     check_batch(settings, spec)
+    check_signal(request.images, spec)
     source = WindowSource(
         request.images, spec, window_side(settings), settings.crop, settings.seed, request.shares
     )
@@ -246,6 +248,24 @@ def check_batch(settings: MoCoSettings, spec: ModelSpec) -> None:
         raise InputError("crop", settings.crop, mend)
 
 
+def check_signal(images: Sequence[ImageBlock], spec: ModelSpec) -> None:
+    """Refuse images of one grey value, by their first planes.
+
+    Raises
+    ------
+    InputError
+        If none of them holds another.
+    """
+    for image in images:
+        plane = next(image.planes())
+        low, high = normalisation_range(image, plane, spec.pick_channels(image), spec.normalisation)
+        if (high > low).any():
+            return
+    others = " and all others" if images[1:] else ""
+    received = f"{images[0].name}{others} of one grey value"
+    raise InputError("images", received, "give images with something to see")
+
+
 def run(
     training: Pretraining, request: Request, prober: Prober | None, notices: list[str]
 ) -> Generator[Event, Any, None]:
@@ -259,6 +279,9 @@ def run(
             training.stop("asked to stop")
 
     take((yield Started(total or 0, "step", message)))
+    if (small := _smaller_than(training.settings.crop, request.images)) is not None:
+        notices.append(small.message)
+        take((yield small))
     for event in training.run():
         if isinstance(event, Notice):
             notices.append(event.message)
@@ -272,6 +295,19 @@ def run(
         yield prober.score(training.step)
     if not training.diverged:
         yield training.save()
+
+
+def _smaller_than(crop: int, images: Sequence[ImageBlock]) -> Notice | None:
+    """What to say of images that are smaller than the crops; None where there is none."""
+    small = [image for image in images if min(image.plane_shape) < crop]
+    if not small:
+        return None
+    sides = "×".join(map(str, small[0].plane_shape))
+    message = (
+        f"{len(small)} of {len(images)} images smaller than the crops of {crop}×{crop} pixels, such as "
+        f"{small[0].name} ({sides}): they are mirrored at their borders. Lower crop."
+    )
+    return Notice(message, dict(smaller=len(small), crop=crop))
 
 
 def weights_of(model: MoCo, spec: ModelSpec) -> dict[str, torch.Tensor]:

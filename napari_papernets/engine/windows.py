@@ -228,6 +228,7 @@ def channels_of(images: Sequence[ImageBlock]) -> tuple[int, Normalisation]:
     """
     if not images:
         raise InputError("images", "none", "give at least one image")
-    colour = any(i.axes[-1] == "C" and i.channels in (3, 4) for i in images)
-    channels = 3 if colour else max(i.channels for i in images)
+    signals = [image.channels - image.alpha for image in images]
+    colour = any(i.axes[-1] == "C" and n == 3 for i, n in zip(images, signals, strict=True))
+    channels = 3 if colour else max(signals)
     return channels, Normalisation(joint=colour or channels == 1)

@@ -394,3 +394,21 @@ def test_live_learning_starts_from_an_encoder_too(pretrained: Any) -> None:
     encoder = weights(pretrained)
     first = start.network.state_dict()["contract.0.0.weight"]
     assert torch.equal(first, encoder["encoder.unet.contract.0.0.weight"])
+
+
+def test_images_without_signal_are_refused_and_small_ones_told(tmp_path: Path) -> None:
+    flat = ImageBlock(np.full((80, 80), 7, np.uint8), "YX", name="flat")
+    with pytest.raises(InputError, match="flat of one grey value"):
+        drain(pretrain([flat], settings=SETTINGS, folder=tmp_path))
+    small = ImageBlock(np.random.default_rng(0).random((10, 12), np.float32), "YX", name="small")
+    told: list[Event] = []
+    tuned = drain(pretrain([small, *images()], settings=SETTINGS, folder=tmp_path), told.append)
+    (notice,) = [e.message for e in told if isinstance(e, Notice)]
+    assert "1 of" in notice
+    assert "small (10×12)" in notice
+    assert notice in tuned.provenance["notices"]
+
+
+def test_four_stains_at_the_end_are_four_channels(tmp_path: Path) -> None:
+    stains = ImageBlock(np.random.default_rng(0).random((80, 80, 4), np.float32), "YXC")
+    assert drain(pretrain([stains], settings=SETTINGS, folder=tmp_path)).model.spec.in_channels == 4
