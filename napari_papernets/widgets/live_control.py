@@ -200,8 +200,8 @@ class LiveControl(QObject):
         job.cancelled.connect(self._on_returned)
         arguments = plan.arguments(self.auto, self._resumes)
         self._plan, self._last, self._version, self._pace = plan, None, "", 0.0
-        # Patch and step of what is shown, and of the last version: what the job begins with is known.
-        self._shown, self._kept = None, (plan.patch, 0)
+        # Patch and step of what is shown, and of the last version, which may be what it begins with.
+        self._shown, self._kept = None, (plan.patch if plan.goes_on else -1, 0)
         self._job = job
         known = bool(self._engine().info)
         self._set("starting", "Starting…" if known else "Starting the engine: some seconds, once…")

@@ -55,6 +55,12 @@ class LivePlan:
     view: View | None
     patch: int
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it begins with a model of these classes, which knows what was painted before."""
+        names = [one.name for one in self.classes]
+        return isinstance(self.model, ModelRef) and [c.name for c in self.model.spec.classes] == names
+
     def arguments(self, auto: bool, resume: bool) -> dict[str, Any]:
         """Keyword arguments of the verb."""
         return dict(

@@ -122,7 +122,22 @@ def test_the_state_line_follows_the_events(control, engine, qtbot):
     assert control.state.text.startswith("Resting: nothing improved any more (version 3).")
 
 
-def test_an_answer_that_no_version_has_can_be_kept(control, engine, qtbot):
+@pytest.mark.parametrize("known", [True, False])
+def test_what_a_job_begins_with_is_kept_only_in_a_model_of_its_classes(known, qapp, engine, qtbot):
+    model = ref("semantic")
+    classes = model.spec.classes if known else class_infos("xy")
+    control = LiveControl(lambda: engine, lambda: replace(PLAN, model=model, classes=classes))
+    control.start()
+    engine.jobs[0].tell(preview())
+    rest = Resting("Nothing new to learn: paint where it is wrong.", lacks=False)
+    tell(engine.jobs[0], control, qtbot, rest, "resting")
+    assert control.state.unsaved is not known
+
+
+def test_an_answer_that_no_version_has_can_be_kept(qapp, engine, qtbot):
+    model = ref("semantic")
+    plan = replace(PLAN, model=model, classes=model.spec.classes)
+    control = LiveControl(lambda: engine, lambda: plan)
     control.start()
     job = engine.jobs[0]
     rest = Resting("Not trained yet: paint 5 strokes of a class.", lacks=False)
