@@ -40,9 +40,8 @@ def main() -> None:
     stage.wait("a prediction", lambda: shown(stage))
     stage.wait("its end", lambda: said(stage))
     stage.shoot("annotate_3_quick")
-    parts.bar.live.setChecked(False)  # what was learnt is kept
+    parts.bar.stop.click()  # it says Keep now
     stage.wait("the quick version", lambda: listed(stage) == 1)
-    parts.bar.live.setChecked(True)
 
     paint(layer, background[2:], 1)
     paint(layer, nuclei[2:], 2)

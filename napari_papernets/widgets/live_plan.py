@@ -58,8 +58,9 @@ class LivePlan:
     @property
     def goes_on(self) -> bool:
         """Whether it begins with a model of these classes, which knows what was painted before."""
-        names = [one.name for one in self.classes]
-        return isinstance(self.model, ModelRef) and [c.name for c in self.model.spec.classes] == names
+        if not isinstance(self.model, ModelRef) or self.model.spec.task != "semantic":
+            return False
+        return [c.name for c in self.model.spec.classes] == [one.name for one in self.classes]
 
     def arguments(self, auto: bool, resume: bool) -> dict[str, Any]:
         """Keyword arguments of the verb."""
