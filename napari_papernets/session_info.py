@@ -88,6 +88,9 @@ class SessionInfo:
         ISO date and time.
     programs : mapping of str to str
         Versions of the packages that made it; filled in when it is made.
+    current : tuple of int
+        Numbers of the images that are annotated now; the others were taken from the list. Where it is
+        empty, all are.
     """
 
     images: tuple[ImageInfo, ...] = ()
@@ -96,6 +99,7 @@ class SessionInfo:
     start: str = ""
     created: str = ""
     programs: Mapping[str, str] = field(default_factory=dict, compare=False)
+    current: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,7 @@ def read_info(folder: Path) -> SessionInfo:
             start=values["start"],
             created=values["created"],
             programs=values["programs"],
+            current=tuple(map(int, values.get("current", ()))),
         )
     except InputError:
         raise

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 ANNOTATION = "papernets_annotation"  # metadata key: the unique id of the annotated image
-SESSION = "papernets_session"  # metadata key: the folder of the session that keeps the strokes
+SESSION = "papernets_session"  # metadata key: folder of the session that keeps them, number there
 BRUSH = 5, 40  # pixels, from and to: the most that napari offers
 BROAD = 6  # pixels of the screen, at least
 OPACITY = 0.7

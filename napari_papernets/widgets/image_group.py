@@ -106,7 +106,7 @@ class ImageGroup(QWidget):
         found = [la for la in self._layers if is_strokes_of(la, image)]
         if not found or self._painting.images.find(image) is not None:
             return
-        folder = Path(str(found[0].metadata.get(SESSION, "")))
+        folder = Path(str(found[0].metadata.get(SESSION, ("",))[0]))
         if (folder / INFO).is_file() and not is_held(folder):
             self.sessionFound.emit(folder)
         else:

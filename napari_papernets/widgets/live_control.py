@@ -78,7 +78,7 @@ class LiveControl(QObject):
         self._job: JobAdapter | None = None
         self._plan: LivePlan | None = None
         self._again: tuple[Wish, ...] | None = None
-        self._stopping = False
+        self._stopping = self._final = False
         self._crashed, self._resumes, self._then = False, False, OFF
         self._last: Step | None = None
         self._pace, self._version = 0.0, ""
@@ -106,7 +106,8 @@ class LiveControl(QObject):
     def start(self, *wishes: Wish) -> None:
         """Start, and then send these wishes; only the wishes where it runs already."""
         if self._stopping:
-            self._again = (*(self._again or ()), *wishes)
+            if not self._final:
+                self._again = (*(self._again or ()), *wishes)
             return
         if self._job is not None:
             self._wish(*wishes)
@@ -121,7 +122,7 @@ class LiveControl(QObject):
         """Something changed that a running job cannot take up: end it (what it learnt is kept as a
         version) and start anew; nothing where there is none. A training that was asked for goes on,
         unless `quiet`."""
-        if self._job is not None and self._again is None:
+        if self._job is not None and self._again is None and not self._final:
             self._again = (
                 ("train",) if self.state.kind == "learning" and not self.auto and not quiet else ()
             )
@@ -132,14 +133,17 @@ class LiveControl(QObject):
         """What comes is another training: the next start does not go on from what a crash has left."""
         self._resumes = False
 
-    def stop(self, then: LiveState = OFF) -> None:
+    def stop(self, then: LiveState = OFF, final: bool = False) -> None:
         """End the job; what was learnt since the last version is kept as one.
 
         Parameters
         ----------
         then : LiveState
             When it has ended.
+        final : bool
+            Begin no other before `ended`, whatever is asked for meanwhile.
         """
+        self._final = final and self._job is not None
         self._then = then
         if self._job is not None:
             self._again = None
@@ -290,6 +294,7 @@ class LiveControl(QObject):
         if self._job is not None:
             self._job.deleteLater()
         self._job, self._plan, self._again, self._stopping = None, None, None, False
+        self._final = False
 
     def _set(self, kind: Kind, text: str, unsaved: bool = False) -> None:
         state = LiveState(kind, text, unsaved)

@@ -11,6 +11,7 @@ from ..core.model import ClassInfo, class_infos
 from .annotated_image import AnnotatedImage
 from .annotated_images import AnnotatedImages
 from .annotation_layer import (
+    SESSION,
     adopt_annotation,
     annotated_id,
     arm,
@@ -199,6 +200,7 @@ class Painting(QObject):
     def _on_removed(self, number: int) -> None:
         labels = self._layers.pop(number, None)
         if labels is not None:
+            labels.metadata.pop(SESSION, None)
             self.keys.unbind(labels)
         self.removed.emit(number)
 

@@ -44,6 +44,7 @@ class SessionFlow(QObject):
         self._given_up: LivePlan | None = None  # of the job that ends because of another start
         self._foreign: LivePlan | None = None  # of the job that belongs to a session before
         self._back = 0  # version to go back to when the training has ended
+        self._opening = False  # the images are not yet those of the session
         self._connect()
 
     def open_session(self, folder: Path) -> None:
@@ -60,7 +61,9 @@ class SessionFlow(QObject):
         images = {pair.number: pair.block() for pair in pairs}
         places = {pair.number: placement_of(pair.image).written() for pair in pairs}
         settings, start = parts.settings().changed(), parts.start.key()
-        parts.store.describe(Contents(images, parts.painting.classes(), settings, start, places))
+        current = parts.painting.images.numbers()
+        classes = parts.painting.classes()
+        parts.store.describe(Contents(images, classes, settings, start, places, current))
 
     def give_up(self) -> None:
         """What the training that runs still keeps is not gone on from."""
@@ -80,7 +83,7 @@ class SessionFlow(QObject):
         control, self._back = self._parts.control, number
         if control.is_running:
             self.give_up()
-            control.stop(GOING_BACK)
+            control.stop(GOING_BACK, final=True)
         else:
             self._on_end()
 
@@ -118,23 +121,25 @@ class SessionFlow(QObject):
     def mark_strokes(self) -> None:
         """Let the strokes know their session, in case the panel is closed and opened again."""
         session = self._parts.store.session
-        if session is not None:
+        if session is not None and not self._opening:
             for pair in self._parts.painting.images.pairs():
-                pair.labels.metadata[SESSION] = str(session.folder)
+                pair.labels.metadata[SESSION] = str(session.folder), pair.number
 
     def _on_opened(self, opened: OpenedSession) -> None:
         parts = self._parts
         self._foreign = parts.control.plan or self._foreign
+        self._back = 0
         parts.control.forget_crash()
         parts.control.stop()
         parts.curves.clear()
         parts.layers.forget_all()
         parts.store.let_go()
-        live = parts.bar.live.blockSignals(True)
+        live, self._opening = parts.bar.live.blockSignals(True), True
         try:
             missing = self._show_opened(opened)
         finally:
             parts.bar.live.blockSignals(live)
+            self._opening = False
         self.opened.emit()
         name = opened.session.folder.name
         lacking = f" Not found: {', '.join(missing)}; open the image, then the session again."

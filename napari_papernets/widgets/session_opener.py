@@ -16,8 +16,8 @@ from ..core.image import ImageBlock
 from ..journal import Place
 from ..session import ImageInfo, Session, VersionRecord, check_image, open_session
 from .annotation_layer import (
+    SESSION,
     adopt_annotation,
-    annotated_id,
     annotation_array,
     check_shape,
     empty_labels,
@@ -98,7 +98,7 @@ def show_session(
     painting.restart(session.journal.newest + 1)
     painting.set_classes(session.info.classes)
     missing = []
-    for info in session.info.images:
+    for info in _wanted(viewer, session):
         planes = {plane: labels for (n, plane), labels in opened.strokes.items() if n == info.number}
         taken = [pair.image for pair in painting.images.pairs()]
         image = find_image(viewer, info, taken) or _add_image(
@@ -110,7 +110,7 @@ def show_session(
         strokes = empty_labels(info.annotation_shape)
         for plane, labels in planes.items():
             strokes[plane] = labels
-        layer = strokes_layer(viewer, image, info.axes)
+        layer = strokes_layer(viewer, session, info, image)
         if layer is None:
             layer = new_annotation(viewer, image, info.axes, session.info.classes, strokes)
         else:
@@ -120,14 +120,23 @@ def show_session(
     return tuple(missing)
 
 
+def _wanted(viewer: napari.viewer.Viewer, session: Session) -> list[ImageInfo]:
+    """The images that were annotated last; where a panel has left strokes of the session in the viewer,
+    those."""
+    marks = [layer.metadata.get(SESSION) for layer in viewer.layers]
+    left = [info for info in session.info.images if (str(session.folder), info.number) in marks]
+    current = session.info.current
+    return left or [info for info in session.info.images if not current or info.number in current]
+
+
 def strokes_layer(
-    viewer: napari.viewer.Viewer, image: napari.layers.Image, axes: str
+    viewer: napari.viewer.Viewer, session: Session, info: ImageInfo, image: napari.layers.Image
 ) -> napari.layers.Labels | None:
-    """The layer of strokes that a panel has left on an image, with what was painted since."""
+    """The layer of these strokes that a panel has left, with what was painted since."""
     for layer in viewer.layers:
-        if annotated_id(layer) == str(image.unique_id):
+        if layer.metadata.get(SESSION) == (str(session.folder), info.number):
             with contextlib.suppress(InputError):
-                check_shape(layer, image, axes)
+                check_shape(layer, image, info.axes)
                 return layer
     return None
 

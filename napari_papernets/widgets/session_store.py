@@ -45,6 +45,8 @@ class Contents:
         What the training starts from.
     places : mapping of int to mapping
         Where the layers of the images lie, in napari's words, by number.
+    current : sequence of int
+        Numbers of the images that are annotated now.
     """
 
     images: Mapping[int, ImageBlock] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Contents:
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: str = ""
     places: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    current: Sequence[int] = ()
 
 
 class SessionStore(QObject):
@@ -65,9 +68,9 @@ class SessionStore(QObject):
         A session was made, opened or closed.
     added : Signal(object)
         The VersionRecord of a version that was kept.
-    recalled : Signal(object, object, int)
-        A VersionRecord, its strokes by place, and the number of the version in which those of before
-        were kept for it; 0 where another version had them.
+    recalled : Signal(object, object, int, int)
+        A VersionRecord; its strokes by place; the newest patch of those of before, and the number of the
+        version in which they are kept: 0 where another version had them.
     told : Signal(str)
         What was done, one line.
     problem : Signal(object)
@@ -76,7 +79,7 @@ class SessionStore(QObject):
 
     changed = Signal()
     added = Signal(object)
-    recalled = Signal(object, object, int)
+    recalled = Signal(object, object, int, int)
     told = Signal(str)
     problem = Signal(object)
 
@@ -220,6 +223,7 @@ class SessionStore(QObject):
             info = replace(
                 session.info, images=tuple(kept[number] for number in sorted(kept)),
                 classes=tuple(now.classes), settings=dict(now.settings), start=now.start,
+                current=tuple(now.current),
             )  # fmt: skip
             if info != session.info:
                 session.save_info(info)
@@ -249,18 +253,21 @@ class SessionStore(QObject):
             self._tell(self.added, record)
 
     def _recall(self, session: Session, record: VersionRecord, current: VersionRecord) -> None:
-        now, kept = session.annotation(), 0
+        newest, kept = session.journal.newest, 0
+        now = session.annotation(newest)
         patches = {v.patch for v in (current, *session.versions()[-1:])}
         if not any(_are_equal(now, session.annotation(patch)) for patch in patches):
             fresh = replace(
-                current, patch=session.journal.newest, strokes=_count(now.values()), when="", note="",
+                current, patch=newest, strokes=_count(now.values()), when="", note="", command="",
                 reason=f"strokes before going back to version {record.number}", parent=current.number,
-                command="",
+                score=None, before=None,  # of other strokes
             )  # fmt: skip
             fresh = session.add_version(current.model, fresh)
             kept = fresh.number
-            self._tell(self.added, fresh)
-        self._tell(self.recalled, record, session.annotation(record.patch), kept)
+            if session is self._session:
+                self._tell(self.added, fresh)
+        if session is self._session:
+            self._tell(self.recalled, record, session.annotation(record.patch), newest, kept)
 
     def _save_as(self, session: Session, folder: Path) -> None:
         session.save_as(folder)

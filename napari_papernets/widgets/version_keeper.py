@@ -207,15 +207,18 @@ class VersionKeeper(QObject):
         self._announced = max(self._announced, record.number)
         self._fill()
 
-    def _restore(self, record: VersionRecord, strokes: dict[Place, Any], kept: int) -> None:
+    def _restore(self, record: VersionRecord, strokes: dict[Place, Any], newest: int, kept: int) -> None:
+        if self._painting.watcher.flush() > newest:  # painted meanwhile: that is kept first, too
+            self.go_back(record.number)
+            return
         try:
             model = find_model(record.model)
         except ModelError as error:
             self.problem.emit(error)
+            self.wentBack.emit()  # to where it is
             return
         images = self._painting.images
         patches = []
-        self._painting.watcher.flush()
         for pair in images.pairs():
             empty = np.zeros(pair.array().shape[-2:], np.uint8)
             then = {plane for number, plane in strokes if number == pair.number}

@@ -26,6 +26,7 @@ from napari_papernets.samples import sample_layers
 from napari_papernets.session import open_session
 from napari_papernets.widgets import annotate_panel, remembered, start_picker
 from napari_papernets.widgets.annotate_panel import AnnotatePanel
+from napari_papernets.widgets.annotation_layer import SESSION
 from napari_papernets.widgets.class_rows import NAME
 from napari_papernets.widgets.live_layers import LiveLayers
 
@@ -261,6 +262,53 @@ def test_closing_and_opening_again_goes_on_with_the_session(make, viewer, engine
     np.testing.assert_array_equal(strokes, viewer.layers["image strokes"].data)
 
 
+def test_a_session_is_opened_with_its_own_strokes_whatever_lies_on_the_image(
+    make, viewer, engine, qtbot, tmp_path
+):
+    first = make(viewer)
+    annotate(first, qtbot, engine)
+    stroke(first, qtbot, y=10, k=1)
+    folder = first.parts.store.session.folder
+    first.shut_down()
+    viewer.layers.remove("image strokes")
+    second = make(viewer)
+    annotate(second, qtbot, engine)
+    stroke(second, qtbot, y=20, k=2)
+    other = second.parts.painting.images.current().labels
+    second.flow.sessions.open_session(folder)
+    qtbot.waitUntil(lambda: second.parts.store.session.folder == folder, timeout=5000)
+    (pair,) = second.parts.painting.images.pairs()
+    assert pair.labels.unique_id != other.unique_id
+    assert set(np.unique(pair.array())) == {0, 1}
+    second.parts.painting.watcher.flush()
+    assert set(np.unique(second.parts.store.session.annotation()[0, ()])) == {0, 1}
+    assert (other.data == 2).any()
+    assert other.metadata[SESSION][0] != str(folder)
+
+
+def test_what_was_annotated_anew_is_what_one_goes_on_with(make, engine, qtbot):
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random((4, *SHAPE)), name="planes")
+    first = make(viewer)
+    annotate(first, qtbot, engine)
+    stroke(first, qtbot)
+    group = first.parts.image
+    group.picker.axes.setText("ZYX")
+    group.picker.axes.textEdited.emit("ZYX")
+    group.annotate.click()
+    labels = first.parts.painting.images.current().labels
+    labels.data[2, 5:8, 5:30] = 2
+    first.parts.painting.watcher.flush()
+    folder = first.parts.store.session.folder
+    first.shut_down()
+    again = make(viewer)
+    again.flow.sessions.open_session(folder)
+    qtbot.waitUntil(lambda: again.parts.store.session is not None, timeout=5000)
+    (pair,) = again.parts.painting.images.pairs()
+    assert (pair.axes, pair.labels.unique_id) == ("ZYX", labels.unique_id)
+    assert "Not found" not in again.parts.message.text()
+
+
 def test_closing_and_opening_again_keeps_the_colours(make, viewer, engine, qtbot):
     first = make(viewer)
     annotate(first, qtbot, engine)
@@ -426,6 +474,39 @@ def test_strokes_that_no_version_has_are_kept_before_going_back(panel, engine, q
     qtbot.waitUntil(lambda: (viewer.layers["image strokes"].data == 2).any(), timeout=5000)
     np.testing.assert_array_equal(viewer.layers["image strokes"].data, now)
     assert len(panel.parts.keeper.records()) == 2  # nothing new was painted
+
+
+def test_a_stroke_that_comes_while_one_goes_back_is_kept_too(panel, engine, qtbot, tmp_path, viewer):
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.bar.live.setChecked(False)
+    engine.jobs[-1].give(TUNED)
+    qtbot.waitUntil(lambda: not panel.parts.control.is_running)
+    stroke(panel, qtbot, y=20, k=2)
+    layer = viewer.layers["image strokes"]
+    panel.parts.versions.goBack.emit(1)
+    layer.data[30:33, 5:30] = 2  # before the journal has been read
+    layer.refresh()
+    late = layer.data.copy()
+    qtbot.waitUntil(lambda: not (layer.data == 2).any(), timeout=5000)
+    session = panel.parts.store.session
+    kept = [session.annotation(record.patch).get((0, ())) for record in panel.parts.keeper.records()]
+    assert any(np.array_equal(strokes, late) for strokes in kept)
+
+
+def test_nothing_else_begins_while_one_goes_back(panel, engine, qtbot, tmp_path):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.versions.goBack.emit(1)
+    panel.parts.bar.trainRequested.emit()
+    panel.parts.device.setCurrentText("cpu")
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: "Back at version 1" in panel.parts.message.text(), timeout=5000)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert not engine.jobs[1].arguments["auto"]
+    assert engine.jobs[1].arguments["device"] == "cpu"
 
 
 def test_a_class_is_removed_after_the_training_that_knew_it_was_told_to_end(
