@@ -90,7 +90,6 @@ class CRFPanel(DockedPanel):
             napari_viewer, self.image, self.beliefs, lambda: self.plan("view"), self._hold.engine,
             self.view, self.message, self,
         )  # fmt: skip
-        self._images = 0  # that there were at last
         self._last: Any = None  # id of the image that was chosen at last
         self._lay_out()
         self._connect()
@@ -149,10 +148,6 @@ class CRFPanel(DockedPanel):
 
     def _on_image(self) -> None:
         self._forget_message()
-        grown = self.image.combo.count() > self._images
-        self._images = self.image.combo.count()
-        if grown:
-            QTimer.singleShot(0, self._follow_maps)
         self.bar.set_stack(self.image.is_stack())
         self.beliefs.refresh()
         self._offer()
@@ -219,6 +214,7 @@ class CRFPanel(DockedPanel):
 
     def _connect(self) -> None:
         self.image.changed.connect(self._on_image)
+        self.image.added.connect(lambda: QTimer.singleShot(0, self._follow_maps))
         for change in (self.beliefs.changed, self.tuning.ended):
             change.connect(self._offer)
         for signal in (self.beliefs.changed, self.form.valueChanged, self.device.currentTextChanged):

@@ -44,9 +44,12 @@ class ImagePicker(QWidget):
     ----------
     changed : Signal()
         Another layer, other axes or channels, or an array of another shape.
+    added : Signal()
+        There is a layer to choose that was not there before; it is chosen now.
     """
 
     changed = Signal()
+    added = Signal()
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -146,6 +149,8 @@ class ImagePicker(QWidget):
         self.combo.blockSignals(False)
         if self.identity() != before or not images:
             self._on_layer()
+        if fresh:
+            self.added.emit()
 
     def _rename(self, event: object = None) -> None:
         for index, layer in enumerate(self._layers):

@@ -120,6 +120,18 @@ def test_added_probabilities_are_what_to_start_from(qtbot, engine):
     assert panel.image.combo.currentText() == "another"
 
 
+def test_probabilities_that_come_again_after_they_were_removed_are_no_image_either(qtbot, engine):
+    viewer = ViewerModel()
+    viewer.add_image(np.arange(2000).reshape(SHAPE).astype(np.uint8), name="cells")
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    for _ in range(3):
+        scores = viewer.add_image(maps(), name="scores")
+        qtbot.waitUntil(lambda: panel.beliefs.combo.currentText() == "scores")
+        assert panel.image.combo.currentText() == "cells"
+        viewer.layers.remove(scores)
+
+
 def test_a_slider_asks_again_and_of_many_changes_only_the_newest_counts(panel, engine, qtbot):
     for w1 in (6.0, 7.0, 8.0):
         panel.form.sliders["w1"].setValue(w1)
