@@ -250,7 +250,7 @@ class ViTPanel(DockedPanel):
             job.failed.connect(self.complain)
             job.finished.connect(self.show_busy)
         # The window was destroyed, and its widgets with it: nothing of the panel outlives it.
-        listeners = (self.follower, self.image, self.strokes)
+        listeners = (self.follower, self.image, self.strokes, self.clicks)
         ends = (*(part.close_events for part in listeners), self.source.leave, self.side.leave)
         when_destroyed(self, *ends, self._hold.release)
 

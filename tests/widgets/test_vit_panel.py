@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -685,6 +686,34 @@ def test_a_pixel_of_a_click_counts_from_its_edge(viewer):
     world = layer.data_to_world((7, 9))  # the middle of a pixel
     assert pixel_at(layer, world, "YX") == (7.5, 9.5)
     assert pixel_at(layer, (99, *world), "YX") == (7.5, 9.5)
+
+
+def test_while_places_are_clicked_no_layer_is_painted_on(panel, viewer):
+    strokes, more = (viewer.add_labels(np.zeros((40, 48), int), name=n) for n in ("strokes", "more"))
+    strokes.mode, more.mode = "paint", "fill"
+    viewer.layers.selection.active = strokes
+    panel.controls.click.setChecked(True)
+    assert strokes.mode == "pan_zoom"
+    viewer.layers.selection.active = more
+    assert more.mode == "pan_zoom"
+    more.mode = "erase"  # chosen meanwhile: this one stays
+    panel.controls.click.setChecked(False)
+    assert (strokes.mode, more.mode) == ("paint", "erase")
+    viewer.layers.selection.active = strokes
+    assert strokes.mode == "paint"
+
+
+def test_a_click_is_either_a_place_or_a_dab(panel, viewer, engine, qtbot):
+    read(panel, engine, qtbot, maps())
+    strokes = viewer.add_labels(np.zeros((40, 48), int), name="strokes")
+    panel.controls.click.setChecked(True)
+    event = SimpleNamespace(pos=(5, 5), position=(3.1, 4.1), modifiers=(), type="mouse_release")
+    places = []
+    panel.clicks.clicked.connect(lambda *click: places.append(click))
+    for tool, count in (("pan_zoom", 1), ("paint", 1)):
+        strokes.mode = tool
+        list(viewer.mouse_drag_callbacks[-1](viewer, event))
+        assert len(places) == count
 
 
 def test_the_panel_leaves_nothing_behind(viewer, refs, qtbot):
