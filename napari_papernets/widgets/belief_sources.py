@@ -131,7 +131,7 @@ class BeliefSource:
             return soften(part.read(index[1:]), numbers, confidence)[index[0]]
 
         maps = LaterArray((len(self.values), *part.shape), np.float32, read, keep)
-        return Beliefs(maps, self.values, label_classes(layer, numbers))
+        return Beliefs(maps, self.values, label_classes(layer, numbers), gaps=0 not in self.values)
 
     def _colours(self) -> tuple[ClassInfo, ...]:
         """The classes of a result, in the colours that it gave its layers."""

@@ -86,7 +86,8 @@ class BeliefView(QWidget):
         self._history = [e.labels for e in self._coming if e.labels is not None]
         self._history = self._history or [result.labels]
         self._plan, self._result = plan, result
-        self._before = plan.beliefs.labels(self._history[0])  # iteration 0 is what the CRF was given
+        # Iteration 0 is what the CRF was given.
+        self._before = plan.beliefs.labels_given(self._history[0])
         last = len(self._history) - 1
         self.iteration.blockSignals(True)
         self.iteration.setMaximum(last)
@@ -103,6 +104,8 @@ class BeliefView(QWidget):
         first = self._history[0]
         if first.size == 0 or (first != first.flat[0]).any():
             return []
+        if self._before is not None and not self._before.any() and self._plan.beliefs.gaps:
+            return ["nothing that is in view is labelled"]
         name = self._plan.beliefs.classes[int(first.flat[0]) - 1].name
         return [f"all that is in view is {name}: the CRF has no border to move"]
 
@@ -184,7 +187,7 @@ class BeliefView(QWidget):
             return
         at = min(self.iteration.value(), len(self._history) - 1)
         after = self._plan.beliefs.labels(self._history[at])
-        shown = swiped(self._before, after, self.swipe.value() / STEPS)
+        shown = swiped(self._before, after, self.swipe.value() / STEPS if at else 1.0)
         data, placement = self._plan.place(shown)
         key = self._plan.key("preview")
         layer = find_output(self._viewer, key)

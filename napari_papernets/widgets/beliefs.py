@@ -28,16 +28,30 @@ class Beliefs:
     step : int
         Every so many pixels along Y and X there is a score, from pixel 0 of the image on; what lies
         between was interpolated.
+    gaps : bool
+        Whether there may be pixels of no class, where all classes are alike.
     """
 
     probabilities: LaterArray
     values: tuple[int, ...]
     classes: tuple[ClassInfo, ...]
     step: int = 1
+    gaps: bool = False
 
     def labels(self, classes: NDArray[Any]) -> NDArray[np.uint8]:
         """Numbers of a labels layer for classes 1…K."""
         return np.array((0, *self.values), np.uint8)[classes]
+
+    def labels_given(self, classes: NDArray[Any]) -> NDArray[np.uint8]:
+        """Numbers of a labels layer for the most probable classes, 1…K; 0 where there is none such.
+
+        Reads all probabilities where there may be gaps.
+        """
+        labels = self.labels(classes)
+        if self.gaps:
+            chances = np.asarray(self.probabilities)
+            labels[(chances == chances[0]).all(0)] = 0
+        return labels
 
     def changed_share(self, classes: NDArray[Any]) -> float:
         """Share of the pixels whose most probable class is not that of `classes`, 1…K, (*stack, Y, X).

@@ -292,6 +292,39 @@ def test_where_nothing_is_predicted_or_painted_all_classes_are_alike(viewer, mak
     assert [about.name for about in source.beliefs(()).classes] == [one.name for one in given]
 
 
+def test_before_the_crf_nothing_is_shown_where_strokes_say_nothing(viewer, make, engine, qtbot):
+    drawn = np.zeros(SHAPE, np.uint8)
+    drawn[:9], drawn[9:20] = 1, 2
+    viewer.add_labels(drawn, name="drawn", metadata=dict(class_names=("one", "other")))
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    shown = viewer.layers["cells CRF preview"]
+    assert shown.data.all()
+    panel.view.swipe.setValue(panel.view.swipe.maximum())
+    np.testing.assert_array_equal(shown.data, drawn)
+    panel.view.swipe.setValue(0)
+    panel.view.iteration.setValue(0)
+    np.testing.assert_array_equal(shown.data, drawn)
+    panel.view.layers.click()
+    np.testing.assert_array_equal(viewer.layers["cells before CRF"].data, drawn)
+
+
+def test_a_plane_without_strokes_is_told(make, engine, qtbot):
+    drawn = np.zeros((5, *SHAPE), np.uint8)
+    drawn[1, :9], drawn[1, 9:20] = 1, 2
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((5, *SHAPE), np.uint8), name="stack")
+    viewer.add_labels(drawn, name="drawn", metadata=dict(class_names=("one", "other")))
+    viewer.dims.set_point(0, 0)
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    assert "nothing that is in view is labelled" in panel.message.text()
+
+
 def test_another_source_brings_its_own_colours(viewer, make, engine, qtbot):
     add_result(viewer, "cells", "plane", maps(), "YX")
     drawn = np.zeros(SHAPE, np.uint8)
