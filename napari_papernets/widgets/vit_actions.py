@@ -72,6 +72,7 @@ class VitActions(QObject):
         """Judge the tokens on the person's strokes, then the control's."""
         plan = self._panel.plan()
         strokes = self._panel.strokes.strokes(plan.image)
+        about = f"{plan.network} · block {plan.settings.block} · {self._panel.strokes.layer().name}"
         self._panel.message.tell("Scoring on held-out strokes…")
         arguments = dict(
             image=plan.image, strokes=strokes, model=plan.model, device=plan.device,
@@ -79,11 +80,11 @@ class VitActions(QObject):
         )  # fmt: skip
 
         def both(learnt: ProbeScore, random: ProbeScore) -> None:
-            self._panel.strokes.show_score(learnt, random)
+            self._panel.strokes.show_score(about, learnt, random)
             self._panel.message.tell("")
 
         def first(learnt: ProbeScore) -> None:
-            self._panel.strokes.show_score(learnt, None)
+            self._panel.strokes.show_score(about, learnt, None)
             self._start("probe", functools.partial(both, learnt), random_weights=True, **arguments)
 
         self._start("probe", first, **arguments)

@@ -75,6 +75,8 @@ class VitControls(QWidget):
         A picture, by its name in `vit_layers`, is wanted, or not any more; "random …" beside it.
     readingChanged : Signal()
         Tokens must be read again.
+    tokensChanged : Signal()
+        Those would be others: another block or resolution.
     drawingChanged : Signal()
         What is there can be drawn in another way.
     placesChanged : Signal()
@@ -89,6 +91,7 @@ class VitControls(QWidget):
 
     pictureToggled = Signal(str, bool)
     readingChanged = Signal()
+    tokensChanged = Signal()
     drawingChanged = Signal()
     placesChanged = Signal()
     basisDropped = Signal()
@@ -189,6 +192,8 @@ class VitControls(QWidget):
         )  # fmt: skip
         for signal in reading:
             signal.connect(lambda *_: self.readingChanged.emit())
+        for signal in (self.block.valueChanged, self.density.currentIndexChanged):
+            signal.connect(lambda *_: self.tokensChanged.emit())
         for signal in (self.colours.toggled, self.clusters.toggled):
             signal.connect(lambda *_: self.drawingChanged.emit())
         for signal in (self.similarity.toggled, self.head.currentIndexChanged):

@@ -161,7 +161,7 @@ class ViTPanel(DockedPanel):
             chosen = self.image.layer().unique_id, self.image.block().axes
         self.source.start_over()
         self.board.forget(chosen)
-        self.strokes.table.clear()
+        self.strokes.forget_score()
         if chosen is not None:
             self._read_again()
 
@@ -233,6 +233,9 @@ class ViTPanel(DockedPanel):
         self.model.changed.connect(self._on_network)
         self.controls.pictureToggled.connect(self.board.set_visible)
         self.controls.readingChanged.connect(self._read_again)
+        scored = self.model.changed, self.form.valueChanged, self.controls.tokensChanged
+        for signal in scored:
+            signal.connect(self.strokes.forget_score)
         self.controls.drawingChanged.connect(self.board.redraw)
         self.controls.placesChanged.connect(self.board.redraw_places)
         self.controls.basisDropped.connect(self.source.forget_basis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +74,22 @@ class VitStrokes(QWidget):
         for happening in ("inserted", "removed"):
             getattr(viewer.layers.events, happening).connect(self._refill)
         self._named = LayerEvents(("name",), self._refill)
+        self._painted = LayerEvents(("data", "paint", "labels_update"), self.forget_score)
+        self.combo.currentIndexChanged.connect(lambda _: self._on_layer())
         self._refill()
+
+    def layer(self) -> napari.layers.Labels:
+        """The chosen layer.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        index = self.combo.currentIndex()
+        if not 0 <= index < len(self._layers):
+            raise InputError("strokes", "no Labels layer", "add one, and paint strokes of two classes")
+        return self._layers[index]
 
     def strokes(self, image: ImageBlock) -> NDArray[Any]:
         """The strokes on an image, shape (*stack, Y, X).
@@ -83,18 +99,15 @@ class VitStrokes(QWidget):
         InputError
             If there is no layer, or it has another size.
         """
-        index = self.combo.currentIndex()
-        if not 0 <= index < len(self._layers):
-            raise InputError("strokes", "no Labels layer", "add one, and paint strokes of two classes")
-        found = np.asarray(self._layers[index].data)
+        found = np.asarray(self.layer().data)
         wanted = (*image.stack_shape, *image.plane_shape)
         if found.shape != wanted:
             mend = f"choose the Labels layer of this image, of shape {wanted}"
             raise InputError("strokes", f"shape {found.shape}", mend)
         return found
 
-    def show_score(self, learnt: ProbeScore, random: ProbeScore | None) -> None:
-        """The scores, beside those of random weights once they are there."""
+    def show_score(self, about: str, learnt: ProbeScore, random: ProbeScore | None) -> None:
+        """The scores, beside those of random weights once they are there; `about` tells of what."""
         rows = [("linear probe", learnt.linear, random.linear if random else None)]
         rows += [("5 nearest", learnt.nearest, random.nearest if random else None)]
         lines = [
@@ -106,14 +119,20 @@ class VitStrokes(QWidget):
         self.table.setText(
             f"<table><tr><td></td><td>{'random' if learnt.random else 'learnt'}&nbsp;</td>"
             f"<td>random weights</td></tr>{''.join(lines)}</table>"
-            f"Mean IoU on held-out strokes ({strokes} strokes, {learnt.folds} groups)."
+            f"{html.escape(about)}: mean IoU on held-out strokes ({strokes} strokes, "
+            f"{learnt.folds} groups)."
         )
+
+    def forget_score(self, *_: object) -> None:
+        """What was scored is not what is chosen any more; any signal may be connected to this."""
+        self.table.clear()
 
     def close_events(self) -> None:
         """Let go of the viewer."""
         for happening in ("inserted", "removed"):
             getattr(self._viewer.layers.events, happening).disconnect(self._refill)
-        self._named.follow(())
+        for events in (self._named, self._painted):
+            events.follow(())
 
     def _refill(self, event: object = None) -> None:
         from napari.layers import Labels
@@ -121,10 +140,20 @@ class VitStrokes(QWidget):
         before = self._current()
         self._layers = [la for la in self._viewer.layers if isinstance(la, Labels) and not is_output(la)]
         self._named.follow(self._layers)
+        self.combo.blockSignals(True)
         self.combo.clear()
         self.combo.addItems([str(layer.name) for layer in self._layers])
         ids = [layer.unique_id for layer in self._layers]
         self.combo.setCurrentIndex(ids.index(before) if before in ids else len(ids) - 1)
+        self.combo.blockSignals(False)
+        if self._current() != before:
+            self._on_layer()
+
+    def _on_layer(self) -> None:
+        """Other strokes, of which nothing was scored; painting on them makes them other ones, too."""
+        self.forget_score()
+        chosen = self._current()
+        self._painted.follow(layer for layer in self._layers if layer.unique_id == chosen)
 
     def _current(self) -> Any:
         index = self.combo.currentIndex()

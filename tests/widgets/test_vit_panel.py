@@ -582,6 +582,30 @@ def test_a_score_stands_beside_that_of_random_weights(panel, viewer, engine, qtb
     engine.jobs[-1].give(ProbeScore(0.5, 0.4, (2, 2), 2, True))
     qtbot.waitUntil(lambda: "0.500" in panel.strokes.table.text())
     assert "0.900" in panel.strokes.table.text()
+    assert "toy-vit · block 4 · strokes: mean IoU" in panel.strokes.table.text()
+
+
+@pytest.mark.parametrize("change", ["network", "block", "resolution", "layer", "paint", "remove"])
+def test_a_score_of_something_else_is_taken_away(panel, viewer, refs, engine, qtbot, change):
+    other = viewer.add_labels(np.zeros((40, 48), int), name="other")
+    strokes = viewer.add_labels(np.zeros((40, 48), int), name="strokes")
+    assert panel.strokes.combo.currentText() == "other"
+    panel.strokes.combo.setCurrentText("strokes")
+    panel.strokes.score.click()
+    engine.jobs[-1].give(ProbeScore(0.9, 0.8, (2, 2), 2, False))
+    qtbot.waitUntil(lambda: "0.900" in panel.strokes.table.text())
+    viewer.add_labels(np.zeros((40, 48), int), name="a third")
+    other.name = "renamed"
+    assert panel.strokes.table.text()  # nothing of it has changed
+    {
+        "network": lambda: panel.model.combo.setCurrentIndex(panel.model.combo.count() - 1),
+        "block": lambda: panel.controls.block.setValue(2),
+        "resolution": lambda: panel.controls.density.setCurrentIndex(1),
+        "layer": lambda: panel.strokes.combo.setCurrentText("renamed"),
+        "paint": lambda: strokes.paint((3, 3), 1),
+        "remove": lambda: viewer.layers.remove(strokes),
+    }[change]()
+    assert not panel.strokes.table.text()
 
 
 def test_the_name_of_the_strokes_is_followed(panel, viewer):
