@@ -13,6 +13,7 @@ from ..core.model import ModelRef
 from ..core.results import EmbeddingView, Prediction, ProbeScore, Tuned
 from ..core.tune_settings import TuneSettings
 from ..model_files import name_to_write, user_folder
+from .vit_layers import LEARNT
 from .vit_pictures import beside, filters_picture, positions_picture
 from .vit_plan import FeaturePlan, network_name
 from .vit_reader import SideJob
@@ -152,7 +153,7 @@ class VitActions(QObject):
     def _on_labels(self, plan: FeaturePlan, name: str, result: Prediction) -> None:
         labels = result.labels.reshape(plan.image.plane_shape)
         provenance = dict(result.provenance)
-        self._panel.board.layers.show_labels(plan, "labels from strokes", labels, provenance)
+        self._panel.board.layers.show_labels(plan, LEARNT, labels, provenance)
         self._panel.message.tell(f"Kept as model {name!r}: fine-tune it in “Annotate & fine-tune”")
 
     def _on_threshold(self, value: float) -> None:

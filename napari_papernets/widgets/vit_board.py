@@ -13,7 +13,7 @@ from .image_layers import current_plane, shows_plane
 from .vit_clicks import pixel_at
 from .vit_controls import VitControls
 from .vit_extras import VitExtras
-from .vit_layers import ATTENTION, ROLLOUT, SIMILAR, VitLayers
+from .vit_layers import ATTENTION, PICTURES, PLACES, ROLLOUT, SIMILAR, VitLayers
 from .vit_pictures import Looks, attention_picture, heads_picture, similarity_picture
 from .vit_plan import FeaturePlan
 
@@ -38,7 +38,8 @@ class VitBoard:
 
     def __init__(self, viewer: napari.viewer.Viewer, controls: VitControls, extras: VitExtras) -> None:
         self._viewer = viewer
-        self._layers, self._controls, self._extras = VitLayers(viewer), controls, extras
+        self._layers = VitLayers(viewer, controls.wants_control)
+        self._controls, self._extras = controls, extras
         self._read: dict[bool, tuple[FeaturePlan, Looks]] = {}
         self._pixels: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
         self._image: tuple[Any, str] | None = None  # that the places are of
@@ -122,10 +123,21 @@ class VitBoard:
             pixels.clear()
         self.redraw_places()
 
-    def set_visible(self, role: str, visible: bool) -> None:
-        """A picture of the last reading is wanted, or not any more."""
+    def ask(self, role: str, wanted: bool) -> None:
+        """A picture is wanted, or not any more."""
+        self._layers.ask(role, wanted)
+        if self.plan is None:
+            return
+        if not wanted:
+            self._layers.drop(self.plan, role)
+        elif role != SIMILAR or self._patches(False)[0]:  # else what is there is of other places
+            self._layers.stand_alone(self.plan, role)
+
+    def show_beside(self) -> None:
+        """Pictures of random weights are wanted, or not any more."""
         if self.plan is not None:
-            self._layers.set_visible(self.plan, role, visible)
+            for role in PICTURES:
+                self._layers.show_beside(self.plan, role)
 
     def redraw(self) -> None:
         """Draw everything again, as is now wanted."""
@@ -159,7 +171,7 @@ class VitBoard:
         labels[np.ix_(inside[0], inside[1])] = found
         provenance = {**looks.maps.provenance, "threshold": value, "clicks": dict(
             positive=positive, negative=negative)}  # fmt: skip
-        self._layers.show_labels(plan, "similar places", labels, provenance)
+        self._layers.show_labels(plan, PLACES, labels, provenance)
         return plan
 
     @property

@@ -72,7 +72,9 @@ class VitControls(QWidget):
     Attributes
     ----------
     pictureToggled : Signal(str, bool)
-        A picture, by its name in `vit_layers`, is wanted, or not any more; "random …" beside it.
+        A picture, by its name in `vit_layers`, is wanted, or not any more.
+    besideChanged : Signal()
+        Those of random weights are wanted beside them, or not any more.
     readingChanged : Signal()
         Tokens must be read again.
     tokensChanged : Signal()
@@ -90,6 +92,7 @@ class VitControls(QWidget):
     """
 
     pictureToggled = Signal(str, bool)
+    besideChanged = Signal()
     readingChanged = Signal()
     tokensChanged = Signal()
     drawingChanged = Signal()
@@ -151,8 +154,7 @@ class VitControls(QWidget):
         if learnt != self.control.isEnabled():
             self.control.setEnabled(learnt)
             self.control.setToolTip(f"<p>{CONTROL_HELP if learnt else NO_CONTROL_HELP}</p>")
-            for role, box in self._pictures.items():
-                self._show_random(role, box)
+            self.besideChanged.emit()
 
     def wants_control(self) -> bool:
         """Whether random weights are shown beside the network's."""
@@ -183,8 +185,7 @@ class VitControls(QWidget):
         self.block.valueChanged.connect(self._label_block)
         for role, box in self._pictures.items():
             box.toggled.connect(functools.partial(self.pictureToggled.emit, role))
-            for signal in (box.toggled, self.control.toggled):
-                signal.connect(functools.partial(self._show_random, role, box))
+        self.control.toggled.connect(lambda _: self.besideChanged.emit())
         reading = (
             self.block.valueChanged, self.density.currentIndexChanged, self.control.toggled,
             self.attention.toggled, self.rollout.toggled, self.foreground.toggled,
@@ -201,9 +202,6 @@ class VitControls(QWidget):
         self.shared.toggled.connect(self._on_shared)
         self.click.toggled.connect(self.clicksChanged)
         self.clear.clicked.connect(self.cleared)
-
-    def _show_random(self, role: str, box: QCheckBox, *_: object) -> None:
-        self.pictureToggled.emit(f"random {role}", box.isChecked() and self.wants_control())
 
     def _on_shared(self, shared: bool) -> None:
         if not shared:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 COLOURS, CLUSTERS, SIMILAR = "tokens as colour", "token clusters", "similarity"
 ATTENTION, ROLLOUT = "attention", "attention rollout"
 PICTURES = COLOURS, CLUSTERS, SIMILAR, ATTENTION, ROLLOUT
+PLACES, LEARNT = "similar places", "labels from strokes"
 GREEN, RED = "#009E73", "#D55E00"
 CLICK_SIZE = 1.2  # patches
 OPACITY = 0.7
@@ -39,14 +40,20 @@ LIMITS = 0.0, 99.5  # percentiles of a map: what is dark and what is bright
 class VitLayers:
     """Shows pictures of one reading as layers.
 
+    Of the pictures of an image one is seen, since all lie on the same pixels: that which was asked for
+    last, as soon as there is something of it to see. What a person shows or hides afterwards stays so.
+
     Parameters
     ----------
     viewer : napari.viewer.Viewer
         Where they are shown.
+    beside : callable
+        Whether those of random weights are wanted beside them.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: napari.viewer.Viewer, beside: Callable[[], bool]) -> None:
+        self._viewer, self._beside = viewer, beside
+        self._asked = [COLOURS]  # pictures that are wanted, the newest wish at the end
         self._away: set[str] = set()  # keys of pictures that are to come back with the next reading
 
     def show_colours(self, plan: FeaturePlan, looks: Looks, random: bool = False) -> None:
@@ -112,10 +119,47 @@ class VitLayers:
         if self._viewer.layers[-1] is not layer:  # maps that came later would hide it
             self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
 
-    def set_visible(self, plan: FeaturePlan, role: str, visible: bool) -> None:
-        """Show a picture that is there, or hide it."""
-        if (layer := find_output(self._viewer, plan.key(role))) is not None:
-            layer.visible = visible
+    def ask(self, role: str, wanted: bool) -> None:
+        """Remember that a picture is wanted, or not any more."""
+        self._asked = [name for name in self._asked if name != role] + [role] * wanted
+
+    def drop(self, plan: FeaturePlan, role: str) -> None:
+        """Hide a picture that is not wanted any more; what was asked for before it is seen instead."""
+        layer = find_output(self._viewer, plan.key(role))
+        was_seen = layer is not None and layer.visible
+        self._hide(plan, role)
+        there = [name for name in self._asked if find_output(self._viewer, plan.key(name)) is not None]
+        if was_seen and there and not self._seen(plan):
+            self.stand_alone(plan, there[-1])
+
+    def stand_alone(self, plan: FeaturePlan, role: str) -> None:
+        """Show a picture that is there, and hide the others of its image."""
+        layer = find_output(self._viewer, plan.key(role))
+        if layer is None:
+            return
+        for other in (*PICTURES, PLACES, LEARNT):
+            if other != role:
+                self._hide(plan, other)
+                self._away -= {plan.key(other), plan.key(f"random {other}")}
+        layer.visible = True
+        self.show_beside(plan, role)
+
+    def show_beside(self, plan: FeaturePlan, role: str) -> None:
+        """Show the picture of random weights beside one that is seen, where it is wanted."""
+        random = find_output(self._viewer, plan.key(f"random {role}"))
+        if random is not None:
+            random.visible = role in self._seen(plan) and self._beside()
+
+    def _seen(self, plan: FeaturePlan) -> list[str]:
+        """The pictures of an image that are visible."""
+        layers = {r: find_output(self._viewer, plan.key(r)) for r in (*PICTURES, PLACES, LEARNT)}
+        return [role for role, layer in layers.items() if layer is not None and layer.visible]
+
+    def _hide(self, plan: FeaturePlan, role: str) -> None:
+        for name in (role, f"random {role}"):
+            layer = find_output(self._viewer, plan.key(name))
+            if layer is not None and layer.visible:
+                layer.visible = False
 
     def put_away(self, plan: FeaturePlan, pictures: Sequence[str] = PICTURES) -> None:
         """Hide pictures of an image, all of them or some; each comes back when it is drawn again."""
@@ -128,7 +172,7 @@ class VitLayers:
     def show_labels(
         self, plan: FeaturePlan, role: str, labels: NDArray[Any], provenance: dict[str, Any]
     ) -> napari.layers.Layer:
-        """Classes of the pixels of a whole plane, shape (Y, X)."""
+        """Classes of the pixels of a whole plane, shape (Y, X), seen alone."""
         axes = plan.image.stack_axes + "YX"
         single = (1,) * len(plan.image.stack_axes)
         sizes = {axis: plan.image.size(axis) for axis in plan.like}
@@ -141,6 +185,7 @@ class VitLayers:
             metadata={PROVENANCE: provenance},
         )  # fmt: skip
         rename_output(layer, name)
+        self.stand_alone(plan, role)
         return layer
 
     def _put(
@@ -154,27 +199,34 @@ class VitLayers:
         placement: Any,
         **options: Any,
     ) -> napari.layers.Layer:
-        name, role = _title(plan, role, random), f"random {role}" if random else role
-        known = find_output(self._viewer, plan.key(role))
-        if known is not None and plan.key(role) in self._away:
+        name, picture = _title(plan, role, random), f"random {role}" if random else role
+        key = plan.key(picture)
+        known = find_output(self._viewer, key)
+        comes = known is None or key in self._away
+        if known is not None and key in self._away:
             known.visible = True
-        self._away.discard(plan.key(role))
+        self._away.discard(key)
         if known is None:
-            options |= dict(opacity=OPACITY)
+            seen = self._seen(plan)
+            options |= dict(opacity=OPACITY, visible=role in seen if random else not seen)
         elif "contrast_limits" in options and known.ndim == placement.ndim:
             # what a person changed afterwards stays
             refill_layer(known, data, placement)
             known.contrast_limits = options["contrast_limits"]
-            known.metadata[PROVENANCE] = {**maps.provenance, "picture": role}
+            known.metadata[PROVENANCE] = {**maps.provenance, "picture": picture}
             rename_output(known, name)
+            if comes and not random and self._asked[-1:] == [role]:
+                self.stand_alone(plan, role)
             return known
         else:
             options = {}
         layer = put_output(
-            self._viewer, kind, plan.key(role), name, data, placement,
-            metadata={PROVENANCE: {**maps.provenance, "picture": role}}, **options,
+            self._viewer, kind, key, name, data, placement,
+            metadata={PROVENANCE: {**maps.provenance, "picture": picture}}, **options,
         )  # fmt: skip
         rename_output(layer, name)
+        if comes and not random and self._asked[-1:] == [role]:
+            self.stand_alone(plan, role)
         if random and known is None and plan.region is None:
             self._viewer.reset_view()  # it lies beside the image, where nobody looks yet
         return layer

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 MEMORY = "vit_panel"
 CHOSEN = ("block", "density", "attention", "summaries", "channels")  # edited by other parts
 STARTS = {"tile": 518}
+SHOW_HELP = (
+    "The picture that was ticked last, or made by a button, is seen; the others of the image are "
+    "hidden, and kept up to date. Click on the eyes of their layers to see several."
+)
 
 
 class ViTPanel(DockedPanel):
@@ -231,7 +235,8 @@ class ViTPanel(DockedPanel):
         self._other.timeout.connect(self._on_image)
         self.image.changed.connect(self._other.start)
         self.model.changed.connect(self._on_network)
-        self.controls.pictureToggled.connect(self.board.set_visible)
+        self.controls.pictureToggled.connect(self.board.ask)
+        self.controls.besideChanged.connect(self.board.show_beside)
         self.controls.readingChanged.connect(self._read_again)
         scored = self.model.changed, self.form.valueChanged, self.controls.tokensChanged
         for signal in scored:
@@ -259,10 +264,12 @@ class ViTPanel(DockedPanel):
 
     def _lay_out(self) -> None:
         add_row(self.form.advanced_rows, "Device", self.device, "Where to compute.")
+        pictures = group("Show", self.controls, self.form)
+        pictures.setToolTip(f"<p>{SHOW_HELP}</p>")
         groups = (
             group("Image", self.image),
             group("Network", self.model),
-            group("Show", self.controls, self.form),
+            pictures,
             group("Beside the image", self.extras),
             group("Check and use", self.strokes, self.threshold),
         )

@@ -191,6 +191,7 @@ def test_another_image_is_read_and_the_pictures_of_the_first_come_back_with_it(
     panel.clicks.clicked.emit((3.1, 4.1), False)
     qtbot.waitUntil(lambda: "clicks on image" in viewer.layers)
     shown(viewer, "similarity").visible = False  # by the person
+    shown(viewer, "tokens as colour").visible = True
     viewer.add_image(np.zeros((16, 24)), name="other")
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
     assert engine.jobs[1].arguments["image"].name == "other"
@@ -396,6 +397,60 @@ def test_what_is_unticked_is_hidden_and_comes_back(panel, viewer, engine, qtbot)
     panel.controls.control.setChecked(False)
     assert learnt.visible
     assert not random.visible
+
+
+def seen(viewer):
+    return {str(layer.name) for layer in viewer.layers if layer.visible and layer.name != "image"}
+
+
+def test_of_all_pictures_that_which_was_ticked_last_is_seen(panel, viewer, engine, qtbot):
+    controls = panel.controls
+    controls.rollout.setChecked(True)
+    controls.attention.setChecked(True)
+    controls.clusters.setChecked(True)
+    controls.rollout.setChecked(False)
+    controls.rollout.setChecked(True)
+    given = maps(attention=True, summaries=True)
+    read(panel, engine, qtbot, given)
+    assert {f"{role} of image" for role in ("tokens as colour", "token clusters", "attention")} < {
+        str(layer.name) for layer in viewer.layers
+    }
+    assert seen(viewer) == {"attention rollout of image"}
+    controls.similarity.setChecked(True)  # there is none yet
+    assert seen(viewer) == {"attention rollout of image"}
+    panel.clicks.clicked.emit((3.1, 4.1), False)
+    qtbot.waitUntil(lambda: "clicks on image" in viewer.layers)
+    assert seen(viewer) == {"similarity of image", "clicks on image"}
+    panel.threshold.button.click()
+    assert seen(viewer) == {"similar places of image", "clicks on image"}
+    panel.clicks.clicked.emit((3.1, 5.1), False)  # these bring up to date alone
+    read(panel, engine, qtbot, given)
+    assert seen(viewer) == {"similar places of image", "clicks on image"}
+    controls.colours.setChecked(False)
+    controls.colours.setChecked(True)
+    assert seen(viewer) == {"tokens as colour of image", "clicks on image"}
+    controls.colours.setChecked(False)
+    assert seen(viewer) == {"similarity of image", "clicks on image"}
+
+
+def test_another_image_shows_the_picture_that_was_asked_for_last(panel, viewer, engine, qtbot):
+    panel.controls.clusters.setChecked(True)
+    read(panel, engine, qtbot, maps())
+    viewer.add_image(np.zeros((16, 24)), name="other")
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    with qtbot.waitSignal(panel.shown):
+        engine.jobs[1].give(maps(grid=(2, 3)))
+    viewer.layers["other"].visible = False
+    assert seen(viewer) == {"token clusters of other"}
+
+
+def test_random_weights_stand_beside_the_picture_that_is_seen(panel, viewer, engine, qtbot):
+    panel.controls.control.setChecked(True)
+    panel.controls.clusters.setChecked(True)
+    read(panel, engine, qtbot, maps(), follow_up=maps())
+    assert seen(viewer) == {"token clusters of image", "random token clusters beside image"}
+    panel.controls.clusters.setChecked(False)
+    assert seen(viewer) == {"tokens as colour of image", "random tokens as colour beside image"}
 
 
 def test_what_was_unticked_and_deleted_is_not_drawn_again(panel, viewer, engine, qtbot):
