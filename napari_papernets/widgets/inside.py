@@ -13,7 +13,7 @@ from ..core.errors import PapernetsError
 from ..core.predict_settings import PredictSettings
 from .calm import CalmComboBox
 from .job_adapter import Engine, JobAdapter
-from .level_maps import Level, prepare_levels, show_level
+from .level_maps import CoveredResults, Level, prepare_levels, show_level
 from .offered import offer
 from .outputs import has_layer
 from .run_plan import RunPlan
@@ -88,6 +88,7 @@ class LookInside(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self._covered = CoveredResults(viewer)
         self._levels: tuple[Level, ...] = ()
         self._provenance: dict[str, Any] = {}
         self._look: Look | None = None  # that gave the levels
@@ -154,6 +155,7 @@ class LookInside(QWidget):
         """The panel goes away."""
         if self._job is not None:
             self._job.forget()
+        self._covered.close_events()
         self._levels = ()
 
     def _start(self, look: Look) -> None:
@@ -219,6 +221,7 @@ class LookInside(QWidget):
     def _show(self, *_: object) -> None:
         assert self._look is not None
         level, plan = self._levels[self.combo.currentIndex()], self._look.plan
-        show_level(self._viewer, plan, level, self._look.key, self._provenance)
+        maps = show_level(self._viewer, plan, level, self._look.key, self._provenance)
+        self._covered.cover(maps, plan.identity)
         untrained = "Random weights, " if self._provenance.get("random_weights") else ""
         self.told.emit(untrained + level.account)

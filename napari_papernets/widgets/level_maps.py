@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.results import LevelMaps
-from .outputs import PROVENANCE, outputs_of, put_output, raise_above
+from .layer_events import LayerEvents
+from .outputs import PROVENANCE, is_shown, outputs_of, put_output
 from .placement import lay_out
 from .run_plan import RESULT, RunPlan
 
@@ -61,6 +62,69 @@ class Level:
         )
 
 
+class CoveredResults:
+    """Hides the results of an image while feature maps of it are seen, and shows them again afterwards.
+
+    Both over each other could not be told apart.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers are.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._maps: napari.layers.Layer | None = None
+        self._identity: Any = None  # of the image
+        self._hidden: list[napari.layers.Layer] = []
+        self._eye = LayerEvents(("visible",), self._on_eye)
+
+    def cover(self, maps: napari.layers.Layer, identity: Any) -> None:
+        """These maps, of the image of that unique_id, are shown now."""
+        if self._maps is not maps:
+            self.close_events()
+            self._maps, self._identity = maps, identity
+            self._eye.follow((maps,))
+            self._viewer.layers.events.removed.connect(self._on_removed)
+        self._hide()
+
+    def close_events(self) -> None:
+        """Let go of the viewer; what is hidden stays so."""
+        if self._maps is not None:
+            self._eye.follow(())
+            self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._maps, self._hidden = None, []
+
+    def _seen(self) -> list[napari.layers.Layer]:
+        return [la for la in outputs_of(self._viewer, (RESULT,), self._identity) if la.visible]
+
+    def _hide(self) -> None:
+        for layer in self._seen():
+            layer.visible = False
+            self._hidden.append(layer)
+
+    def _show(self) -> None:
+        """Unless a run has hidden the maps for a result of its own."""
+        if not self._seen():
+            hidden, self._hidden = self._hidden, []
+            for layer in hidden:
+                if is_shown(self._viewer, layer):
+                    layer.visible = True
+
+    def _on_eye(self, event: object) -> None:
+        assert self._maps is not None
+        if self._maps.visible:
+            self._hide()
+        else:
+            self._show()
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self._maps:
+            self._show()
+            self.close_events()
+
+
 def prepare_levels(result: LevelMaps) -> tuple[tuple[Level, ...], dict[str, Any]]:
     """Levels with their contrast, and the provenance; free of Qt and napari."""
     levels = []
@@ -95,6 +159,5 @@ def show_level(
         axis_labels=("map", *plan.like), colormap="magma", contrast_limits=level.limits, opacity=0.8,
         visible=True,
     )  # fmt: skip
-    raise_above(viewer, layer, outputs_of(viewer, (RESULT,), plan.identity))
     viewer.dims.set_point(viewer.dims.ndim - layer.ndim, level.liveliest)
     return layer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,16 +51,6 @@ def outputs_of(
     """The outputs of the image of that unique_id whose role begins with one of these, lowest first."""
     end = f" of {identity}"
     return [la for la in viewer.layers if key_of(la).startswith(roles) and key_of(la).endswith(end)]
-
-
-def raise_above(
-    viewer: napari.viewer.Viewer, layer: napari.layers.Layer, others: Iterable[napari.layers.Layer]
-) -> None:
-    """Move a layer up in the list until none of the others that are seen lies over it."""
-    here = viewer.layers.index(layer)
-    top = max((viewer.layers.index(other) for other in others if other.visible), default=here)
-    if top > here:
-        viewer.layers.move(here, top + 1)
 
 
 def put_output(

@@ -668,20 +668,26 @@ def test_levels_go_with_the_image_that_was_looked_at(panel, viewer, engine, qtbo
     assert panel.message.text() == f"Cancelled, since {why}."
 
 
-def test_a_level_comes_back_when_a_run_has_hidden_it(panel, viewer, engine, qtbot):
+def test_while_maps_are_seen_the_results_of_their_image_are_hidden(panel, viewer, engine, qtbot):
     panel.closer.inside.button.click()
     looked(panel, engine, qtbot)
     run(panel, engine, qtbot)
-    assert not viewer.layers["image inside"].visible
-    result, drawn = viewer.layers["image toy"], []
-    result.events.set_data.connect(drawn.append)
+    result, inside = viewer.layers["image toy"], viewer.layers["image inside"]
+    assert (inside.visible, result.visible) == (False, True)
     viewer.add_labels(labels(), name="strokes")
     panel.closer.inside.combo.activated.emit(0)
-    assert [layer.name for layer in viewer.layers] == ["image", "image toy", "image inside", "strokes"]
-    assert all(layer.visible for layer in viewer.layers)
-    panel.closer.inside.combo.activated.emit(0)
-    assert viewer.layers[2].name == "image inside"
-    assert not drawn  # to lift a layer over a large one does not draw that again
+    assert (inside.visible, result.visible) == (True, False)
+    assert viewer.layers["strokes"].visible
+    for eye in (False, True):  # by the person
+        inside.visible = eye
+        assert result.visible is not eye
+    panel.bar.buttons["plane"].click()
+    qtbot.waitUntil(lambda: result.visible and not inside.visible)
+    panel.bar.cancel.click()
+    qtbot.waitUntil(lambda: inside.visible)
+    assert not result.visible
+    viewer.layers.remove(inside)
+    assert result.visible
 
 
 def test_a_failed_look_says_why(panel, engine, qtbot):
