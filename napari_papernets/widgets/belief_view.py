@@ -15,12 +15,13 @@ from .calm_wheel import CalmWheel
 from .crf_plan import CRFPlan
 from .energy_plot import EnergyPlot
 from .label_sink import class_colours
-from .outputs import PROVENANCE, find_output, put_output, refill_layer
+from .outputs import PROVENANCE, find_output, output_key, put_output, refill_layer
 from .probability_layers import map_options
 from .settings_form import add_row, aligned_rows
 from .theme_colours import theme_colours
 
 if TYPE_CHECKING:
+    import napari.layers
     import napari.viewer
 
 HELP = {
@@ -30,6 +31,7 @@ HELP = {
     "layers": "Add the probability maps before and after the CRF, and the labels before, as layers; of "
     "a DeepLab also its coarse scores, one for every 8 × 8 pixels.",
 }
+PREVIEW = "refined preview"  # role of the layer
 STEPS = 1000  # of the swipe
 LATER = 30  # ms after the labels
 OPACITY = 0.5  # of a new layer: the edges below must be seen
@@ -112,12 +114,22 @@ class BeliefView(QWidget):
     def clear(self) -> None:
         """Forget what is shown, and take its layer away."""
         if self._plan is not None:
-            layer = find_output(self._viewer, self._plan.key("preview"))
-            if layer is not None:
-                self._viewer.layers.remove(layer)
+            self._remove_of(self._plan.identity)
         self._plan, self._result, self._history = None, None, []
         self._draw_plot()
         self._enable()
+
+    def forget(self, image: napari.layers.Layer) -> None:
+        """An image is gone: so is the preview of it."""
+        if self._plan is not None and self._plan.identity is image:
+            self.clear()
+        else:
+            self._remove_of(image)
+
+    def _remove_of(self, image: napari.layers.Layer) -> None:
+        layer = find_output(self._viewer, output_key(PREVIEW, image))
+        if layer is not None:
+            self._viewer.layers.remove(layer)
 
     def add_layers(self) -> None:
         """Add the probabilities and labels of the preview as layers of their own."""
@@ -189,7 +201,7 @@ class BeliefView(QWidget):
         after = self._plan.beliefs.labels(self._history[at])
         shown = swiped(self._before, after, self.swipe.value() / STEPS if at else 1.0)
         data, placement = self._plan.place(shown)
-        key = self._plan.key("preview")
+        key = output_key(PREVIEW, self._plan.identity)
         layer = find_output(self._viewer, key)
         if layer is None:
             colours = self._colours(self._plan)

@@ -87,6 +87,9 @@ class CRFPreview(QObject):
         self.jobs = NewestJob(engine, self._wish, self)
         self.follower = ViewFollower(viewer, self._in_view, self)
         self._pause = QTimer(self, singleShot=True, interval=PAUSE)
+        # Not at once: the list of layers, which changes then, is not to be changed meanwhile.
+        self._removed: list[Any] = []
+        self._clearing = QTimer(self, singleShot=True, interval=0)
         self._connect()
 
     def request(self) -> None:
@@ -107,7 +110,9 @@ class CRFPreview(QObject):
     def leave(self) -> None:
         """The panel goes away: drop what runs and let go of the viewer."""
         self.follower.close_events()
-        self._pause.stop()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        for timer in (self._pause, self._clearing):
+            timer.stop()
         self.jobs.leave()
 
     def _wish(self) -> Wish:
@@ -137,6 +142,16 @@ class CRFPreview(QObject):
         else:
             self._beliefs.when_counted(self.jobs.request)
 
+    def _on_removed(self, event: Any) -> None:
+        self._removed.append(event.value)
+        self._clearing.start()
+
+    def _clear_removed(self) -> None:
+        """The preview of an image goes with it."""
+        removed, self._removed = self._removed, []
+        for image in removed:
+            self._view.forget(image)
+
     def _on_answer(self, plan: CRFPlan, result: Refinement) -> None:
         """Show it, unless another image, plane or source has been chosen since."""
         if self._chosen() != (plan.identity.unique_id, plan.source, plan.plane):
@@ -159,6 +174,8 @@ class CRFPreview(QObject):
         self.live.toggled.connect(self.refresh)
         self.follower.moved.connect(self.refresh)
         self._pause.timeout.connect(self._on_pause)
+        self._clearing.timeout.connect(self._clear_removed)
+        self._viewer.layers.events.removed.connect(self._on_removed)
         self.jobs.happened.connect(self._view.watch)
         self.jobs.answered.connect(self._on_answer)
         self.jobs.waiting.connect(self.wait_for)

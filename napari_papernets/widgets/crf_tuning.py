@@ -38,7 +38,8 @@ HELP = {
 
 
 class CRFTuning(QWidget):
-    """Asks for the search and tells what came of it.
+    """Asks for the search and tells what came of it; a search ends when its image or its annotation is
+    removed from the viewer.
 
     Parameters
     ----------
@@ -80,7 +81,8 @@ class CRFTuning(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._plan, self._engine = plan, engine
+        self._viewer, self._plan, self._engine = viewer, plan, engine
+        self._searched: tuple[Any, ...] = ()  # the layers that a search is about
         self._job: JobAdapter | None = None
         self.annotation = LayerCombo(
             viewer, lambda: find_annotations(viewer, source(), numbers), best_first=True
@@ -104,12 +106,15 @@ class CRFTuning(QWidget):
             return
         try:
             plan = self._plan()
-            annotation = self._read(plan)
+            offer = self._offer()
+            annotation = self._read(offer, plan)
             job = self._job = JobAdapter(self)
             job.happened.connect(self._on_event)
             job.returned.connect(self._on_returned)
             job.failed.connect(self._on_failed)
             job.cancelled.connect(self._on_cancel)
+            self._searched = plan.identity, offer.layer
+            self._viewer.layers.events.removed.connect(self._on_removed)
             self._switch(True)
             job.start(
                 self._engine(), "tune_crf", probabilities=plan.beliefs.probabilities,
@@ -125,18 +130,25 @@ class CRFTuning(QWidget):
             self._job.forget()
             self._job.deleteLater()
             self._job = None
+            self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._searched = ()
         self._switch(False)
 
     def close_events(self) -> None:
         """Let go of the viewer."""
         self.annotation.close_events()
 
-    def _read(self, plan: CRFPlan) -> Any:
-        """The annotation of the plane as classes 1…K of the probabilities, 0 where there is none."""
+    def _offer(self) -> Annotation:
+        """The annotation that is chosen."""
         offer = self.annotation.current()
         if offer is None:
             mend = "add a Labels layer over the image and paint strokes of at least two classes"
             raise InputError("annotation", "no labels layer that fits image and classes", mend)
+        assert isinstance(offer, Annotation)
+        return offer
+
+    def _read(self, offer: Annotation, plan: CRFPlan) -> Any:
+        """The annotation of the plane as classes 1…K of the probabilities, 0 where there is none."""
         part = part_of(offer.layer, offer.target, plan.plane or (), plan.region)
         values = paintable(plan.beliefs.values)
 
@@ -167,9 +179,13 @@ class CRFTuning(QWidget):
         self._end()
         self.failed.emit(error)
 
-    def _on_cancel(self) -> None:
+    def _on_cancel(self, reason: str = "Cancelled") -> None:
         self._end()
-        self.told.emit("Cancelled.")
+        self.told.emit(f"{reason}.")
+
+    def _on_removed(self, event: Any) -> None:
+        if any(event.value is layer for layer in self._searched):
+            self._on_cancel(f"Cancelled, since {event.value.name} was removed: the parameters stay")
 
     def _end(self) -> None:
         self.leave()

@@ -308,6 +308,29 @@ def test_what_the_engine_ends_is_over_here_too(panel, viewer, engine, qtbot):
     qtbot.waitUntil(lambda: not any(part.findChildren(JobAdapter) for part in parts))
 
 
+@pytest.mark.parametrize("gone", ["cells", "truth"])
+def test_a_search_ends_when_its_image_or_annotation_is_removed(panel, viewer, engine, qtbot, gone):
+    viewer.add_labels(labels(), name="truth")
+    qtbot.waitUntil(lambda: panel.tuning.annotation.currentText() == "truth")
+    listening = len(viewer.layers.events.removed.callbacks)
+    panel.tuning.button.click()
+    job = engine.jobs[-1]
+    viewer.layers.remove(gone)
+    assert job.cancelled
+    assert not panel.tuning.is_running
+    assert len(viewer.layers.events.removed.callbacks) == listening
+    assert f"since {gone} was removed" in panel.message.text()
+
+
+def test_a_preview_goes_with_its_image(panel, viewer, engine, qtbot):
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[0], labels())
+    assert "cells CRF preview" in viewer.layers
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="another")
+    viewer.layers.remove("cells")
+    qtbot.waitUntil(lambda: "cells CRF preview" not in viewer.layers)
+
+
 def test_tuning_leaves_the_crf_off_where_it_harms(panel, viewer, engine, qtbot):
     with qtbot.waitSignal(panel.previewed):
         answer(engine.jobs[0], labels())
