@@ -6,6 +6,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ..core.events import Event, Progress, Started
+from .offered import offer
 from .run_bar import PATIENCE, WAITING
 from .vit_plan import Extent
 
@@ -57,6 +58,11 @@ class ReadBar(QWidget):
         self._busy = False
         self.set_busy(False)
 
+    def set_obstacle(self, obstacle: str) -> None:
+        """Say why nothing can be read; empty where it can."""
+        for name, button in self.buttons.items():
+            offer(button, READ[name][1], obstacle)
+
     def set_busy(self, busy: bool) -> None:
         """Show the bar while something runs, and what is waited for until its first event."""
         if busy and not self._busy:
@@ -81,7 +87,7 @@ class ReadBar(QWidget):
     def _button(self, name: Extent) -> QPushButton:
         text, tooltip = READ[name]
         button = QPushButton(text)
-        button.setToolTip(f"<p>{tooltip}</p>")
+        offer(button, tooltip)
         button.setShortcut(KEYS[name])
         button.clicked.connect(lambda: self.readRequested.emit(name))
         return button

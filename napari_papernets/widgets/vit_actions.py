@@ -13,6 +13,7 @@ from ..core.model import ModelRef
 from ..core.results import EmbeddingView, Prediction, ProbeScore, Tuned
 from ..core.tune_settings import TuneSettings
 from ..model_files import name_to_write, user_folder
+from .offered import NO_IMAGE
 from .vit_layers import LEARNT
 from .vit_pictures import beside, filters_picture, positions_picture
 from .vit_plan import FeaturePlan, network_name
@@ -44,7 +45,8 @@ class VitActions(QObject):
         panel.strokes.scoreRequested.connect(functools.partial(self._guard, self.score))
         panel.strokes.learnRequested.connect(functools.partial(self._guard, self.learn))
         panel.threshold.requested.connect(self._on_threshold)
-        side.finished.connect(self._offer)
+        side.finished.connect(self.offer)
+        self.offer()
 
     def download(self, name: str) -> None:
         """Fetch public weights and choose them."""
@@ -110,17 +112,17 @@ class VitActions(QObject):
     def _start(self, verb: str, done: Any, **arguments: Any) -> None:
         self._side.start(verb, done, **arguments)
         self._panel.show_busy()
-        self._offer()
+        self.offer()
 
-    def _offer(self) -> None:
-        """What asks for a verb waits while one runs."""
-        panel = self._panel
-        starters = (
-            panel.model.download, panel.model.open, panel.extras.embedding, panel.strokes.score,
-            panel.strokes.learn,
-        )  # fmt: skip
-        for button in starters:
-            button.setEnabled(not self._side.busy)
+    def offer(self) -> None:
+        """What asks for a verb waits while one runs; what needs an image waits for one."""
+        panel, free = self._panel, not self._side.busy
+        for button in (panel.model.download, panel.model.open, panel.extras.embedding):
+            button.setEnabled(free)
+        obstacle = "" if panel.image.identity() is not None else NO_IMAGE
+        panel.strokes.set_obstacle(obstacle, free)
+        for part in (panel.threshold, panel.bar):
+            part.set_obstacle(obstacle)
 
     def _guard(self, action: Any) -> None:
         try:

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from .calm import CalmComboBox, CalmDoubleSpinBox, CalmSpinBox
 from .calm_wheel import CalmWheel
+from .offered import offer
 from .settings_form import add_row, aligned_rows
 from .vit_layers import ATTENTION, CLUSTERS, COLOURS, ROLLOUT, SIMILAR
 
@@ -60,6 +61,7 @@ THRESHOLD_HELP = (
     "Similarity above which a place is labelled: 1 is a token like the clicked one, 0 one that has "
     "nothing to do with it."
 )
+LABELS_HELP = "A Labels layer of the places whose similarity is above the threshold."
 ROLLOUT_HELP = (
     "What the class token has gathered from where through all blocks: attention rollout (Abnar & "
     "Zuidema 2020). Reads the attention of every block, so it takes longer."
@@ -244,15 +246,17 @@ class ThresholdRow(QWidget):
         self.value.setValue(0.5)
         _explain(self.value, "Threshold of the similarity", THRESHOLD_HELP)
         self.button = QPushButton("Similarity → Labels")
-        self.button.setToolTip(
-            "<p>A Labels layer of the places whose similarity is above the threshold.</p>"
-        )
+        self.set_obstacle("")
         self.button.clicked.connect(lambda: self.requested.emit(self.value.value()))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(QLabel("Threshold"))
         layout.addWidget(self.value)
         layout.addWidget(self.button, 1)
+
+    def set_obstacle(self, obstacle: str) -> None:
+        """Say why there can be no labels; empty where there can."""
+        offer(self.button, LABELS_HELP, obstacle)
 
 
 def _explain(field: QWidget, name: str, help: str) -> None:

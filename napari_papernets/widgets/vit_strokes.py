@@ -15,6 +15,7 @@ from ..core.image import ImageBlock
 from ..core.results import ProbeScore
 from .calm import CalmComboBox
 from .layer_events import LayerEvents
+from .offered import offer
 from .outputs import is_output
 from .settings_form import add_row, aligned_rows
 
@@ -55,8 +56,7 @@ class VitStrokes(QWidget):
         self.combo = CalmComboBox()
         self.combo.setPlaceholderText("no Labels layer")
         self.score, self.learn = QPushButton("Score"), QPushButton("Labels from strokes")
-        self.score.setToolTip(f"<p>{SCORE_HELP}</p>")
-        self.learn.setToolTip(f"<p>{LEARN_HELP}</p>")
+        self.set_obstacle("")
         self.table = QLabel()
         self.table.setWordWrap(True)
         self.score.clicked.connect(self.scoreRequested)
@@ -77,6 +77,11 @@ class VitStrokes(QWidget):
         self._painted = LayerEvents(("data", "paint", "labels_update"), self.forget_score)
         self.combo.currentIndexChanged.connect(lambda _: self._on_layer())
         self._refill()
+
+    def set_obstacle(self, obstacle: str, free: bool = True) -> None:
+        """Say why the buttons cannot be pressed, if they cannot; `free` where they need not wait."""
+        offer(self.score, SCORE_HELP, obstacle, free)
+        offer(self.learn, LEARN_HELP, obstacle, free)
 
     def layer(self) -> napari.layers.Labels:
         """The chosen layer.

@@ -215,12 +215,19 @@ def test_controls_do_not_complain_after_a_reading_without_an_image(refs, engine,
     viewer = ViewerModel()
     panel = ViTPanel(viewer, engine=engine)
     qtbot.addWidget(panel)
-    panel.bar.buttons["plane"].click()
+    of_strokes = panel.strokes.score, panel.strokes.learn
+    needy = (*panel.bar.buttons.values(), *of_strokes, panel.threshold.button)
+    for button in needy:
+        assert not button.isEnabled()
+        assert button.toolTip().startswith("<p>Open an image first")
+    assert panel.extras.embedding.isEnabled()
+    panel.read("plane")
     assert "image" in panel.message.text()
     complaints = []
     panel.failed.connect(complaints.append)
     panel.controls.attention.click()
     viewer.add_image(np.zeros((40, 48)))  # nobody asked to read this one
+    assert all(button.isEnabled() for button in needy)
     qtbot.waitUntil(lambda: not panel.message.text())
     qtbot.wait(20)
     assert not complaints
