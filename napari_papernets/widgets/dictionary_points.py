@@ -57,7 +57,7 @@ class DictionaryPoints(QObject):
 
     def show(self, found: PatchMap, sources: Sources) -> None:
         """Show the patches of a new dictionary."""
-        self._clear()
+        self.clear()
         self._map, self._images = found, list(sources.layers)
         for number, image in enumerate(sources.layers):
             here = np.flatnonzero(found.places[:, 0] == number)
@@ -135,12 +135,13 @@ class DictionaryPoints(QObject):
             raise InputError(NAME, "a layer that was deleted", "make the dictionary again")
         return kept
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Take the layers away."""
         for layer, _ in self._shown:
             layer.selected_data.events.items_changed.disconnect(self._on_selected)
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        self._shown = []
+        self._shown, self._images, self._map = [], [], None
         self._image_of.clear()
 
     def _add(

@@ -18,6 +18,7 @@ from .calm import CalmComboBox
 from .dictionary_points import DictionaryPoints
 from .job_adapter import Engine, JobAdapter
 from .moco_sources import Sources
+from .offered import offer
 from .patch_painting import PATCHES
 from .patch_scatter import PatchScatter
 from .progress_row import ProgressRow
@@ -41,6 +42,7 @@ PAINT_HELP = (
     "Give the middles of the patches that are selected in the layer “dictionary” a label of their own "
     "in a Labels layer: the next free one."
 )
+NO_DICTIONARY = "Make the dictionary first."
 POSITIVE_HELP = "The patch that was looked up, and another view of it: the positive pair."
 NEAREST_HELP = "The patches whose keys are most similar to it; the numbers are cosines."
 HARDEST_HELP = (
@@ -90,6 +92,7 @@ class DictionaryView(QWidget):
         self._map: PatchMap | None = None
         self._query: int | None = None
         self._job: JobAdapter | None = None
+        self._obstacle = ""
         self.points = DictionaryPoints(viewer)
         self.make, self.layouts = QPushButton("Make the dictionary"), layout_combo()
         self.progress = ProgressRow(CANCEL_HELP)
@@ -100,6 +103,7 @@ class DictionaryView(QWidget):
         self.positive = ThumbnailStrip("Positive pair")
         self.nearest, self.hardest = ThumbnailStrip("Nearest keys"), ThumbnailStrip("Hardest negatives")
         self._lay_out()
+        self._offer()
         self.make.clicked.connect(self.start)
         self.progress.cancel.clicked.connect(lambda: self._on_cancelled())
         self.paint.clicked.connect(self._on_paint)
@@ -130,12 +134,29 @@ class DictionaryView(QWidget):
             job.returned.connect(lambda found: self._on_map(found, sources, model.name))
             job.failed.connect(self._on_failed)
             job.cancelled.connect(self._on_cancelled)
-            self.make.setEnabled(False)
+            self._offer()
             self.progress.set_busy(True)
             chosen = dict(side=self._side(), layout=self.layouts.currentData())
             job.start(self._engine(), "patches", images=sources.images, model=model, **chosen)
         except PapernetsError as error:
             self._on_failed(error)
+
+    def set_obstacle(self, obstacle: str) -> None:
+        """Say why no dictionary can be made; empty where one can."""
+        self._obstacle = obstacle
+        self._offer()
+
+    def clear(self) -> None:
+        """Take the dictionary away, with its points."""
+        if self._map is None:
+            return
+        self._map = self._query = None
+        self.points.clear()
+        self.scatter.set_points(np.zeros((0, 2), np.float32), ("", ""))
+        self.about.setText("")
+        for strip in (self.positive, self.nearest, self.hardest):
+            strip.clear()
+        self._offer()
 
     def look_up(self, number: int) -> None:
         """Show the patch of that number, its nearest keys and its hardest negatives."""
@@ -174,6 +195,7 @@ class DictionaryView(QWidget):
             f"cosine of positive pairs {same:.2f}."
         )
         self.look_up(0)
+        self._offer()
 
     def _on_surrounded(self, numbers: NDArray[np.int64]) -> None:
         try:
@@ -205,18 +227,20 @@ class DictionaryView(QWidget):
             self._job.forget()
             self._job.deleteLater()
             self._job = None
-        self.make.setEnabled(True)
+        self._offer()
         self.progress.set_busy(False)
 
+    def _offer(self) -> None:
+        offer(self.make, MAKE_HELP, self._obstacle, free=self._job is None)
+        offer(self.paint, PAINT_HELP, "" if self._map is not None else NO_DICTIONARY)
+
     def _lay_out(self) -> None:
-        self.make.setToolTip(f"<p>{MAKE_HELP}</p>")
         self.about.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         row = QHBoxLayout()
         row.addWidget(self.make, 1)
         row.addWidget(self.layouts)
-        self.paint.setToolTip(f"<p>{PAINT_HELP}</p>")
         layout.addLayout(row)
         for widget in (self.progress, self.about, self.scatter, self.paint):
             layout.addWidget(widget)

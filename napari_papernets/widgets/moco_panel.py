@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 
 from ..core.errors import InputError
 from ..core.events import Checkpoint, Event
@@ -17,6 +17,7 @@ from .job_adapter import Engine
 from .message_line import MessageLine
 from .moco_plots import MoCoPlots
 from .moco_sources import SourcePicker
+from .offered import NO_IMAGE
 from .panel_layout import fill_panel, group
 from .pretrain_bar import PretrainBar
 from .pretrain_control import PretrainControl
@@ -65,6 +66,8 @@ class MoCoPanel(DockedPanel):
             group("Dictionary", self.dictionary),
         )
         fill_panel(self, groups, (self.bar, self.message))
+        # Not at once: the list of layers, which changes then, is not to be changed meanwhile.
+        self._emptied = QTimer(self, singleShot=True, interval=0)
         self._connect()
         self._warm = WarmUp(self._hold.engine, self.message.complain, self)
 
@@ -83,7 +86,8 @@ class MoCoPanel(DockedPanel):
 
     def shut_down(self) -> None:
         """Drop what runs, remember the settings and let go of the viewer and the engine."""
-        self._warm.stop()
+        for timer in (self._warm, self._emptied):
+            timer.stop()
         self.form.remember()
         self.sources.close_events()
         self.control.drop()
@@ -117,6 +121,7 @@ class MoCoPanel(DockedPanel):
         self.bar.set_idle()
         self.form.refresh_models()
         self.form.take_learnt(tuned.model)
+        self.dictionary.clear()  # it is of another encoder
         self._offer()
         steps = tuned.provenance.get("steps_done", 0)
         text = (
@@ -147,8 +152,25 @@ class MoCoPanel(DockedPanel):
             self._saved = event.step
 
     def _offer(self) -> None:
-        """Offer to go on where there is a checkpoint."""
+        """Offer to go on where there is a checkpoint, and all else where there are images."""
+        self.bar.set_obstacle(self.sources.obstacle())
         self.bar.offer(*self.form.checkpoint())
+        self.dictionary.set_obstacle("" if self.sources.has_layers() else NO_IMAGE)
+
+    def _on_sources(self) -> None:
+        self.message.forgive()
+        self._offer()
+        if not self.sources.has_layers():
+            self._emptied.start()
+
+    def _forget_images(self) -> None:
+        """All layers are gone: what was told of them goes too."""
+        if self.sources.has_layers():
+            return
+        self.dictionary.clear()
+        if not self.control.is_running:
+            self.plots.clear()
+            self.message.tell("")
 
     def _stop(self) -> None:
         self.bar.set_stopping()
@@ -158,7 +180,9 @@ class MoCoPanel(DockedPanel):
         self.bar.startRequested.connect(self.control.start)
         self.bar.goOnRequested.connect(lambda: self.control.start(go_on=True))
         self.form.changed.connect(self._offer)
-        self.sources.changed.connect(self.message.forgive)
+        self.sources.changed.connect(self._on_sources)
+        self._emptied.timeout.connect(self._forget_images)
+        self._offer()
         self.bar.stopRequested.connect(self._stop)
         self.bar.cancelRequested.connect(self.control.cancel)
         self.control.started.connect(self._on_started)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,7 @@ STROKES_HELP = (
     "images have their size, theirs is the one whose name theirs holds, or on which they lie."
 )
 NO_STROKES = "none"
+NO_SOURCE = "Open an image first (File → Open Sample → Papernets has some), or choose a folder."
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +122,17 @@ class SourcePicker(QWidget):
             raise InputError("images", "nothing", "tick a layer, or choose a folder")
         images = [block_of(layer, guess_layer_axes(layer)) for layer in ticked]
         return Sources(images, ticked, self._strokes_of(ticked), folder)
+
+    def obstacle(self) -> str:
+        """Why nothing can be learnt from now; empty where something can be chosen."""
+        folder = self.folder.text().strip()
+        if folder and not Path(folder).is_dir():
+            return f"There is no folder {folder}: correct its name, or leave it empty."
+        return "" if folder or self._layers else NO_SOURCE
+
+    def has_layers(self) -> bool:
+        """Whether there is an image layer to tick."""
+        return bool(self._layers)
 
     def tick(self, *names: str) -> None:
         """Choose the layers of these names, and no others."""

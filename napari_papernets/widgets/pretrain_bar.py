@@ -6,6 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ..core.events import Event, Step
+from .offered import offer
 from .pretrain_checkpoint import Unfinished
 from .run_bar import duration
 
@@ -33,6 +34,7 @@ class PretrainBar(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._obstacle, self._running = "", False
         self.start = self._button("Learn", START_HELP, self.startRequested)
         self.go_on = self._button("Go on", "", self.goOnRequested)
         self.stop = self._button("Stop and keep", STOP_HELP, self.stopRequested)
@@ -51,6 +53,11 @@ class PretrainBar(QWidget):
         layout.addWidget(self.status)
         self.offer(None, "")
         self.set_idle()
+
+    def set_obstacle(self, obstacle: str) -> None:
+        """Say why nothing can be learnt; empty where it can."""
+        self._obstacle = obstacle
+        offer(self.start, START_HELP, obstacle, free=not self._running)
 
     def offer(self, found: Unfinished | None, why_not: str) -> None:
         """Offer to go on with a training, or say why that is none."""
@@ -87,8 +94,9 @@ class PretrainBar(QWidget):
             self.status.setText(f"step {event.step} · loss {event.loss:.2f} · {duration(left)} left")
 
     def _switch(self, running: bool, text: str) -> None:
-        self.start.setEnabled(not running)
-        self.go_on.setEnabled(self._fits and not running)
+        self._running = running
+        self.set_obstacle(self._obstacle)
+        self.go_on.setEnabled(self._fits and self.start.isEnabled())
         self.stop.setEnabled(False)  # until there is something to keep
         self.cancel.setEnabled(running)
         self.bar.setVisible(running)

@@ -123,14 +123,37 @@ def test_new_layers_are_offered_and_our_own_are_not(panel, viewer):
     assert [i.name for i in panel.sources.value().images] == ["frame"]
 
 
-def test_nothing_chosen_is_said_in_red(panel, engine):
+def test_nothing_chosen_is_said_in_red(panel, engine, tmp_path):
     panel.sources.tick()
     panel.bar.start.click()
     assert not engine.jobs
     assert panel.message.is_error
     assert "tick a layer" in panel.message.text()
-    panel.sources.folder.setText("/data/frames")
-    assert start(panel, engine).arguments["folder_of_images"] == "/data/frames"
+    panel.sources.folder.setText(str(tmp_path))
+    assert start(panel, engine).arguments["folder_of_images"] == str(tmp_path)
+
+
+def test_buttons_say_what_they_lack(engine, known, folder, viewer, qtbot):
+    panel = MoCoPanel(ViewerModel(), engine=engine)
+    qtbot.addWidget(panel)
+    learn, make, paint = panel.bar.start, panel.dictionary.make, panel.dictionary.paint
+    assert not any(button.isEnabled() for button in (learn, make, paint))
+    assert all("Open an image first" in button.toolTip() for button in (learn, make))
+    assert "Make the dictionary first" in paint.toolTip()
+    panel.sources.folder.setText(str(folder))
+    assert learn.isEnabled()
+    assert not make.isEnabled()
+    panel.sources.folder.setText(str(folder / "lost"))
+    assert not learn.isEnabled()
+    assert "There is no folder" in learn.toolTip()
+
+
+def test_a_missing_folder_is_in_the_way_of_learning_also_after_a_training(panel, engine, qtbot):
+    panel.sources.folder.setText("/no/such/folder")
+    panel.control.cancelled.emit()
+    assert not panel.bar.start.isEnabled()
+    panel.sources.folder.setText("")
+    assert panel.bar.start.isEnabled()
 
 
 def test_names_are_followed_long_ones_are_cut_and_an_error_goes(panel, viewer):
@@ -548,6 +571,32 @@ def test_the_dictionary_is_that_of_what_was_learnt_last(panel, engine, known, qt
     make_dictionary(panel, engine, qtbot, patch_map())
     assert engine.jobs[-1].arguments["model"].name == "begun"
     qtbot.waitUntil(lambda: "Encoder “begun”" in panel.dictionary.about.text())
+
+
+def test_what_was_told_goes_with_the_last_image(panel, engine, known, viewer, qtbot):
+    known_dictionary(panel, engine, known, qtbot)
+    panel.plots.add(StrokeProbe(9, 0.9, 0.5, 0.5))
+    assert panel.plots.helps.text()
+    viewer.layers.remove("stack")
+    qtbot.wait(10)
+    assert panel.dictionary.nearest.count()
+    viewer.layers.remove("frame")
+    qtbot.waitUntil(lambda: not len(viewer.layers))
+    view = panel.dictionary
+    assert not panel.plots.helps.text()
+    assert view.patch_map is None
+    assert not any(strip.count() for strip in (view.positive, view.nearest, view.hardest))
+    assert not view.about.text()
+    assert not view.paint.isEnabled()
+
+
+def test_the_dictionary_of_another_encoder_goes_when_one_was_learnt(panel, engine, known, viewer, qtbot):
+    known_dictionary(panel, engine, known, qtbot)
+    job = start(panel, engine)
+    with qtbot.waitSignal(panel.trained):
+        job.give(Tuned(encoder("next"), (), {"steps_done": 7}))
+    assert panel.dictionary.patch_map is None
+    assert "dictionary" not in viewer.layers
 
 
 def test_the_map_may_be_umap(panel, engine, known, viewer, qtbot):
