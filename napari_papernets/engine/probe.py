@@ -124,7 +124,8 @@ def judge(parts: Sequence[Any], random_weights: bool = False) -> ProbeScore:
     names, classes = np.unique(classes, return_inverse=True)
     counts = [len(np.unique(stroke[classes == c])) for c in range(len(names))]
     if len(names) < 2 or min(counts) < 2:
-        painted = ", ".join(f"class {n}: {c}" for n, c in zip(names, counts, strict=True))
+        pairs = zip(names, counts, strict=True)
+        painted = ", ".join(f"class {n} with {c} stroke{'s' * (c != 1)}" for n, c in pairs)
         raise InputError("strokes", painted, "paint two strokes of each of two classes at least")
     folds = min(FOLDS, *counts)
     confusion = np.zeros((2, len(names), len(names)), np.int64)

@@ -36,6 +36,12 @@ HELP = {
     "cancel": "Stop the search; the parameters stay as they are.",
 }
 
+POOR = 0.3  # mean IoU below which both hardly speak of the same classes
+MISMATCH = (
+    ". The annotation and the probabilities seem not to match: see whether their classes have the same "
+    "numbers"
+)
+
 
 class CRFTuning(QWidget):
     """Asks for the search and tells what came of it; a search ends when its image or its annotation is
@@ -171,8 +177,8 @@ class CRFTuning(QWidget):
 
     def _on_returned(self, result: TunedCRF) -> None:
         self._end()
-        text = result.message
-        self.told.emit(text[:1].upper() + text[1:])
+        text = result.message[:1].upper() + result.message[1:]
+        self.told.emit(text + (MISMATCH if max(result.before, result.after) < POOR else ""))
         self.tuned.emit(result)
 
     def _on_failed(self, error: BaseException) -> None:

@@ -29,7 +29,7 @@ PROBED = "score", "start", "random"  # curves of what a probe tells
 DOT = 5  # pixels of one probe
 KEY_SIZE = "9pt"
 LINE, DASHED = "▬", "╍"  # of a key
-MARGIN = 0.01  # a difference of mean IoU that is called one
+MARGIN = 0.02  # a difference of mean IoU that is called one
 
 
 class MoCoPlots(QWidget):
@@ -192,11 +192,11 @@ def verdict(probe: StrokeProbe) -> str:
         f"random weights {probe.random:.2f}"
     )
     best = max(probe.start, probe.random)
-    if probe.score > best + MARGIN:
+    if probe.score - best >= MARGIN:
         return f"It helps: {scores}."
-    if probe.score < best - MARGIN:
+    if best - probe.score >= MARGIN:
         return f"It makes things worse: {scores}."
-    return f"It does not help so far: {scores}."
+    return f"No clear difference so far: {scores}."
 
 
 def _numbers(look_ups: LookUps | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -184,7 +185,7 @@ def plan_run(
     InputError
         If the model or the channels do not fit, or a preview was asked of an image out of view.
     """
-    _check_channels(model, image, settings)
+    check_channels(model, image, settings.channels)
     in_view = _look(viewer, layer, image.axes, kind)
     whole = in_view is None or in_view == (0, image.plane_shape[0], 0, image.plane_shape[1])
     one_plane = image.stack_axes and kind != "stack"
@@ -214,14 +215,31 @@ def plan_run(
     )
 
 
-def _check_channels(model: ModelRef, image: ImageBlock, settings: PredictSettings) -> None:
-    """As the model does, with a mend in the words of the panel."""
+def check_channels(model: ModelRef, image: ImageBlock, channels: Sequence[int] | None) -> None:
+    """Refuse channels that the model does not take, with a mend in the words of the panel.
+
+    Parameters
+    ----------
+    model : ModelRef
+        The model.
+    image : ImageBlock
+        The image.
+    channels : sequence of int, optional
+        What was chosen; None where that is automatic.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot take that many.
+    InputError
+        If a chosen channel does not exist.
+    """
     try:
-        model.spec.pick_channels(image, settings.channels)
+        model.spec.pick_channels(image, channels)
     except ModelError as error:
         if image.channels == 1:
             raise
-        untick = "untick auto and " if settings.channels is None else ""
+        untick = "untick auto and " if channels is None else ""
         mend = (
             f"model {model.name!r} takes {model.spec.takes}. Under Channels, {untick}type which, such "
             "as 1; or correct Axes, if C is not the channel axis"

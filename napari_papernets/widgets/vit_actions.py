@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject
 
 from ..core.errors import InputError, PapernetsError
@@ -92,6 +93,13 @@ class VitActions(QObject):
 
         self._start("probe", first, **arguments)
 
+    def label(self, threshold: float) -> None:
+        """Make labels of the places that are alike to the clicked ones."""
+        layer = self._panel.board.threshold(threshold)
+        share = np.count_nonzero(layer.data) / layer.data.size
+        where = f"{share:.1%} of the plane" if share else "nothing: lower the threshold"
+        self._panel.message.tell(f"Labelled in “{layer.name}”: {where}.")
+
     def learn(self) -> None:
         """Fit a linear layer to the strokes on the frozen tokens, and label the plane in view."""
         plan = self._panel.plan()
@@ -160,4 +168,4 @@ class VitActions(QObject):
 
     def _on_threshold(self, value: float) -> None:
         self._panel.message.forgive()
-        self._guard(functools.partial(self._panel.board.threshold, value))
+        self._guard(functools.partial(self.label, value))

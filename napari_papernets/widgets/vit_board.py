@@ -18,6 +18,7 @@ from .vit_pictures import Looks, attention_picture, heads_picture, similarity_pi
 from .vit_plan import FeaturePlan
 
 if TYPE_CHECKING:
+    import napari.layers
     import napari.viewer
 
 LATER = 30  # ms
@@ -149,8 +150,8 @@ class VitBoard:
         for random in list(self._read):
             self._draw_places(random)
 
-    def threshold(self, value: float) -> FeaturePlan:
-        """Similarity above a threshold as labels.
+    def threshold(self, value: float) -> napari.layers.Layer:
+        """Similarity above a threshold as labels, in the layer that is returned.
 
         Raises
         ------
@@ -171,8 +172,7 @@ class VitBoard:
         labels[np.ix_(inside[0], inside[1])] = found
         provenance = {**looks.maps.provenance, "threshold": value, "clicks": dict(
             positive=positive, negative=negative)}  # fmt: skip
-        self._layers.show_labels(plan, PLACES, labels, provenance)
-        return plan
+        return self._layers.show_labels(plan, PLACES, labels, provenance)
 
     @property
     def layers(self) -> VitLayers:

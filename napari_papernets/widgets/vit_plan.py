@@ -16,6 +16,7 @@ from ..core.tiles import Region
 from .image_layers import current_plane, layer_axes, visible_region
 from .outputs import output_key
 from .placement import Placement, lay_out, placement_of
+from .run_plan import check_channels
 
 if TYPE_CHECKING:
     import napari.layers
@@ -134,11 +135,11 @@ def plan_features(
 
     Raises
     ------
-    InputError
+    InputError, ModelError
         If the channels do not fit, or nothing of the image is in view.
     """
     if isinstance(model, ModelRef):
-        model.spec.pick_channels(image, settings.channels)
+        check_channels(model, image, settings.channels)
     region = visible_region(viewer, layer, image.axes) if extent == "view" else None
     if region == (0, image.plane_shape[0], 0, image.plane_shape[1]):
         region = None

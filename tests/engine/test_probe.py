@@ -77,6 +77,8 @@ def test_too_few_strokes_are_told(network: VisionTransformer) -> None:
     for painted in (one, np.zeros_like(strokes), np.where(strokes == 1, 1, 0)):
         with pytest.raises(InputError, match="two strokes"):
             drain(probe(ImageBlock(image, "YX"), painted, network))
+    with pytest.raises(InputError, match="class 2 with 1 stroke"):
+        drain(probe(ImageBlock(image, "YX"), one, network))
     with pytest.raises(InputError, match="shape"):
         drain(probe(ImageBlock(image, "YX"), strokes[:9], network))
 

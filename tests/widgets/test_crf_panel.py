@@ -292,6 +292,17 @@ def test_tuning_takes_settings_over_where_they_help(panel, viewer, engine, qtbot
         job.give(TunedCRF(best, True, 0.5, 0.6, 0.8, 0.9, 99, "the CRF helps: 0.5 → 0.6", ()))
     assert panel.settings() == best
     assert panel.message.text().startswith("The CRF helps")
+    assert "seem not to match" not in panel.message.text()
+
+
+def test_a_search_on_another_annotation_is_told(panel, viewer, engine, qtbot):
+    viewer.add_labels(labels(), name="truth")
+    qtbot.waitUntil(lambda: panel.tuning.annotation.currentText() == "truth")
+    panel.tuning.button.click()
+    found = TunedCRF(CRFSettings(), True, 0.126, 0.157, 0.2, 0.2, 99, "the CRF helps: 0.126 → 0.157", ())
+    with qtbot.waitSignal(panel.tuning.tuned):
+        engine.jobs[-1].give(found)
+    assert "0.157. The annotation and the probabilities seem not to match" in panel.message.text()
 
 
 def test_what_the_engine_ends_is_over_here_too(panel, viewer, engine, qtbot):

@@ -263,7 +263,12 @@ def test_events_are_drawn(panel, engine, qtbot):
 
 @pytest.mark.parametrize(
     ("score", "words"),
-    [(0.7, "It helps"), (0.505, "does not help so far"), (0.4, "makes things worse")],
+    [
+        (0.7, "It helps"),
+        (0.515, "No clear difference so far"),
+        (0.485, "No clear difference"),
+        (0.4, "makes things worse"),
+    ],
 )
 def test_the_verdict_is_plain(score, words):
     assert words in verdict(StrokeProbe(9, score, 0.5, 0.5))

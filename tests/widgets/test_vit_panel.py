@@ -487,12 +487,29 @@ def test_similarity_becomes_labels_of_pixels(panel, viewer, engine, qtbot):
     panel.threshold.value.setValue(0.8)
     panel.threshold.button.click()
     assert not panel.message.is_error
+    assert panel.message.text() == "Labelled in “similar places of image”: 20.0% of the plane."
     labels = shown(viewer, "similar places")
     expected = np.zeros((40, 48))
     expected[:16, :24] = 1  # two of five rows and three of six columns of 8 pixels
     np.testing.assert_array_equal(labels.data, expected)
     np.testing.assert_array_equal(labels.scale, (0.5, 0.5))
     assert labels.metadata[PROVENANCE]["threshold"] == 0.8
+    panel.clicks.clicked.emit((20.1, 24.1), True)
+    panel.threshold.value.setValue(1.0)
+    panel.threshold.button.click()
+    assert "nothing: lower the threshold" in panel.message.text()
+
+
+def test_channels_that_do_not_fit_are_told_in_the_words_of_the_panel(refs, engine, qtbot):
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((7, 40, 48)), name="many")
+    panel = ViTPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    panel.image.axes.setText("CYX")
+    panel.image.axes.textEdited.emit("CYX")
+    panel.bar.buttons["plane"].click()
+    assert "Under Channels, untick auto and type which, such as 1" in panel.message.text()
+    panel.shut_down()
 
 
 def test_random_weights_are_shown_beside(panel, viewer, engine, qtbot):
