@@ -40,7 +40,7 @@ class CRFSettings(Settings):
     sigma_beta: Annotated[
         float,
         described(
-            "σ_β · colour (grey levels)",
+            "σ_β · colour",
             "How different, in grey levels of 0 to 255, colours may be and still count as alike: "
             "smaller follows fainter edges (paper: searched from 3 to 10).",
             min=0.1,

@@ -115,8 +115,17 @@ class DictionaryPoints(QObject):
         label = 1 + max((int(layer.data.max()) for layer in there if layer is not None), default=0)
         for layer, numbers in chosen:
             image = self._image_of[layer]
+            new = painted(self._viewer, image) is None
             paint_patches(self._viewer, image, layer.data[numbers], found.side // 2, label)
+            if new:
+                self._lift(layer, image)
         return sum(len(numbers) for _, numbers in chosen), label
+
+    def _lift(self, points: napari.layers.Points, image: Any) -> None:
+        """Put new squares below the points: they would cover them."""
+        layers, squares = self._viewer.layers, painted(self._viewer, image)
+        if squares is not None:
+            layers.move(layers.index(squares), layers.index(points))
 
     def leave(self) -> None:
         """Let go of the viewer; the layers stay."""

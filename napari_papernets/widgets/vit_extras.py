@@ -24,6 +24,7 @@ EMBEDDING_HELP = (
     "Show what the network's first layer looks for (Filters) and how it knows places apart (Positions). "
     "It needs no image."
 )
+KEY_SIZE = "9pt"
 SAVED_SIDE = 960  # pixels of a saved picture, about
 PICTURES = {
     "heads": ("All heads", "Attention of every head for the clicked place, each in its own contrast."),
@@ -79,11 +80,23 @@ class DistancePlot(QWidget):
         colour = colours.second if random else colours.first
         look = dict(symbol="x" if random else "o", symbolBrush=colour, symbolPen=None, symbolSize=7)
         self.points[random].setData(blocks, distances.ravel(), **look)
+        self._write_key()
 
     def drop(self, random: bool) -> None:
         """Take the points of a network away."""
         if random in self.points:
             self.plot.removeItem(self.points.pop(random))
+            self._write_key()
+
+    def _write_key(self) -> None:
+        """Which points are whose, in their colours; nothing where there is but one kind."""
+        if len(self.points) < 2:
+            self.plot.setTitle(None)
+            return
+        colours = theme_colours(self)
+        kinds = (colours.first, "● this network"), (colours.second, "× random weights")
+        key = "&nbsp; ".join(f'<span style="color: {colour}">{text}</span>' for colour, text in kinds)
+        self.plot.setTitle(key, size=KEY_SIZE)
 
     def picture(self) -> QImage:
         """What is shown."""
@@ -154,8 +167,7 @@ class VitExtras(QWidget):
         self._distances.draw(maps.distances, random)
         if not random:
             self._distances.drop(True)
-        names = f"×  random weights    ●  {network}" if random else network
-        self.captions["distances"].setText(f"{names}{where}")
+            self.captions["distances"].setText(f"{network}{where}")
 
     @property
     def distances(self) -> DistancePlot | None:

@@ -541,6 +541,16 @@ def test_chosen_patches_become_labels(panel, engine, known, viewer, qtbot):
             assert labels.data[y, x] == label
     np.testing.assert_array_equal(labels.scale, points.scale)
     assert set(np.unique(labels.data)) == {0, 1, 2}
+    assert viewer.layers.index(labels) == viewer.layers.index(points) - 1
+
+
+def test_all_thumbnails_are_in_sight(panel, engine, known, qtbot):
+    known_dictionary(panel, engine, known, qtbot)
+    panel.resize(330, 900)
+    panel.show()
+    for strip in (panel.dictionary.positive, panel.dictionary.nearest, panel.dictionary.hardest):
+        assert strip.count()
+        qtbot.waitUntil(lambda strip=strip: strip.horizontalScrollBar().maximum() == 0)
 
 
 @pytest.mark.parametrize("deleted", ["dictionary", "frame"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,7 @@ from napari_papernets.core.tiles import SizeRule
 from napari_papernets.widgets import vit_actions, vit_extras, vit_picker, vit_reader
 from napari_papernets.widgets.job_adapter import JobAdapter
 from napari_papernets.widgets.outputs import PROVENANCE
+from napari_papernets.widgets.theme_colours import theme_colours
 from napari_papernets.widgets.vit_clicks import pixel_at
 from napari_papernets.widgets.vit_panel import ViTPanel
 
@@ -529,6 +531,10 @@ def test_random_weights_are_shown_beside(panel, viewer, engine, qtbot):
         assert control.extent.world[0][1] > shown(viewer, role).extent.world[1][1]  # to the right of it
     assert panel.extras.distances is not None
     assert set(panel.extras.distances.points) == {True, False}
+    key = panel.extras.distances.plot.titleLabel.text
+    assert re.findall("color: (#[0-9a-fA-F]+).>([●×])", key) == [
+        (theme_colours(panel).first, "●"), (theme_colours(panel).second, "×"),
+    ]  # fmt: skip
 
 
 def test_a_network_that_has_learnt_nothing_needs_no_random_weights_beside(panel, viewer, engine, qtbot):
