@@ -95,6 +95,11 @@ class CRFPanel(DockedPanel):
         self._connect()
         self._recall()
         self._choose_image()
+        for touched in (
+            self.form.valueChanged, self.beliefs.combo.currentIndexChanged,
+            self.beliefs.confidence.valueChanged, self.device.activated, self.previews.live.toggled,
+        ):  # fmt: skip
+            touched.connect(self.previews.begin)
         self._warm = WarmUp(self._hold.engine, self.message.complain, self)
 
     def settings(self) -> CRFSettings:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 PAUSE = 40  # ms after a change, so that a burst of them is one
+HINT = "Move a slider, or press Preview, to refine these labels."
 LIVE_HELP = (
     "Refine what is in view whenever a parameter, the view or the source changes. It knows nothing of "
     "what lies outside of the view, so near its border the whole image may come out a little different."
@@ -80,6 +81,7 @@ class CRFPreview(QObject):
         super().__init__(parent)
         self._viewer, self._image, self._beliefs, self._plan = viewer, image, beliefs, plan
         self._view, self._message = view, message
+        self._begun = False  # the person asked for something, or touched what changes it
         self._said = ""  # the last sentence of the preview, which its next answer replaces
         self.live = QCheckBox("Live preview")
         self.live.setChecked(True)
@@ -94,7 +96,14 @@ class CRFPreview(QObject):
 
     def request(self) -> None:
         """Refine what is in view, whether or not changes are followed."""
+        self._begun = True
         self.jobs.request()
+
+    def begin(self, *_: object) -> None:
+        """The person wants to see something: from now on changes of labels are followed too, which may
+        be anything. Any signal may be connected to this."""
+        self._begun = True
+        self.refresh()
 
     def refresh(self, *_: object) -> None:
         """Something has changed; any signal may be connected to this."""
@@ -139,6 +148,9 @@ class CRFPreview(QObject):
     def _on_pause(self) -> None:
         if self._chosen() is None:
             self._view.clear()  # nothing to refine yet: no reason to complain while nobody asked
+        elif not self._begun and self._beliefs.source().kind == "labels":
+            self._view.clear()
+            self.wait_for(HINT)
         else:
             self._beliefs.when_counted(self.jobs.request)
 

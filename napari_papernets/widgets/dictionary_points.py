@@ -64,6 +64,8 @@ class DictionaryPoints(QObject):
             if len(here) and image in self._viewer.layers:
                 self._shown.append((self._add(image, found, here, sources), here))
                 self._image_of[self._shown[-1][0]] = image
+        if self._shown:  # in which a click looks a place up
+            self._viewer.layers.selection.active = self._shown[-1][0]
         if not self._listens:
             self._viewer.mouse_drag_callbacks.append(self._on_press)
             self._listens = True

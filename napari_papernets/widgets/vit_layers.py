@@ -104,9 +104,9 @@ class VitLayers:
         points = np.array([[*lead, *click] for click in clicks], float)
         colours = [GREEN] * len(positive) + [RED] * len(negative)
         symbols = ["cross"] * len(positive) + ["hbar"] * len(negative)
-        size, layer = CLICK_SIZE * maps.density, find_output(self._viewer, plan.key("clicks"))
+        key, name = plan.key("clicks"), f"clicks on {plan.image.name}"
+        size, layer = CLICK_SIZE * maps.density, find_output(self._viewer, key)
         if layer is None or layer.ndim != placement.ndim or (layer.size != size).any():
-            key, name = plan.key("clicks"), f"clicks on {plan.image.name}"
             layer = put_output(
                 self._viewer, "points", key, name, points, placement, size=size,
                 face_color=colours, symbol=symbols, border_color="white",
@@ -116,6 +116,7 @@ class VitLayers:
                 update_layer(layer, points, placement)
                 layer.face_color, layer.symbol = colours, symbols
             layer.refresh()
+        rename_output(layer, name)
         if self._viewer.layers[-1] is not layer:  # maps that came later would hide it
             self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
 

@@ -142,6 +142,28 @@ def test_a_slider_asks_again_and_of_many_changes_only_the_newest_counts(panel, e
     assert engine.jobs[1].arguments["settings"].w1 == 8.0
 
 
+@pytest.mark.parametrize("touch", ["slider", "preview", "source", "confidence"])
+def test_labels_are_not_refined_before_anybody_asks(qtbot, engine, touch):
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="cells")
+    for name in ("truth", "other"):
+        viewer.add_labels(labels(), name=name)
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    qtbot.waitUntil(lambda: "Move a slider, or press Preview" in panel.message.text())
+    assert not engine.jobs
+    {
+        "slider": lambda: panel.form.sliders["w1"].setValue(7),
+        "preview": panel.bar.buttons["view"].click,
+        "source": lambda: panel.beliefs.combo.setCurrentIndex(1),
+        "confidence": lambda: panel.beliefs.confidence.setValue(0.9),
+    }[touch]()
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    with qtbot.waitSignal(panel.previewed):
+        engine.jobs[-1].give(refinement(labels()))
+    assert not panel.message.text()
+
+
 def test_it_previews_while_the_hand_moves(panel, engine, qtbot):
     answer(engine.jobs[0], labels())
     for w1 in range(6, 18):
@@ -378,6 +400,7 @@ def test_without_probabilities_it_waits_and_its_buttons_say_why(qtbot, engine):
     assert not any(button.isEnabled() for button in buttons)
     assert all("Probability layers" in button.toolTip() for button in buttons)
     viewer.add_labels(labels(), name="drawn")
+    panel.bar.buttons["view"].click()
     qtbot.waitUntil(lambda: len(engine.jobs) == 1)
 
 

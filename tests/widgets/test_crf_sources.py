@@ -79,6 +79,7 @@ def make(qtbot, engine):
         panel = CRFPanel(viewer, engine=engine)
         qtbot.addWidget(panel)
         panel.image.combo.setCurrentIndex(0)
+        panel.previews.begin()
         return panel
 
     return make_panel

@@ -644,6 +644,9 @@ def click(points, viewer, moved: bool = False) -> None:
 def test_a_click_looks_up_the_place(panel, engine, known, viewer, qtbot):
     known_dictionary(panel, engine, known, qtbot)
     view, points = panel.dictionary, panel.dictionary.points
+    click(points, viewer)  # at once: its layer is selected
+    assert view._query == 1 * 4 + 2
+    view.look_up(0)
     viewer.layers.selection.active = viewer.layers["stack"]
     click(points, viewer)
     assert view._query == 0  # another layer is worked on

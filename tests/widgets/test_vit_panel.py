@@ -346,6 +346,16 @@ def test_pictures_say_whose_they_are(panel, viewer, refs, engine, qtbot):
     assert "random tokens as colour of image" not in viewer.layers
 
 
+def test_clicked_places_are_called_by_the_name_of_the_image(panel, viewer, engine, qtbot):
+    read(panel, engine, qtbot, maps())
+    panel.clicks.clicked.emit((3.1, 4.1), False)
+    qtbot.waitUntil(lambda: "clicks on image" in viewer.layers)
+    viewer.layers["image"].name = "renamed"
+    read(panel, engine, qtbot, maps())
+    qtbot.waitUntil(lambda: "clicks on renamed" in viewer.layers)
+    assert "clicks on image" not in viewer.layers
+
+
 def test_a_click_is_of_the_slice_that_was_read(refs, engine, qtbot, qapp):
     viewer = ViewerModel()
     viewer.add_image(np.random.default_rng(0).random((7, 40, 48)), name="image", scale=(2, 0.5, 0.5))
