@@ -29,7 +29,7 @@ class CRFSettings(Settings):
     sigma_alpha: Annotated[
         float,
         described(
-            "σ_α · reach (px)",
+            "σ_α · reach",
             "How far, in pixels, pixels of like colour feel each other: standard deviation of the "
             "appearance kernel in space (paper: searched from 50 to 100).",
             min=0.5,
@@ -51,7 +51,7 @@ class CRFSettings(Settings):
     w2: Annotated[
         float,
         described(
-            "w₂ · smoothness",
+            "w₂ · smooth",
             "Weight of the smoothness kernel, without unit: removes specks, whatever the colours "
             "(paper: 3; 0 is off).",
             min=0.0,
@@ -62,7 +62,7 @@ class CRFSettings(Settings):
     sigma_gamma: Annotated[
         float,
         described(
-            "σ_γ · speck (px)",
+            "σ_γ · speck",
             "Standard deviation of the smoothness kernel in pixels: about the size of the specks that "
             "go (paper: 3).",
             min=0.1,
@@ -73,7 +73,7 @@ class CRFSettings(Settings):
     denoise: Annotated[
         float,
         described(
-            "Denoise (px)",
+            "Denoise",
             "Standard deviation, in pixels, of a Gaussian that smooths each plane of the image before "
             "its colours are compared: grain is no edge, and σ_β may be smaller then (not in the "
             "paper; 0 is off).",

@@ -24,6 +24,7 @@ SOURCE_HELP = (
     "What is refined: the probability layers of a result (tick “Probability layers” in the panel that "
     "makes it), an image layer with one map for each class in front (K × Y × X), or a Labels layer."
 )
+NAME = 12  # wide letters, for which the box has room at least: "tissue truth (labels)" fits
 DABS = 250  # ms after the last dab of a brush
 CONFIDENCE_HELP = (
     "How sure the labels are: the probability of the class that a pixel is labelled as. The rest is "
@@ -67,7 +68,8 @@ class BeliefPicker(QWidget):
         self._dabs.setSingleShot(True)
         self._dabs.timeout.connect(self.changed)
         self.combo = LayerCombo(viewer, lambda: find_sources(viewer, target()))
-        self.combo.setPlaceholderText("nothing that fits the image")
+        self.combo.setPlaceholderText("nothing that fits")
+        self.combo.setMinimumContentsLength(NAME)
         self.confidence = CalmDoubleSpinBox()
         self.confidence.setRange(0.5, 0.99)
         self.confidence.setSingleStep(0.05)

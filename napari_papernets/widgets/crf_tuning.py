@@ -93,7 +93,7 @@ class CRFTuning(QWidget):
         self.annotation = LayerCombo(
             viewer, lambda: find_annotations(viewer, source(), numbers), best_first=True
         )
-        self.annotation.setPlaceholderText("no labels with these classes")
+        self.annotation.setPlaceholderText("no labels that fit")
         numbers.counted.connect(self.annotation.refresh)
         self.button = QPushButton("Tune on my annotations")
         self.progress = ProgressRow(HELP["cancel"], "Trials")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fakes import prediction, ref
 from napari.components import ViewerModel
+from qtpy.QtWidgets import QStyle, QStyleOptionComboBox
 
 from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.errors import InputError
@@ -409,6 +410,21 @@ def test_a_renamed_layer_is_offered_by_its_new_name(viewer, make):
     panel = make(viewer)
     viewer.layers["scores"].name = "chances"
     assert panel.beliefs.combo.currentText() == "chances"
+
+
+def test_names_of_the_samples_are_not_cut(make_napari_viewer_proxy, make):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="tissue")
+    viewer.add_labels(np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE) % 2, name="tissue truth")
+    panel = make(viewer)
+    panel.resize(panel.minimumSizeHint())  # as it is docked
+    panel.show()
+    combo, option = panel.beliefs.combo, QStyleOptionComboBox()
+    assert combo.currentText() == "tissue truth (labels)"
+    combo.initStyleOption(option)
+    part = QStyle.SubControl.SC_ComboBoxEditField
+    room = combo.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, combo)
+    assert combo.fontMetrics().horizontalAdvance(combo.currentText()) <= room.width()
 
 
 def test_texts_of_the_panel(viewer, make):
