@@ -42,7 +42,6 @@ def labels_and_maps() -> None:
     chosen = next(i for i, name in enumerate(names) if name.startswith(LEVEL))
     inside.combo.setCurrentIndex(chosen)
     inside.combo.activated.emit(chosen)  # as a hand does it
-    viewer.layers["nuclei nuclei"].visible = False
     stage.shoot("unet_inside")
     stage.close()
 
