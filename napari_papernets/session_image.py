@@ -57,7 +57,8 @@ def read_again(info: ImageInfo, kept: Path | None) -> ImageBlock:
 def _as_annotated(block: ImageBlock, info: ImageInfo) -> ImageBlock:
     image = replace(
         block, data=_arrange(block, info), axes=info.axes, scale=info.scale, name=info.name,
-        unit=info.unit, source=info.source, alpha=block.alpha and "C" in info.axes, sized="",
+        unit=info.unit, source=info.source, alpha=block.alpha and "C" in info.axes,
+        sized=block.sized if block.axes == info.axes else "",
     )  # fmt: skip
     check_image(info, image)
     return image

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+TRIES, PAUSE = 5, 0.05  # seconds between them: who only looks has the lock for a moment
+
 
 def is_trained(folder: Path, name: str) -> bool:
-    """Whether a training that lives, here or in another program, will write the model `name`."""
+    """Whether a training that lives, here or in another program, will write the model `name`. To the
+    further processes of `torchrun` none does: they take the name that the first one has kept."""
+    if _is_further():
+        return False
     try:
         with _path(folder, name).open("rb") as file:
             return not _try_lock(file, shared=True)
@@ -53,11 +59,16 @@ def _is_further() -> bool:
 
 
 def _open_locked(path: Path) -> BinaryIO | None:
+    tries = 0
     while True:
         file = path.open("a+b")
         if not _try_lock(file):
             file.close()
-            return None
+            tries += 1
+            if tries == TRIES:
+                return None
+            time.sleep(PAUSE)
+            continue
         with suppress(FileNotFoundError):  # who had it took it away before it was let go
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file

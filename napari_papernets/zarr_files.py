@@ -129,7 +129,7 @@ def _open_level(
     if len(axes) != array.ndim:  # nobody knows which size is of which axis
         return array, {}, PIXEL
     entries = told.get("axes", [{}] * array.ndim)
-    units = [str(e.get("unit", "")) if isinstance(e, Mapping) else "" for e in entries]
+    units = [str(e.get("unit") or "") if isinstance(e, Mapping) else "" for e in entries]
     found = {a: (float(size), unit) for a, size, unit in zip(axes, scale, units, strict=True)}
     sizes, unit = in_one_unit({a: size for a, size in found.items() if a in "ZYX"})
     interval, name = found.get("T", (0.0, ""))

@@ -67,10 +67,13 @@ def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_further_processes_of_torchrun_leave_it_to_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("asked", ["moco", None])
+def test_further_processes_of_torchrun_take_the_name_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, resume: bool
 ) -> None:
-    with training(tmp_path, "moco"):
+    (tmp_path / f"moco{CHECKPOINT_SUFFIX}").touch()
+    with reserved(asked, "moco", tmp_path, resume) as first:
         monkeypatch.setenv("RANK", "1")
-        with reserved("moco", "moco", tmp_path, resume=False) as name:
-            assert name == "moco"
+        with reserved(asked, "moco", tmp_path, resume) as name:
+            assert name == first

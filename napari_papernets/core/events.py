@@ -25,7 +25,7 @@ class Started:
     total : int
         Number of units to come; 0 where it is not known (training by the clock).
     unit : str
-        "tile", "step", "byte", "trial" or "look".
+        "tile", "step", "byte", "trial", "window" or "look".
     message : str
         One line for the user.
     """

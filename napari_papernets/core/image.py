@@ -116,7 +116,7 @@ class ImageBlock:
         return f"plane {', '.join(names)}" if names else "a plane"
 
     def at(self, plane: Sequence[int]) -> ImageBlock:
-        """One plane as an image of its own; nothing is read."""
+        """One plane as an image of its own; of an array that is not in memory it is read."""
         at = dict(zip(self.stack_axes, plane, strict=True))
         axes = "".join(a for a in self.axes if a not in at)
         data = self.data[tuple(at.get(a, slice(None)) for a in self.axes)]
@@ -125,18 +125,21 @@ class ImageBlock:
 
     def pick(self, channels: Sequence[int] | None) -> ImageBlock:
         """The image of some channels, counted from 0, in this order; all where None. Nothing is read.
+        Of one without channels there is nothing to choose.
 
         Raises
         ------
         InputError
             If there is no such channel.
         """
-        if not channels or tuple(channels) == tuple(range(self.channels)):
+        if not channels or "C" not in self.axes:
             return self
+        if tuple(channels) == tuple(range(self.channels)):
+            return replace(self, alpha=False) if self.alpha else self
         for channel in channels:
             if not 0 <= channel < self.channels:
-                there = f"channels 0 to {self.channels - 1}" if self.channels > 1 else "one channel"
-                raise InputError("channels", channel, f"{self.name} has {there}")
+                mend = f"{self.name} has channels 0 to {self.channels - 1}"
+                raise InputError("channels", channel, mend)
         data = PickedChannels(self.data, self.axes.index("C"), tuple(channels))
         return replace(self, data=data, alpha=False)
 

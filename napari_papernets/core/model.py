@@ -200,8 +200,9 @@ class ModelSpec:
         return int(memory_gb * 1e9 / (self.values_per_pixel * 4))
 
     def trained_on(self, channels: Sequence[int] | None, image: ImageBlock) -> ModelSpec:
-        """The same, of a network that learns from these channels of images like one; None for all."""
-        if not channels:
+        """The same, of a network that has learnt from these channels of images like one; None for those
+        that it takes by itself."""
+        if not channels or "C" not in image.axes:
             return self
         return dataclasses.replace(self, channels=tuple(channels), channels_of=image.channels)
 

@@ -31,8 +31,8 @@ TICK = 0.2  # seconds between two looks at the clock and at the engine's memory
 class Engine:
     """The verbs, in a process of their own.
 
-    One job at a time, the others wait; but trainings and readings of tokens
-    (`PATIENT`) let others run between two steps.
+    One job at a time, the others wait; but trainings and readings of tokens (`PATIENT`) let others run
+    between two steps.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ class Shifted:
         return np.where(higher, above.astype(np.float64), -((~above + np.uint64(1)).astype(np.float64)))
 
 
-_KNOWN: WeakKeyDictionary[ImageBlock, ImageBlock] = WeakKeyDictionary()
+_OFFSETS: WeakKeyDictionary[ImageBlock, int | None] = WeakKeyDictionary()
 
 
 def near_zero(image: ImageBlock) -> ImageBlock:
@@ -42,10 +42,14 @@ def near_zero(image: ImageBlock) -> ImageBlock:
     """
     if image.dtype.kind not in "iu" or image.dtype.itemsize < 8:
         return image
-    if image not in _KNOWN:
-        sample = read_sample(image, next(image.planes()))
-        low, high = int(sample.min()), int(sample.max())
-        offset = (low + STEP // 2) // STEP * STEP
-        far = max(abs(low), abs(high)) >= EXACT and high - low < EXACT
-        _KNOWN[image] = replace(image, data=Shifted(image.data, offset)) if far else image
-    return _KNOWN[image]
+    if image not in _OFFSETS:
+        _OFFSETS[image] = _offset_of(image)
+    offset = _OFFSETS[image]
+    return image if offset is None else replace(image, data=Shifted(image.data, offset))
+
+
+def _offset_of(image: ImageBlock) -> int | None:
+    sample = read_sample(image, next(image.planes()))
+    low, high = int(sample.min()), int(sample.max())
+    far = max(abs(low), abs(high)) >= EXACT and high - low < EXACT
+    return (low + STEP // 2) // STEP * STEP if far else None

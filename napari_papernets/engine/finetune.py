@@ -111,12 +111,14 @@ def finetune(
     """
     folder = folder or user_folder()
     check_folder(folder)
+    settings = settings or TuneSettings()
+    picked = [image.pick(settings.channels) for image in images]
     with reserved(name, USUAL_NAME, folder, resume) as chosen:
         request = Request(
-            images,
+            picked,
             annotations,
             model,
-            settings or TuneSettings(),
+            settings,
             device,
             chosen,
             class_names,
@@ -126,11 +128,11 @@ def finetune(
             inputs,
             name is not None,
         )
-        return (yield from train(request, resume))
+        return (yield from train(request, resume, images))
 
 
-def train(request: Request, resume: bool) -> Generator[Event, Any, Tuned]:
-    """Train, and write the model, under a name that is ours."""
+def train(request: Request, resume: bool, whole: Sequence[ImageBlock]) -> Generator[Event, Any, Tuned]:
+    """Train, and write the model, under a name that is ours; `whole` has all channels of the images."""
     folder = request.folder
     free = not (request.named or model_path(folder, request.name).exists())
     start, planes, training = open_training(request, resume)
@@ -150,7 +152,8 @@ def train(request: Request, resume: bool) -> Generator[Event, Any, Tuned]:
     facts = dict(kept=kept, kept_step=kept_step, notices=[n.message for n in notices])
     if listener.arrivals:
         facts |= dict(arrivals=listener.arrivals, repeats_exactly=False)
-    spec = describe(request, replace(start.spec, name=request.name), listener.planes, training, facts)
+    spec = start.spec.trained_on(request.settings.channels, whole[0])
+    spec = describe(request, replace(spec, name=request.name), listener.planes, training, facts)
     if isinstance(start.network, Forested):
         spec = replace(spec, options=start.network.options)
     if training.settings.kind == "instances":
@@ -167,9 +170,8 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     settings, device = request.settings, pick_device(request.device)
     path = checkpoint_path(request.folder, request.name)
     state = read_state(path) if resume else None
-    images = [image.pick(settings.channels) for image in request.images]
     start, planes = prepare(
-        images,
+        request.images,
         request.annotations,
         request.model,
         settings,
@@ -177,9 +179,8 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         request.class_names,
         state,
     )
-    start = replace(start, spec=start.spec.trained_on(settings.channels, request.images[0]))
     if settings.kind == "strokes" and isinstance(start.network, Forested):
-        start = replace(start, spec=with_shared_scale(start.spec, images[0]))
+        start = replace(start, spec=with_shared_scale(start.spec, request.images[0]))
         planes = [plane.on_scale(start.spec.normalisation.shared) for plane in planes]
     settings = with_rates(settings, recipe_of(start.spec.architecture), start.fresh)
     chances = chances_of(planes, request.shares, len(request.images))

@@ -79,9 +79,8 @@ class Learner:
         check_name(name)
         self.name, self.folder, self.patch = name, folder, patch
         self.device = pick_device(device)
-        whole, images = images, [image.pick(settings.channels) for image in images]
+        self._whole, images = images, [image.pick(settings.channels) for image in images]
         start = live_start(images, model, settings, name, classes)
-        start = replace(start, spec=start.spec.trained_on(settings.channels, whole[0]))
         if isinstance(start.network, Forested):
             start = replace(start, spec=with_shared_scale(start.spec, images[0]))
         self.start, recipe = start, recipe_of(start.spec.architecture)
@@ -182,7 +181,8 @@ class Learner:
         self.start = replace(self.start, spec=replace(self.start.spec, classes=tuple(classes)))
         if self._training is not None:
             self._training.identity["spec"] = self.start.spec.to_dict()
-        if self._last is not None:
+        goes_on = not (self.start.fresh or self.start.fits_head)  # from a version
+        if self._last is not None or goes_on:
             self.unsaved = self.renamed = True
 
     # Answers.
@@ -332,5 +332,6 @@ class Learner:
             steps_done=self.step, score=score, stopped=reason, source=self.source,
             **where_trained(self.scene.images, self.device, self.bf16),
         )  # fmt: skip
-        spec = replace(self.start.spec, options=self.network.options)
+        spec = self.start.spec.trained_on(self.settings.channels, self._whole[0])
+        spec = replace(spec, options=self.network.options)
         return replace(spec, name=name, provenance=json.loads(json.dumps(facts)))

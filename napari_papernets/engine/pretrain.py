@@ -27,6 +27,7 @@ from ..networks.moco import world_and_rank
 from .checkpoints import check_resumable, checkpoint_path, read_state
 from .device import trains_in_bf16
 from .encoder_starts import NO_CLASSES, SCRATCH, draw_head, encoder_of, take_over
+from .far_greys import near_zero
 from .normalise import normalisation_range
 from .pretrain_account import Request, base_of, describe, fingerprint_of
 from .pretraining import Pretraining, with_rate
@@ -256,7 +257,7 @@ def check_signal(images: Sequence[ImageBlock], spec: ModelSpec) -> None:
     InputError
         If none of them holds another.
     """
-    for image in images:
+    for image in map(near_zero, images):
         plane = next(image.planes())
         low, high = normalisation_range(image, plane, spec.pick_channels(image), spec.normalisation)
         if (high > low).any():
@@ -304,8 +305,8 @@ def _smaller_than(crop: int, images: Sequence[ImageBlock]) -> Notice | None:
         return None
     sides = "×".join(map(str, small[0].plane_shape))
     message = (
-        f"{len(small)} of {len(images)} images smaller than the crops of {crop}×{crop} pixels, such as "
-        f"{small[0].name} ({sides}): they are mirrored at their borders. Lower crop."
+        f"{len(small)} of {len(images)} images are smaller than the crops of {crop}×{crop} pixels, "
+        f"such as {small[0].name} ({sides}): they are mirrored at their borders. Lower crop."
     )
     return Notice(message, dict(smaller=len(small), crop=crop))
 

@@ -133,7 +133,12 @@ def _base(model: str | Path | ModelRef, settings: TuneSettings, kind: str) -> Mo
         model = TAUGHT if taught else SCRATCH
     if isinstance(model, str | Path) and holds_vgg16(path := Path(model).expanduser()):
         return import_vgg16(path)
-    return None if model == SCRATCH else find_model(model)
+    if model == SCRATCH:
+        return None
+    base = find_model(model)
+    # Images of chosen channels have those only: what it once took of others does not matter.
+    bare = replace(base.spec, channels=(), channels_of=0) if settings.channels else base.spec
+    return replace(base, spec=bare)
 
 
 def continue_from(

@@ -62,15 +62,19 @@ class AnnotateFlow(QObject):
         parts.layers.set_classes(parts.painting.classes())
         for pair in parts.painting.images.pairs():
             parts.layers.prepare(pair)
-        if parts.suit_channels():
-            self._take_settings()
-            parts.message.tell(FIRST_CHANNEL)
+        self._suit_channels()
         if not numbers:
             parts.control.stop(BEGIN)
         elif parts.control.is_running:
             parts.control.restart()
         elif parts.bar.live.isChecked():
             parts.resume()
+
+    def _suit_channels(self) -> None:
+        if self._parts.suit_channels():
+            self._parts.message.tell(FIRST_CHANNEL)
+        self._take_settings()
+        self.sessions.describe()
 
     def _on_removed(self, number: int) -> None:
         self._parts.layers.forget(number)
@@ -150,7 +154,7 @@ class AnnotateFlow(QObject):
         self._parts.keeper.start_over()
         self.sessions.offer_versions()
         self._parts.curves.clear()
-        self.sessions.describe()
+        self._suit_channels()
         self._parts.control.forget_crash()
         self._restart()
 

@@ -81,6 +81,7 @@ class AnnotateParts(QObject):
         self.apply = ApplyActions(viewer, self.painting, engine, self.model_of, self.device.currentText)
         self.control = LiveControl(engine, self.plan, self)
         self.layers = LiveLayers(viewer, lambda number: self.painting.images.pair(number), self)
+        self._suited: tuple[int, ...] | None = None  # channels that nobody chose
         self.follower = ViewFollower(viewer, lambda: self.painting.images.view(), self)
 
     def drop(self) -> None:
@@ -104,18 +105,26 @@ class AnnotateParts(QObject):
         self.image.picker.channels.setValue(settings.channels)
 
     def suit_channels(self) -> bool:
-        """Of an image with more channels than the start takes, choose the first, unless the person has
-        chosen; whether it was done."""
-        pair, model = self.painting.images.current(), self.keeper.base or self.start.model()
-        if pair is None or isinstance(model, str) or self.settings().channels is not None:
+        """Where an image has more channels than the start takes, choose the first of all, unless the
+        person has chosen; whether that was done. What was so chosen before goes where it need not be."""
+        channels = self.image.picker.channels
+        if channels.value() != self._suited:
+            return False  # the person's choice
+        wanted = (0,) if self._lacks_choice() else None
+        done, self._suited = wanted is not None and self._suited is None, wanted
+        channels.setValue(wanted)
+        return done
+
+    def _lacks_choice(self) -> bool:
+        """Whether an image does not fit the start as it is, and would by one of its channels."""
+        model = self.keeper.base or self.start.model()
+        if isinstance(model, str):
             return False
-        try:
-            model.spec.pick_channels(pair.block())
-        except ModelError:
-            several = pair.block().channels > 1
-            if several:
-                self.image.picker.channels.setValue((0,))
-            return several
+        for pair in self.painting.images.pairs():
+            try:
+                model.spec.pick_channels(pair.block())
+            except ModelError:
+                return pair.block().channels > 1
         return False
 
     def plan(self) -> LivePlan:

@@ -177,8 +177,9 @@ class ApplyActions(QWidget):
 
     def _plan(self, pair: AnnotatedImage) -> RunPlan:
         assert self._wish is not None
+        block = pair.block()
         plan = plan_run(
-            self._viewer, pair.image, pair.block(), self._wish.model, self._wish.settings(),
+            self._viewer, pair.image, block, self._wish.model, self._wish.settings(block),
             "stack", device=self._wish.device,
         )  # fmt: skip
         return replace(

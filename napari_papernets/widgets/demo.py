@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import InputError
 from ..core.part import Part
 from ..core.results import Prediction
-from ..files import write_json, write_labels, write_table
+from ..files import write_labels, write_table
 from ..measure import measure
+from ..result_files import check_results, write_account
 from ..samples import load_sample
+from .folder_apply import LABELS, TABLE
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -45,6 +47,8 @@ def run_demo(sample: str, output: Path | None) -> Iterator[Path]:
         before `output` was complete.
     """
     shown = load_sample(sample)
+    if output is not None:
+        check_results(output, [sample], (LABELS, TABLE), (), "output")
     viewer, panel = open_window(sample)
     results: list[Prediction] = []
     errors: list[BaseException] = []
@@ -103,10 +107,9 @@ def _close_when_done(viewer: Viewer, panel: UNetPanel, output: Path) -> list[Pat
 
 def _write(result: Prediction, image: Any, output: Path, sample: str) -> Iterator[Path]:
     part = Part(image)
-    labels = output / f"{sample}_labels.tif"
+    account = write_account(output, sample, result.provenance, (LABELS, TABLE))
+    labels = output / f"{sample}{LABELS}"
     write_labels(labels, result.labels, part.axes, part.scale, image.unit)
-    table = output / f"{sample}_objects.csv"
+    table = output / f"{sample}{TABLE}"
     write_table(table, measure(result.labels, image))
-    account = output / f"{sample}_provenance.json"
-    write_json(account, result.provenance)
     yield from (labels, table, account)

@@ -45,9 +45,12 @@ class ApplyWish:
     objects: ObjectRule | None
     device: str = "auto"
 
-    def settings(self) -> PredictSettings:
-        """Of ``predict``: at the size of the training."""
-        return PredictSettings(output="semantic", zoom=1.0)
+    def settings(self, image: ImageBlock) -> PredictSettings:
+        """Of ``predict``, for an image: at the size of the training, and of its channels those that the
+        model has learnt from, also where it has more or fewer others."""
+        channels = self.model.spec.channels
+        there = "C" in image.axes and image.channels > max(channels, default=image.channels)
+        return PredictSettings(output="semantic", zoom=1.0, channels=channels if there else None)
 
 
 class FolderApply(QObject):
@@ -136,7 +139,7 @@ class FolderApply(QObject):
             self._job.start(
                 self._engine(), "predict",
                 lambda result: write_answer(result, image, target, self._names[path], wish),
-                image=image, model=wish.model, settings=wish.settings(), device=wish.device,
+                image=image, model=wish.model, settings=wish.settings(image), device=wish.device,
                 probabilities=False,
             )  # fmt: skip
         except PapernetsError as error:

@@ -71,7 +71,7 @@ def write_round(
         images = []  # what the session keeps tells its axes, which may stand in another order
     return training_command(
         "finetune", inputs, images, plan.settings, event.step, plan.device,
-        model=model, classes=",".join(c.name for c in plan.classes),
+        model=model, classes=",".join(c.name for c in event.model.spec.classes),
         name=usable_name(f"{session.folder.name} {number}"),
     )  # fmt: skip
 

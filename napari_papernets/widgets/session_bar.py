@@ -98,7 +98,9 @@ class RestoreBar(QFrame):
 
     def _on_discard(self) -> None:
         folder = self._folders[0]
-        answer = QMessageBox.question(self, "Discard session", what_is_lost(folder))
+        answer = QMessageBox.question(
+            self, "Discard session", what_is_lost(folder), defaultButton=QMessageBox.StandardButton.No
+        )
         if answer != QMessageBox.StandardButton.Yes:
             return
         worker = create_worker(discard_session, folder)

@@ -34,7 +34,7 @@ HELP = {
     "command": "Copy the command line that trains on the same strokes as the selected round, from the "
     "same start, for as many steps. Its weights will not be the same: it holds out other strokes.",
 }
-NO_VERSION = "There is no version yet: a round of learning ends with one."
+NO_VERSION = "There is no version yet: a round of learning ends with one, and Keep makes one."
 ONE, TWO = "Select one version.", "Select two versions, or one that is not in use."
 IN_USE, NO_COMMAND = "It is in use already.", "It was made by no training of its own."
 

@@ -151,6 +151,7 @@ def test_channels_that_are_not_there_are_named() -> None:
     with pytest.raises(InputError, match="cells has channels 0 to 1"):
         ImageBlock(np.zeros((2, 5, 6)), "CYX", name="cells").pick((2,))
     grey = ImageBlock(np.zeros((5, 6)), "YX", name="cells")
-    assert grey.pick((0,)) is grey.pick(None) is grey
-    with pytest.raises(InputError, match="cells has one channel"):
-        grey.pick((1,))
+    assert grey.pick((1,)) is grey.pick(None) is grey
+    told = ImageBlock(np.zeros((5, 6, 4)), "YXC", alpha=True)
+    assert told.pick(None).alpha
+    assert not told.pick((0, 1, 2, 3)).alpha

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -53,3 +56,13 @@ def test_what_is_far_from_the_first_plane_keeps_its_order() -> None:
     stack = np.array([[[2**60, 2**60 + 1]], [[lowest, highest]]])
     moved = near_zero(ImageBlock(stack, "ZYX")).read((1,))
     np.testing.assert_array_equal(moved, [[[-(2.0**63) - 2.0**60, 2.0**63 - 2.0**60]]])
+
+
+def test_an_image_that_was_looked_at_is_not_kept() -> None:
+    pixels = np.arange(100, dtype=np.int64).reshape(10, 10)
+    image = ImageBlock(pixels, "YX")
+    assert near_zero(image) is image
+    gone = weakref.ref(image)
+    del image
+    gc.collect()
+    assert gone() is None

@@ -573,6 +573,24 @@ def test_a_channel_is_learnt_from_and_taken_by_default_afterwards(tmp_path: Path
         drain(predict(ImageBlock(noise_and_cells[:2], "CYX"), tuned.model, plain))
     more, _ = train([two], [ids], tmp_path, model=tuned.model)
     assert more.model.spec.channels == (1,)
+    with pytest.raises(ModelError, match="got 2 channels"):
+        train([two], [ids], tmp_path, TINY.replace(channels=(0, 1)), model=tuned.model)
+
+
+def test_channels_in_another_order_are_learnt_and_answered_in_that_order(tmp_path: Path) -> None:
+    image, ids = scene()
+    pixels = np.stack([np.asarray(image.data, np.float32), np.zeros((90, 110), np.float32)])
+    pixels[1, ::7] = 1
+    here, there = ImageBlock(pixels, "CYX"), ImageBlock(pixels[::-1].copy(), "CYX")
+    straight, _ = train([here], [ids], tmp_path, name="straight")
+    turned, _ = train([there], [ids], tmp_path, TINY.replace(channels=(1, 0)), name="turned")
+    assert_same_weights(straight, turned)
+    plain = PredictSettings(precision="float32")
+    labels = [
+        drain(predict(block, tuned.model, plain)).labels
+        for block, tuned in ((here, straight), (there, turned))
+    ]
+    np.testing.assert_array_equal(*labels)
 
 
 def test_grey_among_colour_and_stacks_are_taken_together(tmp_path: Path) -> None:

@@ -254,6 +254,17 @@ def test_other_names_are_those_of_a_new_version_and_nothing_is_learnt_anew(tmp_p
         person.see(Version, Naming(class_infos("abc")))
 
 
+def test_other_names_stick_where_the_training_goes_on_from_a_version(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    person.see(Started)
+    first = person.see(Version, stroke(1, 1), stroke(2, 2))
+    again = Person(tmp_path, model=first.model, auto=False)
+    again.see(Started)
+    again.see(Resting)
+    version = again.see(Version, Naming(class_infos(["ground", "nucleus"])))
+    assert [c.name for c in version.model.spec.classes] == ["ground", "nucleus"]
+
+
 def test_names_given_before_the_first_version_make_none(tmp_path: Path) -> None:
     person = Person(tmp_path, auto=False)
     person.see(Started)
@@ -277,6 +288,20 @@ def test_one_of_two_channels_is_learnt_and_shown(tmp_path: Path) -> None:
     again = Person(tmp_path, image=two, model=version.model, annotation=(truth * 0).astype(np.uint8))
     again.see(Started)
     assert (again.see(Preview, stroke(1, 1), stroke(2, 2)).labels == truth).mean() > 0.9
+
+
+def test_channels_in_another_order_are_seen_in_that_order(tmp_path: Path) -> None:
+    image, _ = picture()
+    dark = np.zeros_like(image.data)
+    turned = ImageBlock(np.stack([dark, image.data]), "CYX")
+    person = Person(tmp_path, TINY.replace(channels=(1, 0)), image=turned)
+    person.see(Started)
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    version = person.see(Version)
+    assert version.model.spec.channels == (1, 0)
+    shown = [e for e in person.events if isinstance(e, Preview)][-1]
+    plain = PredictSettings(precision="float32")
+    np.testing.assert_array_equal(run(predict(turned, version.model, plain)).labels, shown.labels)
 
 
 def test_held_out_strokes_give_a_score(tmp_path: Path) -> None:

@@ -400,6 +400,8 @@ def test_images_without_signal_are_refused_and_small_ones_told(tmp_path: Path) -
     flat = ImageBlock(np.full((80, 80), 7, np.uint8), "YX", name="flat")
     with pytest.raises(InputError, match="flat of one grey value"):
         drain(pretrain([flat], settings=SETTINGS, folder=tmp_path))
+    far = ImageBlock(2**60 + np.arange(6400).reshape(80, 80), "YX")
+    drain(pretrain([far], settings=SETTINGS, folder=tmp_path))
     small = ImageBlock(np.random.default_rng(0).random((10, 12), np.float32), "YX", name="small")
     told: list[Event] = []
     tuned = drain(pretrain([small, *images()], settings=SETTINGS, folder=tmp_path), told.append)

@@ -600,7 +600,8 @@ def test_a_session_is_discarded_once_that_is_confirmed(
 ):
     asked = []
 
-    def question(parent, title, text):
+    def question(parent, title, text, defaultButton):  # noqa: N803 - as Qt calls it
+        assert defaultButton == QMessageBox.StandardButton.No
         asked.append(text)
         return QMessageBox.StandardButton.Yes if yes else QMessageBox.StandardButton.No
 
@@ -794,6 +795,26 @@ def test_of_two_channels_the_first_is_learnt_from_until_another_is_chosen(make, 
     job.give(TUNED)
     qtbot.waitUntil(lambda: len(engine.jobs) == 2)
     assert engine.jobs[1].arguments["settings"].channels == (1,)
+
+
+def test_a_channel_that_nobody_chose_goes_with_the_image_that_needed_it(make, engine, qtbot):
+    viewer = ViewerModel()
+    viewer.add_image(np.random.default_rng(0).random(SHAPE), name="one")
+    viewer.add_image(np.random.default_rng(0).random((2, *SHAPE)), name="two")
+    panel = make(viewer)
+    start, picker = panel.parts.start.combo, panel.parts.image.picker
+    start.setCurrentIndex(start.findText("classy"))
+    start.activated.emit(start.currentIndex())
+    annotate(panel, qtbot, engine)  # "two"
+    assert picker.wanted_channels() == (0,)
+    picker.choose(viewer.layers["one"])
+    panel.parts.image.annotate.click()
+    assert picker.wanted_channels() == (0,)
+    panel.parts.painting.images.remove(0)
+    assert picker.wanted_channels() is None
+    picker.channels.setValue((0,))  # the person's choice stays
+    panel.parts.painting.images.remove(1)
+    assert picker.wanted_channels() == (0,)
 
 
 def test_what_could_not_be_started_is_tried_again_with_another_start(panel, engine, qtbot):

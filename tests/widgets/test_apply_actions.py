@@ -21,6 +21,7 @@ from napari_papernets.core.model import class_infos
 from napari_papernets.files import read_labels, write_image
 from napari_papernets.objects import ObjectRule
 from napari_papernets.widgets.apply_actions import ApplyActions
+from napari_papernets.widgets.folder_apply import ApplyWish
 from napari_papernets.widgets.model_comparison import Judged, ModelComparison, class_ious
 from napari_papernets.widgets.outputs import PROVENANCE
 from napari_papernets.widgets.painting import Painting
@@ -106,6 +107,16 @@ def test_objects_are_those_of_the_classes_that_the_chosen_version_knows(apply, e
     apply.form.buttons["image"].click()
     assert (apply._wish.objects.number, apply._wish.objects.name) == (3, "cell")
     assert not apply.errors
+
+
+def test_the_channels_that_a_version_has_learnt_from_are_taken_of_every_image():
+    made = ref("semantic")
+    model = replace(made, spec=replace(made.spec, channels=(1,), channels_of=2))
+    wish = ApplyWish(model, None)
+    for channels, wanted in ((2, (1,)), (5, (1,)), (1, None)):
+        image = ImageBlock(np.zeros((channels, 8, 9)), "CYX")
+        assert wish.settings(image).channels == wanted
+    assert wish.settings(ImageBlock(np.zeros((8, 9)), "YX")).channels is None
 
 
 def test_classes_of_all_images_one_after_the_other(apply, engine, qtbot):
