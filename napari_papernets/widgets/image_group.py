@@ -76,6 +76,7 @@ class ImageGroup(QWidget):
         self._viewer, self._painting = viewer, painting
         self._layers: list[napari.layers.Labels] = []
         self._reveal = Reveal(viewer)
+        self._found: Path | None = None  # folder of a session that was found
         self._chosen: Any = None  # what to paint on, where it was chosen by hand: a layer's id, or NEW
         self._events = LayerEvents(("name", "data"), self._refill)
         self.picker = ImagePicker(viewer)
@@ -107,7 +108,10 @@ class ImageGroup(QWidget):
         if not found or self._painting.images.find(image) is not None:
             return
         folder = Path(str(found[0].metadata.get(SESSION, ("",))[0]))
+        if folder == self._found:
+            return  # it is being opened
         if (folder / INFO).is_file() and not is_held(folder):
+            self._found = folder
             self.sessionFound.emit(folder)
         else:
             self._annotate(image, found[0])

@@ -600,7 +600,7 @@ def test_a_session_is_discarded_once_that_is_confirmed(
 ):
     asked = []
 
-    def question(parent, title, text, defaultButton):  # noqa: N803 - as Qt calls it
+    def question(parent, title, text, defaultButton):
         assert defaultButton == QMessageBox.StandardButton.No
         asked.append(text)
         return QMessageBox.StandardButton.Yes if yes else QMessageBox.StandardButton.No
