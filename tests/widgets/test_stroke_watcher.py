@@ -87,6 +87,7 @@ def add(viewer, images, watcher, replay):
         image = viewer.add_image(np.zeros(shape, np.uint8), contrast_limits=(0, 1), **options)
         pair = images.add(image, new_annotation(viewer, image, axes, THREE), axes)
         arm(viewer, pair.labels, 1)
+        pair.labels.brush_size = 5
         replay.expect(pair.number)
         watcher.watch(pair.number)
         return pair
@@ -263,6 +264,7 @@ def test_an_adopted_layer_is_delivered_unless_it_is_known(viewer, images, watche
         getattr(viewer, f"add_{kind}")(data, **options)
     image, strokes = viewer.layers["nuclei"], viewer.layers["nuclei strokes"]
     adopt_annotation(strokes, image, "YX", THREE)
+    strokes.brush_size = 5
     images.add(image, strokes, "YX")
     replay.expect(0)
     watcher.watch(0)
