@@ -13,6 +13,7 @@ from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, g
 from .core.command import command_with
 from .core.errors import InputError
 from .core.feature_settings import FeatureSettings
+from .image_folders import CLUSTERS, PCA, ROLLOUT, TOKENS
 
 if TYPE_CHECKING:
     from .core.feature_maps import FeatureMaps
@@ -115,8 +116,8 @@ def weights(name: str | None, file: Path | None, heads: int | None, antialias: b
 
 def _ends(kind: str, clusters: int | None, summaries: bool) -> list[str]:
     """What the names of the results end in."""
-    asked = ["_clusters.tif"] * bool(clusters) + ["_rollout.tif"] * summaries
-    return [f"_tokens.{kind}", "_pca.tif", *asked]
+    asked = [CLUSTERS] * bool(clusters) + [ROLLOUT] * summaries
+    return [f"{TOKENS}.{kind}", PCA, *asked]
 
 
 def _write(
@@ -132,19 +133,19 @@ def _write(
     asked = dict(clusters=clusters, format=None if kind == FORMATS[0] else kind)
     command = command_with(maps.provenance["command"], asked)
     account = write_account(out, stem, dict(maps.provenance, command=command), ends)
-    yield write_tokens(out / f"{stem}_tokens.{kind}", maps)
+    yield write_tokens(out / f"{stem}{TOKENS}.{kind}", maps)
     axes, unit, where = part.axes, part.image.unit, _positions(maps, part)
     scale = _scale(part, maps.cell)
     colours = (maps.pca_rgb() * 255).round().astype(np.uint8)
-    target = out / f"{stem}_pca.tif"
+    target = out / f"{stem}{PCA}"
     write_image(target, np.moveaxis(colours, -1, 0), f"C{axes}", (1.0, *scale), unit, where)
     yield target
     if clusters:
-        target = out / f"{stem}_clusters.tif"
+        target = out / f"{stem}{CLUSTERS}"
         write_labels(target, maps.clusters(clusters).astype(np.uint8), axes, scale, unit, where)
         yield target
     if maps.rollout is not None:
-        target = out / f"{stem}_rollout.tif"
+        target = out / f"{stem}{ROLLOUT}"
         write_image(target, maps.rollout, axes, _scale(part, maps.patch), unit, where)
         yield target
     yield account

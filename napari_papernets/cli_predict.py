@@ -15,6 +15,7 @@ from .cli_tools import device_option, drain_with_bar, expand, friendly_errors, g
 from .core.command import command_with
 from .core.errors import InputError
 from .core.predict_settings import PredictSettings
+from .image_folders import LABELS, PROBABILITIES, TABLE
 
 if TYPE_CHECKING:
     from .core.model import ModelRef
@@ -129,7 +130,7 @@ def _with_objects(result: Prediction, rule: ObjectRule | None) -> Prediction:
 
 def _ends(probabilities: bool, table: bool) -> list[str]:
     """What the names of the results end in."""
-    return ["_labels.tif", *["_probabilities.tif"] * probabilities, *["_objects.csv"] * table]
+    return [LABELS, *[PROBABILITIES] * probabilities, *[TABLE] * table]
 
 
 def _write(result: Prediction, part: Part, out: Path, stem: str, ends: list[str]) -> Iterator[Path]:
@@ -137,18 +138,18 @@ def _write(result: Prediction, part: Part, out: Path, stem: str, ends: list[str]
     from .measure import measure
     from .result_files import write_account
 
-    command = command_with(result.provenance["command"], {"table": "_objects.csv" in ends or None})
+    command = command_with(result.provenance["command"], {"table": TABLE in ends or None})
     account = write_account(out, stem, dict(result.provenance, command=command), ends)
     unit, where = part.image.unit, part.positions()
-    target = out / f"{stem}_labels.tif"
+    target = out / f"{stem}{LABELS}"
     write_labels(target, result.labels, part.axes, part.scale, unit, where)
     yield target
     if result.probabilities is not None:
-        target = out / f"{stem}_probabilities.tif"
+        target = out / f"{stem}{PROBABILITIES}"
         write_image(target, result.probabilities, f"C{part.axes}", (1.0, *part.scale), unit, where)
         yield target
-    if "_objects.csv" in ends:
-        target = out / f"{stem}_objects.csv"
+    if TABLE in ends:
+        target = out / f"{stem}{TABLE}"
         columns = measure(result.labels, part.image, region=part.region, planes=part.planes)
         write_table(target, columns)
         yield target

@@ -13,13 +13,14 @@ from .cli_options import FILE, IntegerList, settings_options
 from .cli_tools import device_option, drain_with_bar, friendly_errors, given
 from .core.crf_settings import Backend, CRFSettings
 from .core.errors import InputError
+from .image_folders import LABELS, PROBABILITIES
 
 if TYPE_CHECKING:
     from .core.image import ImageBlock
     from .core.part import Part
     from .core.results import Refinement
 
-ENDS = ("_labels.tif", "_probabilities.tif")
+ENDS = (LABELS, PROBABILITIES)
 
 
 @click.command()
@@ -105,10 +106,10 @@ def _write(result: Refinement, part: Part, out: Path, stem: str) -> Iterator[Pat
 
     account = write_account(out, stem, result.provenance, ENDS)
     unit, where = part.image.unit, part.positions()
-    target = out / f"{stem}_labels.tif"
+    target = out / f"{stem}{LABELS}"
     write_labels(target, result.labels, part.axes, part.scale, unit, where)
     yield target
-    target = out / f"{stem}_probabilities.tif"
+    target = out / f"{stem}{PROBABILITIES}"
     write_image(target, result.probabilities, f"C{part.axes}", (1.0, *part.scale), unit, where)
     yield target
     yield account

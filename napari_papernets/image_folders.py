@@ -14,9 +14,10 @@ TIFF = (".tif", ".tiff")
 JPEG = (".jpg", ".jpeg")
 READABLE = (*TIFF, ".png", *JPEG, ".npy", ".zarr")
 
-RESULTS = (  # images that this program writes, after the name of theirs
-    "_labels.tif", "_probabilities.tif", "_pca.tif", "_clusters.tif", "_rollout.tif", "_tokens.zarr",
-)  # fmt: skip
+# What the names of results end in, after the name of their image.
+LABELS, PROBABILITIES, TABLE = "_labels.tif", "_probabilities.tif", "_objects.csv"
+PCA, CLUSTERS, ROLLOUT, TOKENS = "_pca.tif", "_clusters.tif", "_rollout.tif", "_tokens"
+RESULTS = (LABELS, PROBABILITIES, PCA, CLUSTERS, ROLLOUT, f"{TOKENS}.zarr")  # the images of them
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ..core.crf_settings import CRFSettings
 from ..core.feature_settings import FeatureSettings
 from ..core.image import ImageBlock
 from ..core.predict_settings import PredictSettings
+from ..image_folders import PROBABILITIES
 from ..model_files import is_bundled
 from .models import LoadedModel
 
@@ -120,7 +121,7 @@ def refinement_provenance(
         region=facts["region"],
         plane=facts["planes"] if image.stack_axes else None,
     )
-    inputs = [source or f"{image.name}_probabilities.tif", file_of(image)]
+    inputs = [source or f"{image.name}{PROBABILITIES}", file_of(image)]
     account = dict(
         verb="refine",
         probabilities=dict(source=source, shape=[int(n) for n in probabilities.shape]),

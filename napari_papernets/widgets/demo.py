@@ -10,10 +10,10 @@ from ..core.errors import InputError
 from ..core.part import Part
 from ..core.results import Prediction
 from ..files import write_labels, write_table
+from ..image_folders import LABELS, TABLE
 from ..measure import measure
 from ..result_files import check_results, write_account
 from ..samples import load_sample
-from .folder_apply import LABELS, TABLE
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

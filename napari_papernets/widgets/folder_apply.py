@@ -19,12 +19,10 @@ from ..core.predict_settings import PredictSettings
 from ..core.results import Prediction
 from ..file_names import result_names
 from ..files import read_image, write_labels, write_table
-from ..image_folders import list_folder
+from ..image_folders import LABELS, TABLE, list_folder
 from ..objects import ObjectRule
 from ..result_files import check_results, write_account
 from .job_adapter import Engine, JobAdapter
-
-LABELS, TABLE = "_labels.tif", "_objects.csv"
 
 
 @dataclass(frozen=True)
