@@ -21,7 +21,7 @@ from .outputs import (
     is_shown,
     make_labels,
     put_output,
-    show_labels,
+    showing_labels,
     update_layer,
 )
 from .part_refresh import Box, in_bands, refresh_boxes
@@ -84,7 +84,8 @@ class LabelSink(QObject):
         """Show the layer with what has been written so far.
 
         A new layer takes napari a tenth of a second and more where GL is software, so it comes in steps:
-        made, added unseen, and seen. The window can live between them.
+        made, added unseen (of 8 bits, for which napari makes a visual whatever the data are), given its
+        array, seen, and fit for painting. The window can live between them.
         """
         plan = self._plan
         known = find_output(self._viewer, plan.key)
@@ -93,14 +94,21 @@ class LabelSink(QObject):
             self._layer = self._put()
             self._stand_alone()
             return
-        layer = make_labels(plan.key, plan.name, self._shown, self._placement, **self._options(False))
+        blank = np.zeros(self._shown.shape, np.uint8)
+        layer = make_labels(plan.key, plan.name, blank, self._placement, **self._options(False))
         yield
         layer.metadata[PROVENANCE] = {}
-        show_labels(self._viewer, layer)
         self._layer, self._hidden = layer, True
+        tools = showing_labels(self._viewer, layer)
+        next(tools, None)
+        yield
+        if layer.data is blank:
+            layer.data = self._shown
         yield
         self._reveal()
         self._stand_alone()
+        yield
+        yield from tools
 
     def show(self, event: Event) -> None:
         """Show what `event` has written, within the interval."""

@@ -19,6 +19,7 @@ from .label_sink import INTERVAL, class_colours
 from .outputs import OUTPUT, find_output, is_shown, output_key, put_output
 from .part_refresh import refresh_boxes
 from .placement import lay_out, placement_of
+from .run import SOON
 
 if TYPE_CHECKING:
     import napari.layers
@@ -82,6 +83,9 @@ class LiveLayers(QObject):
         # Not at once: where an image is deleted, others are still to hear of that.
         self._leave = QTimer(self, singleShot=True, interval=0)
         self._leave.timeout.connect(self._on_leave)
+        self._awaited: list[int] = []  # numbers of images whose layers come, one at a time
+        self._come = QTimer(self, singleShot=True, interval=SOON)
+        self._come.timeout.connect(self._on_come)
 
     def begin(self, classes: Sequence[ClassInfo]) -> None:
         """A training starts: layers that the user deleted may come again."""
@@ -99,8 +103,10 @@ class LiveLayers(QObject):
                     setattr(layer, name, value)
 
     def prepare(self, pair: AnnotatedImage) -> None:
-        """Add the layers of an image while nobody paints: adding one stops the window for a moment."""
-        self._of(pair)
+        """Add the layers of an image soon, while nobody paints, and one at a time: adding one stops the
+        window for a moment."""
+        self._awaited.append(pair.number)
+        self._come.start()
 
     def show(self, preview: Preview) -> None:
         """Show a preview, by the session's number of its image; soon, with others that come."""
@@ -118,6 +124,7 @@ class LiveLayers(QObject):
     def forget_all(self) -> None:
         """Another session begins."""
         self._newest.clear()
+        self._awaited.clear()
         for number in tuple(self._shown):
             self.forget(number)
         self._on_leave()
@@ -138,6 +145,17 @@ class LiveLayers(QObject):
             except KeyError:
                 continue
             self._write(pair, preview)
+
+    def _on_come(self) -> None:
+        while self._awaited:
+            try:
+                pair = self._pair(self._awaited[0])
+            except KeyError:  # it is no longer annotated
+                pair = None
+            if pair is not None and self._add_next(pair, self._begin(pair)):
+                self._come.start()
+                return
+            del self._awaited[0]
 
     def _on_leave(self) -> None:
         self._leave.stop()
@@ -160,15 +178,27 @@ class LiveLayers(QObject):
 
     def _of(self, pair: AnnotatedImage) -> Shown:
         """What is shown of an image, with its layers."""
+        shown = self._begin(pair)
+        while self._add_next(pair, shown):
+            pass
+        return shown
+
+    def _begin(self, pair: AnnotatedImage) -> Shown:
+        """What is shown of an image, with the layers that are there."""
         shown = self._shown.get(pair.number)
         if shown is None:
             self._on_leave()
             shape = annotation_shape(pair.image, pair.axes)
             shown = self._shown[pair.number] = Shown(empty_labels(shape), empty_labels(shape))
+        return shown
+
+    def _add_next(self, pair: AnnotatedImage, shown: Shown) -> bool:
+        """Add one layer that an image lacks; whether there was one."""
         for role, data in zip(ROLES, (shown.labels, shown.doubt), strict=True):
             if role not in shown.layers:
                 shown.layers[role] = self._add(pair, role, data)
-        return shown
+                return True
+        return False
 
     def _add(self, pair: AnnotatedImage, role: str, data: NDArray[np.uint8]) -> napari.layers.Layer:
         like = layer_axes(pair.image, pair.axes)

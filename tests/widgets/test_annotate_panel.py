@@ -28,7 +28,7 @@ from napari_papernets.widgets import annotate_panel, remembered, start_picker
 from napari_papernets.widgets.annotate_panel import AnnotatePanel
 from napari_papernets.widgets.annotation_layer import SESSION
 from napari_papernets.widgets.class_rows import NAME
-from napari_papernets.widgets.live_layers import LiveLayers
+from napari_papernets.widgets.live_layers import LiveLayers, live_layers_of
 
 pytestmark = pytest.mark.gui
 
@@ -80,9 +80,11 @@ def panel(make, viewer):
 
 
 def annotate(panel, qtbot, engine):
-    """Begin on a new layer; the job that this starts."""
+    """Begin on a new layer; the job that this starts, once the layers of what is learnt are there."""
     panel.parts.image.annotate.click()
+    pair = panel.parts.painting.images.current()
     qtbot.waitUntil(lambda: len(engine.jobs) > 0)
+    qtbot.waitUntil(lambda: len(live_layers_of(panel.parts.viewer, pair.image)) == 2)
     return engine.jobs[-1]
 
 

@@ -44,7 +44,8 @@ def make(qapp):
 
 def opened(viewer, plan, **options):
     sink = LabelSink(viewer, plan, **options)
-    assert not list(sink.opening())[2:]
+    for _ in sink.opening():
+        pass
     return sink
 
 
@@ -73,6 +74,39 @@ def test_tiles_appear_in_place_and_the_result_takes_over(make):
     np.testing.assert_array_equal(layer.data, labels)
     assert layer.data.dtype == np.uint16
     assert layer.metadata[PROVENANCE]["command"].startswith("papernets predict")
+
+
+def test_a_new_layer_comes_in_steps_and_is_fit_for_painting_at_the_end(make):
+    viewer, plan = make()
+    steps = LabelSink(viewer, plan).opening()
+    next(steps)
+    assert "image toy" not in viewer.layers
+    next(steps)
+    layer = viewer.layers["image toy"]
+    tools = [layer._overlays["polygon"], layer._overlays["brush_stroke"]]
+    assert not layer.visible
+    assert not any(tool.visible for tool in tools)
+    next(steps)
+    assert layer.data.dtype == plan.label_type
+    next(steps)
+    assert layer.visible
+    next(steps)
+    assert [tool.visible for tool in tools] == [True, False]
+    assert not list(steps)
+    assert all(tool.visible for tool in tools)
+
+
+def test_a_run_that_ends_while_its_layer_comes_leaves_it_fit_for_painting(make):
+    viewer, plan = make()
+    sink = LabelSink(viewer, plan)
+    steps = sink.opening()
+    next(steps), next(steps)
+    del steps
+    sink.finish(plan.prepare(prediction(np.ones((40, 50), np.uint16))))
+    layer = viewer.layers["image toy"]
+    assert layer.visible
+    assert layer.data.all()
+    assert all(layer._overlays[name].visible for name in ("polygon", "brush_stroke"))
 
 
 def test_many_tiles_cost_few_refreshes(make, qtbot):

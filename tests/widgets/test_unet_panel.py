@@ -193,7 +193,7 @@ def test_the_press_returns_before_napari_makes_the_layer(panel, viewer, engine, 
     assert len(viewer.layers) == 1
     job.tell(TileDone(1, 2, (), (0, 20), (0, 50), np.ones((20, 50), np.uint8)))
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
-    assert viewer.layers["image toy"].data[:20].all()
+    qtbot.waitUntil(lambda: viewer.layers["image toy"].data[:20].all())
     assert gc.get_threshold()[2] == NEVER
     panel.control.leave()
     assert len(viewer.layers) == 1
