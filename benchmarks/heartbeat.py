@@ -69,7 +69,11 @@ def main() -> None:
     def add() -> None:
         marks["add"] = time.perf_counter()
         viewer.add_labels(np.zeros((16, 16), np.uint16), name="empty")
-        QTimer.singleShot(1500, lambda: viewer.layers.remove("empty"))
+        QTimer.singleShot(1500, remove)
+
+    def remove() -> None:
+        viewer.layers.remove("empty")
+        viewer.layers.selection.active = viewer.layers["large"]  # as it was before
 
     def draw(count: int = DRAWS) -> None:
         marks.setdefault("draw", time.perf_counter())

@@ -78,6 +78,8 @@ def test_tiles_appear_in_place_and_the_result_takes_over(make):
 
 def test_a_new_layer_comes_in_steps_and_is_fit_for_painting_at_the_end(make):
     viewer, plan = make()
+    moved = []
+    viewer.layers.selection.events.active.connect(moved.append)
     steps = LabelSink(viewer, plan).opening()
     next(steps)
     assert "image toy" not in viewer.layers
@@ -94,6 +96,9 @@ def test_a_new_layer_comes_in_steps_and_is_fit_for_painting_at_the_end(make):
     assert [tool.visible for tool in tools] == [True, False]
     assert not list(steps)
     assert all(tool.visible for tool in tools)
+    assert not moved, "the image that the user works on stayed selected throughout"
+    viewer.add_points([(1, 1)], name="next")
+    assert viewer.layers.selection.active.name == "next"
 
 
 def test_a_run_that_ends_while_its_layer_comes_leaves_it_fit_for_painting(make):
