@@ -204,6 +204,7 @@ class Session:
             folder = self._version_folder(number)
             when = record.when or datetime.now().isoformat(timespec="seconds")
             record = replace(record, number=number, model=folder / MODEL, when=when)
+            self.journal.sync()  # a version never names strokes that are not on the disk
             with replacing(folder) as temporary:
                 temporary.mkdir()
                 copy_to_disk(model, temporary / MODEL)

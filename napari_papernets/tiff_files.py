@@ -202,7 +202,7 @@ def _ome_planes(grid: Grid, leading: Sequence[str], shape: Sequence[int]) -> dic
 
 def _resolution(sizes: dict[str, float], unit: str) -> dict[str, Any]:
     """TIFF's own resolution, for programs that do not read OME-XML."""
-    if unit != MICRO:
+    if unit != MICRO or not {"Y", "X"} <= set(sizes):
         return {}
     return {"resolution": (1e4 / sizes["X"], 1e4 / sizes["Y"]), "resolutionunit": "CENTIMETER"}
 

@@ -157,6 +157,15 @@ def test_a_time_is_no_length() -> None:
     assert in_micrometres(1.0, "metres") == (1e6, "µm")
 
 
+@pytest.mark.parametrize("scale", [(2.0, None, None), (None, 0.5, None)])
+def test_sizes_that_are_told_for_some_axes_only_are_written(
+    tmp_path: Path, scale: tuple[float | None, ...]
+) -> None:
+    path = tmp_path / "x.tif"
+    write_image(path, np.zeros((3, 4, 5), np.uint8), "ZYX", scale, "µm")
+    assert read_image(path).axes == "ZYX"
+
+
 def test_ome_units_become_micrometres(tmp_path: Path) -> None:
     sizes = {
         "PhysicalSizeX": 65.0,

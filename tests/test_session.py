@@ -133,6 +133,16 @@ def test_versions_never_replace_one_another_and_strokes_go_back(session: Session
     assert session.versions()[0].strokes is None
 
 
+def test_strokes_are_on_the_disk_before_a_version_that_names_them(
+    session: Session, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(session.journal, "sync", lambda: order.append("strokes"))
+    monkeypatch.setattr(module, "copy_to_disk", lambda *_: order.append("model"))
+    session.add_version(model, VersionRecord(0, Path(), patch=1))
+    assert order == ["strokes", "model"]
+
+
 def test_a_failing_copy_leaves_no_version(session: Session, model: Path) -> None:
     with pytest.raises(FileNotFoundError):
         session.add_version(model.with_name("gone"), VersionRecord(0, Path(), patch=1))

@@ -25,7 +25,7 @@ class WindowAttention:
     Attributes
     ----------
     queries, keys : ndarray of float32, shape (heads, prefix + n, D / heads)
-        Of the class token, the registers, and the n patches of the window.
+        Of the class token, the registers, and the n patches of the window; read-only.
     rows, columns : (start, stop)
         Patches of the grid that the window holds; it may reach beyond the grid on every side.
     answers : ((start, stop), (start, stop))

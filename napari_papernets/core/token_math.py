@@ -99,7 +99,9 @@ def foreground_of(tokens: Tokens, flip: bool = False) -> NDArray[np.bool_]:
 
 def otsu(values: NDArray[np.floating]) -> float:
     """The threshold that divides values into two groups of least variance (Otsu 1979), in 256 bins; of
-    equally good ones, as between two hills far apart, the middle."""
+    equally good ones, as between two hills far apart, the middle; where all are alike, that value."""
+    if values.min() == values.max():
+        return float(values.min())
     counts, edges = np.histogram(values, 256)
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)

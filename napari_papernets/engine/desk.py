@@ -18,6 +18,7 @@ import numpy as np
 
 from . import failures
 from .job import Callbacks, Job, Task
+from .lane import Lane
 from .messages import (
     Block,
     Cancel,
@@ -30,7 +31,7 @@ from .messages import (
     Value,
     WantBlock,
 )
-from .process import EngineProcess, Lane
+from .process import EngineProcess
 from .schedule import Schedule
 from .wire import pack
 

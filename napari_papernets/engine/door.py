@@ -20,7 +20,8 @@ from . import failures
 from .desk import Desk
 from .diagnostics import report
 from .job import Callbacks, Job
-from .process import EngineProcess, start_thread
+from .lane import start_thread
+from .process import EngineProcess
 
 CANCEL_SECONDS = 1.0  # for the engine to answer before it is killed
 CLOSE_SECONDS = 2.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ..model_files import (
     model_path,
     name_to_write,
     read_spec,
+    usable_name,
     user_folder,
 )
 from .moco_files import import_moco
@@ -138,7 +138,7 @@ def adopt(
 
 def name_to_keep(path: Path, name: str, folder: Path) -> str:
     """What a checkpoint is called as a model: its name is free, or that of an earlier reading of it."""
-    usual = re.sub(r"[^\w. -]", "-", path.stem).lstrip("-. ") or "vit"
+    usual = usable_name(path.stem)
     if name:
         check_name(name)
     chosen = name or usual

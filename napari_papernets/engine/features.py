@@ -286,7 +286,7 @@ def _assemble(
         heads=job.model.network.heads,
         windows=tuple(_windows(job, p) for p in parts) if job.settings.attention else (),
         rollout=rollouts.reshape(*stack, *job.grid) if rollouts is not None else None,
-        distances=parts[0]["distances"] if summaries else None,
+        distances=parts[0]["distances"].copy() if summaries else None,
         provenance=provenance,
     )
 

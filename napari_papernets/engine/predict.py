@@ -141,7 +141,16 @@ def _tile_event(
         rows = np.linspace(0, labels.shape[0] - 1, y[1] - y[0]).round().astype(int)
         columns = np.linspace(0, labels.shape[1] - 1, x[1] - x[0]).round().astype(int)
         labels = labels[np.ix_(rows, columns)]
+        if job.region is not None:  # whose zoomed pixels reach a little beyond it
+            (y, of_y), (x, of_x) = _within(y, job.region[:2]), _within(x, job.region[2:])
+            labels = labels[of_y, of_x]
     return TileDone(done, total, plane, y, x, labels)
+
+
+def _within(span: tuple[int, int], bounds: tuple[int, int]) -> tuple[tuple[int, int], slice]:
+    """The part of a span that lies within bounds, and which of its own pixels that is."""
+    start, stop = (min(max(n, bounds[0]), bounds[1]) for n in span)
+    return (start, stop), slice(start - span[0], stop - span[0])
 
 
 def _unzoom(span: tuple[int, int], zoomed: int, length: int) -> tuple[int, int]:

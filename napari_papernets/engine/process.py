@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
 import subprocess
 import sys
 import threading
@@ -12,46 +11,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Pipe
-from typing import Any, TypeAlias
+from typing import Any
 
 from .failures import BROKEN_LINE
+from .lane import Lane, start_thread
 from .messages import Message, Quit, Ready
 from .wire import Line, Parcel
 
 NICE = 10  # how much the engine steps back for the window; at 19 a busy machine starves it
 QUIT_SECONDS = 1.5  # to end by itself before it is killed
 LAST_WORDS = 1.0  # seconds for the last lines of its output to arrive
-
-Callback: TypeAlias = Callable[..., None]
-
-
-class Lane:
-    """A background thread that calls functions one after the other; it ends with the program."""
-
-    def __init__(self, name: str) -> None:
-        self._calls: queue.SimpleQueue[tuple[Callback, tuple[Any, ...]] | None] = queue.SimpleQueue()
-        start_thread(name, self._run)
-
-    def put(self, function: Callback, *arguments: Any) -> None:
-        """Call that function after those before it; it must not raise."""
-        self._calls.put((function, arguments))
-
-    def stop(self) -> None:
-        """End the thread after what was put."""
-        self._calls.put(None)
-
-    def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
-            function, arguments = call
-            function(*arguments)
-            del call, function, arguments  # no array waits for the next call
-
-
-def start_thread(name: str, function: Callback, *arguments: Any) -> threading.Thread:
-    """Call a function in a thread that does not keep the program from ending."""
-    thread = threading.Thread(target=function, args=arguments, name=name, daemon=True)
-    thread.start()
-    return thread
 
 
 class EngineProcess:
@@ -165,9 +134,11 @@ class EngineProcess:
                 self._listen()
         except OSError as error:
             self._log.append(f"the engine process could not be started: {error}")
-        self._bury()
-        self._on_end(self)
-        self.ended.set()
+        try:
+            self._bury()
+        finally:
+            self._on_end(self)
+            self.ended.set()
 
     def _spawn(self) -> None:
         ours, theirs = Pipe(duplex=True)

@@ -16,6 +16,7 @@ from .pixels import MAX_PIXELS, Lookup, PixelMemory, Places
 PENALTY = 3e-3  # of the squared weights, beside a loss that is averaged over the pixels
 STEPS = 30
 ENOUGH, SMALLEST = 1e-4, 1e-5  # fall of the loss in a step; change of a weight
+EXCLUDED = -30.0  # at most the bias of a class of which there is no pixel
 
 # Of more features than this, fewer pixels are remembered: a fit would take seconds.
 WIDE, WIDE_SHARE = 256, 12
@@ -106,11 +107,12 @@ def fit_head(
     features : Tensor, shape (N, F), float32
         One row for each annotated pixel.
     classes : Tensor, shape (N,), int64
-        From 0; classes without a pixel keep a bias that excludes them.
+        From 0; classes without a pixel get a bias that excludes them.
     count : int
         K, number of classes.
     start : Tensor, shape (F + 1, K), optional
-        Weights to begin with, such as those of the last fit; the bias is the last row.
+        Weights to begin with, such as those of the last fit; the bias is the last row. One that
+        excludes a class is taken back first, here and in `prior`.
     prior : Tensor, shape (F + 1, K), optional
         Weights that the penalty draws towards; zeros by default.
     penalty : float
@@ -125,7 +127,7 @@ def fit_head(
     weight = 1 / (seen[classes] * (seen > 0).sum())[:, None]  # sums to 1
     target = torch.nn.functional.one_hot(classes, count).float()
     absent = torch.where(seen > 0, 0.0, -1e4)
-    centre = torch.zeros(x.shape[1], count) if prior is None else prior.float()
+    centre = torch.zeros(x.shape[1], count) if prior is None else _admit_all(prior)
     ridge = torch.full((x.shape[1], 1), penalty)
     ridge[-1] = penalty * 1e-3  # the bias is all but free
 
@@ -135,7 +137,7 @@ def fit_head(
         fit, size = (weight * target * log_p).sum(), (ridge * (w - centre) ** 2).sum() / 2
         return float(size - fit), log_p.exp()
 
-    w = centre.clone() if start is None else start.float()
+    w = centre if start is None else _admit_all(start)
     loss, p = judge(w)
     for _ in range(STEPS):
         curvature = weight * 2 * (p * (1 - p)).amax(1, keepdim=True)
@@ -152,5 +154,11 @@ def fit_head(
         w, before, loss = w - step, loss, new
         if before - loss < ENOUGH * abs(loss):
             break
-    w[-1] += absent.clamp(min=-30)
-    return w
+    return torch.cat([w[:-1], torch.where(seen > 0, w[-1], w[-1].clamp(max=EXCLUDED))[None]])
+
+
+def _admit_all(weights: Tensor) -> Tensor:
+    """Weights that exclude no class; training may have moved a bias that did."""
+    bias = weights[-1].float()
+    admitted = torch.where(bias < EXCLUDED / 2, 0.0, bias)
+    return torch.cat([weights[:-1].float(), admitted[None]])

@@ -17,6 +17,7 @@ import secrets
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import TypeAlias
@@ -104,6 +105,7 @@ class Segment:
         self.name = ""
         self.descriptor = -1
         self._mapping: mmap.mmap | None = None
+        self._closing = threading.Lock()
         if sys.platform == "win32":
             self.name = name or f"papernets-{secrets.token_hex(12)}"
             self._mapping = mmap.mmap(-1, size, tagname=self.name)
@@ -138,11 +140,12 @@ class Segment:
         return [whole[start:stop] for start, stop in spans]
 
     def close(self) -> None:
-        """Let go of the segment (again is harmless)."""
+        """Let go of the segment (again is harmless, on another thread too)."""
         self._mapping = None
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        with self._closing:  # a number that is closed twice may be another file's by then
+            descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _rights(descriptor: int) -> tuple[int, int, bytes]:

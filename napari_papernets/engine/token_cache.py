@@ -30,7 +30,7 @@ def cache_folder() -> Path:
 
 
 class TokenCache:
-    """Arrays by key. What was not used for longest goes first.
+    """Arrays by key, read-only: callers get the very ones. What was not used for longest goes first.
 
     Parameters
     ----------
@@ -92,6 +92,8 @@ class TokenCache:
     def _keep(self, key: str, arrays: Arrays) -> None:
         if size_of(arrays) > self._memory:
             return
+        for array in arrays.values():
+            array.flags.writeable = False
         self._kept[key] = arrays
         self._kept.move_to_end(key)
         while self.bytes_in_memory > self._memory:

@@ -233,7 +233,7 @@ class _Task:
         *_, last = solve(
             piece.beliefs,
             piece.grey(settings.denoise),
-            (1.0, 1.0),
+            self.problem.spacing,
             settings,
             "torch",
             self.device,

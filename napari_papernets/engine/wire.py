@@ -14,6 +14,7 @@ import itertools
 import pickle
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InputError
 from . import messages
+from .lane import Lane
 from .messages import Message
 from .remote import Index, Key, RemoteArray, open_stored, stays_behind, where_stored
 from .segments import Channel, Segment, Span, lay_out
@@ -185,7 +187,8 @@ def pack(message: Message, keep: Callable[[Any], Key] | None = None) -> Parcel:
 
 
 class Line:
-    """One end of the line. Any thread may send; one thread receives.
+    """One end of the line. Any thread may send; one thread receives, and never waits to send: where both
+    sides were sending more than the line holds, they would wait for each other for ever.
 
     Parameters
     ----------
@@ -206,6 +209,7 @@ class Line:
         self._sending = threading.Lock()
         self._numbers = itertools.count(1)
         self._unread: dict[int, Segment] = {}  # the other side has not opened them yet
+        self._receipts = Lane("papernets-receipts")
 
     def send(self, message: Message) -> None:
         """Pack a message and post it."""
@@ -251,6 +255,7 @@ class Line:
 
     def close(self) -> None:
         """Hang up."""
+        self._receipts.stop()
         self._connection.close()
         self._channel.close()
         while self._unread:
@@ -262,9 +267,13 @@ class Line:
             buffers = segment.read(spans)
         finally:
             segment.close()
-        with self._sending:
-            self._frame(number, "", 0, (), b"")
+        self._receipts.put(self._confirm, number)
         return _Unpickler(body or buffers.pop(), buffers, self._fetch).load()
+
+    def _confirm(self, number: int) -> None:
+        """Tell the other side that it may let go of a segment; where it has ended, it has."""
+        with suppress(OSError), self._sending:
+            self._frame(number, "", 0, (), b"")
 
     def _frame(self, *parts: Any) -> None:
         self._connection.send_bytes(pickle.dumps(parts, protocol=5))

@@ -21,7 +21,7 @@ from .outputs import (
     is_shown,
     make_labels,
     put_output,
-    showing_labels,
+    show_labels,
     update_layer,
 )
 from .part_refresh import Box, in_bands, refresh_boxes
@@ -85,7 +85,7 @@ class LabelSink(QObject):
 
         A new layer takes napari a tenth of a second and more where GL is software, so it comes in steps:
         made, added unseen (of 8 bits, for which napari makes a visual whatever the data are), given its
-        array, seen, and fit for painting. The window can live between them.
+        array, and seen. The window can live between them.
         """
         plan = self._plan
         known = find_output(self._viewer, plan.key)
@@ -99,16 +99,13 @@ class LabelSink(QObject):
         yield
         layer.metadata[PROVENANCE] = {}
         self._layer, self._hidden = layer, True
-        tools = showing_labels(self._viewer, layer)
-        next(tools, None)
+        show_labels(self._viewer, layer)
         yield
         if layer.data is blank:
             layer.data = self._shown
         yield
         self._reveal()
         self._stand_alone()
-        yield
-        yield from tools
 
     def show(self, event: Event) -> None:
         """Show what `event` has written, within the interval."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 PROVENANCE = "papernets"  # metadata key of the account of how a result was made
 OUTPUT = "papernets_output"  # metadata key by which a layer of ours is known again
 EDITED = "papernets_edited"  # metadata key that protects what the user painted
-SELECTS = "_activate_on_insert"  # by which napari's list of layers selects those that are added
-TOOLS = ("polygon", "brush_stroke")  # what napari draws on a labels layer while somebody paints
 
 
 def output_key(role: str, image: napari.layers.Layer) -> str:
@@ -134,20 +132,19 @@ def refill_layer(layer: napari.layers.Layer, data: NDArray[Any], placement: Plac
 def undisturbed_selection(viewer: napari.viewer.Viewer) -> Iterator[None]:
     """Keep the layer that the user works on selected while layers are added.
 
-    They are not even selected for a moment where napari lets that be: it would lay out the controls of
-    one and then of the other again, which takes a third of the time of adding a layer.
+    Nobody hears that they are selected for a moment: napari would lay out the controls of one and then
+    of the other again, which takes a third of the time of adding a layer.
     """
-    layers, active = viewer.layers, viewer.layers.selection.active
-    selects = getattr(layers, SELECTS, None)
-    if selects and active is not None:
-        setattr(layers, SELECTS, False)
-    try:
+    selection, active = viewer.layers.selection, viewer.layers.selection.active
+    if active is None:
         yield
-    finally:
-        if selects is not None:
-            setattr(layers, SELECTS, selects)
-    if active is not None and is_shown(viewer, active):
-        layers.selection.active = active
+        return
+    with selection.events.active.blocker():
+        yield
+        if kept := is_shown(viewer, active):
+            selection.active = active
+    if not kept:
+        selection.events.active(value=selection.active)
 
 
 def is_shown(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> bool:
@@ -176,25 +173,6 @@ def show_labels(viewer: napari.viewer.Viewer, layer: napari.layers.Labels) -> No
         viewer.add_layer(layer)
     _sign(layer)
     _mark_when_painted(layer)
-
-
-def showing_labels(viewer: napari.viewer.Viewer, layer: napari.layers.Labels) -> Iterator[None]:
-    """`show_labels` in steps, between which the window can live: the layer, then each of its tools.
-
-    What draws a polygon and a stroke takes napari a third of the time that adding the layer does.
-    """
-    overlays = getattr(layer, "_overlays", {})
-    tools = [overlays[name] for name in TOOLS if name in overlays]
-    for tool in tools:
-        tool.visible = False
-    try:
-        show_labels(viewer, layer)
-        for tool in tools:
-            yield
-            tool.visible = True
-    finally:
-        for tool in tools:
-            tool.visible = True
 
 
 def _add(

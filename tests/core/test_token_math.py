@@ -34,6 +34,13 @@ def test_a_basis_is_the_same_at_every_call_and_serves_other_images() -> None:
     )
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [1, 5])
+def test_tokens_that_are_all_alike_have_no_foreground(count: int) -> None:
+    assert otsu(np.full(count, 2.5)) == 2.5
+    assert not foreground_of(np.ones((count, 4), np.float32)).any()
+
+
 def test_the_rarer_side_is_the_foreground() -> None:
     tokens, number = groups(2)
     np.testing.assert_array_equal(foreground_of(tokens), number == 1)

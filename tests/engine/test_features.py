@@ -231,6 +231,19 @@ def test_revisits_need_no_pass(
     assert len(passes) == 3
 
 
+def test_what_a_caller_does_with_an_answer_is_not_in_the_next(network: VisionTransformer) -> None:
+    image, how = noise(40, 48), pn.FeatureSettings(attention=True, summaries=True)
+    first = pn.features(image, network, settings=how)
+    assert first.distances is not None
+    kept = first.distances.copy()
+    first.tokens[...] = first.distances[...] = -1
+    with pytest.raises(ValueError, match="read-only"):
+        first.windows[0][0].queries[...] = 0
+    again = pn.features(image, network, settings=how)
+    np.testing.assert_array_equal(again.distances, kept)
+    assert (again.tokens != -1).all()
+
+
 def test_the_cache_is_bounded(tmp_path: Path) -> None:
     arrays = dict(tokens=np.zeros(1000, np.float32))
     cache = TokenCache(tmp_path, memory=2 * size_of(arrays), disk=10_000)

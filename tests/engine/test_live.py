@@ -426,6 +426,21 @@ def test_a_class_without_pixels_is_never_answered() -> None:
     assert (x @ weights[:-1] + weights[-1]).argmax(1).max() <= 1
 
 
+@pytest.mark.parametrize("as_prior", [False, True])
+def test_a_class_that_is_painted_late_is_learnt_as_if_it_were_there_at_once(as_prior: bool) -> None:
+    """Whatever fits without it went before, each from the last one."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(300) % 3
+    x = torch.nn.functional.one_hot(y, 3) + 0.5 * torch.randn(300, 3, generator=generator)
+    fresh = fit_head(x, y, 3)
+    early, weights = y < 2, None
+    for _ in range(20):
+        prior = weights if as_prior else None
+        weights = fit_head(x[early], y[early], 3, start=weights, prior=prior)
+    weights = fit_head(x, y, 3, start=weights)
+    torch.testing.assert_close(weights, fresh, atol=0.05, rtol=0.05)
+
+
 def run(job: Any) -> Any:
     while True:
         try:

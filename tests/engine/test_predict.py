@@ -132,8 +132,13 @@ def test_a_region_is_answered_as_in_the_whole(data, padding, zoom):
     image = ImageBlock(np.random.default_rng(3).random((120, 100)).astype(np.float32), "YX")
     how, net = EXACT.replace(zoom=zoom, tile=60), network(padding)
     whole = drain(job(image, net, how))
-    part = drain(job(image, net, how, region=(y0, y1, x0, x1)))
+    events: list[object] = []
+    part = drain(job(image, net, how, region=(y0, y1, x0, x1)), events.append)
     np.testing.assert_allclose(part.probabilities, whole.probabilities[:, y0:y1, x0:x1], atol=1e-5)
+    for tile in (e for e in events if isinstance(e, TileDone)):
+        assert y0 <= tile.y[0] <= tile.y[1] <= y1
+        assert x0 <= tile.x[0] <= tile.x[1] <= x1
+        assert tile.labels.shape == (tile.y[1] - tile.y[0], tile.x[1] - tile.x[0])
 
 
 def test_events_tell_the_whole_story_in_order():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from discs import random_discs
 from scipy.ndimage import gaussian_filter
 
+import napari_papernets as pn
 from napari_papernets.api import drain
 from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.errors import InputError
@@ -122,6 +124,16 @@ def test_a_region_of_a_plane() -> None:
     assert tuned.after == pytest.approx(alone.after, abs=1e-2)
     with pytest.raises(InputError, match=r"\(112, 150\)"):
         run(shares, image, TRUTH, one, region=region)
+
+
+def test_pixels_that_are_not_square_are_tuned_as_they_are_refined() -> None:
+    tall = dataclasses.replace(edges(), scale=(5.0, 1.0), unit="µm")
+    _, tuned = run(coarse_scores(), tall, TRUTH, FEW_ITERATIONS)
+    _, square = run(coarse_scores(), edges(), TRUTH, FEW_ITERATIONS)
+    assert [t["score"] for t in tuned.trials] != [t["score"] for t in square.trials]
+    beliefs = pn.refine(coarse_scores(), tall, settings=tuned.settings)
+    _, again = run(beliefs, tall, TRUTH, tuned.settings.replace(iterations=0))
+    assert again.before == pytest.approx(tuned.after)
 
 
 def test_a_plane_of_a_stack() -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import pickle
 import sys
+import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from napari_papernets.core.results import LevelMaps
 from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.messages import Block, Cancel, Failed, Quit, Returned, Run, Value
 from napari_papernets.engine.remote import RemoteArray, full_index, stays_behind
-from napari_papernets.engine.segments import ALIGNMENT, MAP_FROM, lay_out
+from napari_papernets.engine.segments import ALIGNMENT, MAP_FROM, Segment, lay_out
 from napari_papernets.engine.wire import SHARE_FROM, Line, may_cross, pack
 
 
@@ -51,7 +52,9 @@ class Ends:
     def pass_on(self, message: Any, keep: Any = None) -> Any:
         """The message as the other side gets it; its receipt is read."""
         self.near.post(pack(message, keep))
-        received = self.far.receive()
+        received, confirmed = self.far.receive(), threading.Event()
+        self.far._receipts.put(confirmed.set)
+        assert confirmed.wait(10)
         self.far.send(Quit())
         assert self.near.receive() == Quit()
         return received
@@ -159,6 +162,49 @@ def test_long_texts_do_not_fill_the_socket(ends: Ends) -> None:
     assert parcel.body == b""
     parcel.close()
     assert ends.pass_on(Returned(1, history)).result == history
+
+
+def test_both_sides_may_send_more_than_the_line_holds(ends: Ends) -> None:
+    """Receipts too have to be sent while both threads that send are waiting."""
+    count, got = 1000, {ends.near: 0, ends.far: 0}
+    array = np.zeros(SHARE_FROM, np.uint8)
+
+    def send(end: Line) -> None:
+        for _ in range(count):
+            end.send(Value(1, array))
+
+    def receive(end: Line) -> None:
+        for _ in range(count):
+            end.receive()
+            got[end] += 1
+
+    threads = [
+        threading.Thread(target=what, args=[end], daemon=True) for end in got for what in (send, receive)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert list(got.values()) == [count, count]
+
+
+def test_a_segment_is_closed_once_by_however_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[int] = []
+
+    def close(descriptor: int) -> None:
+        closed.append(descriptor)
+
+    segment = Segment(SHARE_FROM)
+    descriptor = segment.descriptor
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_papernets.engine.segments.os.close", close)
+        threads = [threading.Thread(target=segment.close) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    os.close(descriptor)
+    assert closed == [descriptor]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
