@@ -90,6 +90,8 @@ class Desk:
             return
         with self.lock:
             task = self.jobs.find(getattr(message, "job", None))
+            if task is not None and isinstance(message, Happened):
+                task.tells()
         if task is None:
             return  # it is settled
         if isinstance(message, Happened):
@@ -126,9 +128,9 @@ class Desk:
 
     def _send(self, task: Task, value: Any) -> None:
         with self.lock:
-            if task.state in ("waiting", "starting"):
+            if not task.told and task.state != "done":
                 task.early.append(value)
-            elif task.state == "running" and self.process:
+            if task.state == "running" and self.process:
                 self._out.put(self._send_value, self.process, task, value)
 
     def _cancel(self, task: Task) -> None:
@@ -153,13 +155,15 @@ class Desk:
             return
         with self.lock:
             dropped = task.cancelled or task.state == "done"
-            if not dropped:
-                task.state, task.arguments = "running", {}
+            stale = process is not self.process  # which has ended: it was taken back, or is lost
+            if not (dropped or stale):
+                task.state = "running"
                 process.post(parcel)
                 for value in task.early:
-                    self._send(task, value)
-        if dropped:
+                    self._out.put(self._send_value, process, task, value)
+        if dropped or stale:
             parcel.close()
+        if dropped:
             self._settle_cancelled(task)
 
     def _send_value(self, process: EngineProcess, task: Task, value: Any) -> None:

@@ -187,6 +187,10 @@ class Engine:
                 return
             desk.process = None
             lost = list(desk.jobs.running)
+            if process.reason == "cancel":  # of another job: what told nothing yet begins anew
+                again = [task for task in lost if not (task.told or task.cancelled)]
+                lost = [task for task in lost if task not in again]
+                desk.jobs.take_back(again)
             if process.info is None and not self._may_retry(process):
                 lost += desk.jobs.waiting  # it would not start for them either
                 desk.jobs.waiting.clear()

@@ -39,7 +39,9 @@ class Task:
     arrays : list
         Arrays that stay in this process; the engine asks for their blocks.
     early : list
-        Values sent before it ran.
+        Values sent before it told anything.
+    told : bool
+        It told something. Until then it can be begun anew, with its arguments and early values.
     cancelled_at : float or None
         When the owner (or `error`) cancelled it, by the monotonic clock.
     error : PapernetsError or None
@@ -53,6 +55,7 @@ class Task:
     state: State = "waiting"
     arrays: list[Any] = field(default_factory=list)
     early: list[Any] = field(default_factory=list)
+    told: bool = False
     cancelled_at: float | None = None
     error: PapernetsError | None = None
 
@@ -79,6 +82,10 @@ class Task:
         """Where it was cancelled, its turn to end begins only now."""
         if self.cancelled_at is not None:
             self.cancelled_at = time.monotonic()
+
+    def tells(self) -> None:
+        """It began: what it would need to begin anew is let go of."""
+        self.told, self.arguments, self.early = True, {}, []
 
     def finish(self) -> None:
         """Mark it done and let go of its arrays."""

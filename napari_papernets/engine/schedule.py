@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .job import Task
 
@@ -50,6 +50,13 @@ class Schedule:
         for other in self.running:
             other.give_time()
         return True
+
+    def take_back(self, tasks: Sequence[Task]) -> None:
+        """These are to begin anew, before those that wait."""
+        for task in reversed(tasks):
+            self.running.remove(task)
+            task.state, task.arrays = "waiting", []
+            self.waiting.appendleft(task)
 
     def is_overdue(self, seconds: float) -> bool:
         """Whether a job was cancelled longer ago than that, times the number of jobs, whose steps it may

@@ -254,6 +254,26 @@ def test_where_a_deaf_job_is_killed_a_training_is_told_why(fresh: Any, tmp_path:
     assert Watched(engine, "count", n=2).result() == ()
 
 
+def test_where_a_deaf_job_is_killed_one_that_had_told_nothing_begins_anew(
+    fresh: Any, tmp_path: Path
+) -> None:
+    """With its arguments, lazy ones too, and what was sent to it."""
+    engine = fresh()
+    deaf = fall_asleep(engine, tmp_path)
+    pid = engine.pid
+    image = ImageBlock(da.arange(12, chunks=4).reshape(3, 2, 2), "ZYX")
+    resting = Watched(engine, "live", image=image)
+    wait_until(lambda: resting.job._task.state == "running")
+    resting.job.send(2)
+    deaf.job.cancel()
+    assert deaf.outcome() == ("cancelled", None)
+    wait_until(lambda: len(resting.events) == 2)
+    assert resting.events[1].message == "9.5"  # of the plane that was asked for
+    resting.job.stop()
+    assert resting.result() == "stopped"
+    assert engine.pid != pid
+
+
 def test_values_sent_before_the_job_runs_arrive_in_order(engine: Engine) -> None:
     watched = Watched(engine, "count", n=2000)
     watched.job.send({"strokes": np.arange(20_000)})
