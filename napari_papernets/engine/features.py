@@ -68,7 +68,7 @@ class FeatureJob:
             weights=self.model.sha256, options=self.model.network.options,
             settings=self.settings.replace(block=None).to_dict(), channels=self.channels,
             windows=[(t.y.read, t.x.read, t.y.write, t.x.write) for t in self.plan],
-            low=source.low.tolist(), high=source.high.tolist(), form=1,
+            low=source.low.tolist(), high=source.high.tolist(), form=2,
         )  # fmt: skip
         digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=20)
         for tile in self.plan:

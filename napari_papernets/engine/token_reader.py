@@ -20,6 +20,8 @@ from ..networks.encoder import Inside
 from ..networks.positions import direction_count, position_directions, without
 from .runner import twin
 
+LEVELLED = 64  # patches of a window from which on its mean tells of shifts, not of what is seen
+
 ReadPixels = Callable[[Range, Range], NDArray[np.float32]]
 """Gives normalised grey values (C, y, x) of a window of the plane, mirrored outside."""
 
@@ -141,6 +143,9 @@ class TokenReader:
                     window = pixels((y[0] + dy, y[1] + dy), (x[0] + dx, x[1] + dx))
                     inside = self._pass(window, blocks, ())
                     self._take_tokens(found, inside, grid, density, (i, j))
+            if grid[0] * grid[1] >= LEVELLED:
+                for tokens in found.tokens.values():
+                    level_shifts(tokens, density)
         return found
 
     def _pass(
@@ -198,6 +203,24 @@ class TokenReader:
 def to_numpy(x: Tensor) -> NDArray[np.float32]:
     """Contiguous float32 on the CPU."""
     return x.float().cpu().contiguous().numpy()
+
+
+def level_shifts(tokens: NDArray[np.float32], density: int) -> None:
+    """Bring the means of all shifted readings of a window together, in place.
+
+    The same places are read at every shift, so that their means should be alike; what they differ by
+    would lie over every picture as a grid with the period of a patch.
+
+    Parameters
+    ----------
+    tokens : ndarray of float32, shape (gy · density, gx · density, D)
+    density : int
+        Of every so many tokens along Y and X one comes from each shift.
+    """
+    height, width, dim = tokens.shape
+    by_shift = tokens.reshape(height // density, density, width // density, density, dim)
+    means = by_shift.mean((0, 2), keepdims=True)
+    by_shift -= means - means.mean((1, 3), keepdims=True)
 
 
 def shifts(patch: int, density: int) -> list[int]:

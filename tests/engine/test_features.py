@@ -18,7 +18,7 @@ from napari_papernets.core.events import Notice, Progress, Started
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.engine import features as module
 from napari_papernets.engine.token_cache import TokenCache, size_of
-from napari_papernets.engine.token_reader import shifts
+from napari_papernets.engine.token_reader import level_shifts, shifts
 from napari_papernets.engine.vit_models import import_checkpoint, load_vit
 from napari_papernets.networks import VisionTransformer
 
@@ -99,6 +99,23 @@ def test_a_patch_lies_on_its_pixels(density: int) -> None:
     np.testing.assert_allclose(middle, [(2 + 0.5) * 8, (5 + 0.5) * 8], atol=1e-6)
     assert found.patch_at(2 * 8, 5 * 8) == (2 * density, 5 * density)
     assert found.patch_at(2 * 8 + 7.9, 5 * 8 + 7.9) == (3 * density - 1, 6 * density - 1)
+
+
+def test_shifts_alone_leave_no_grid(network: VisionTransformer) -> None:
+    tokens = pn.features(noise(96, 96), network, settings=pn.FeatureSettings(density=2)).tokens
+    by_shift = tokens.reshape(12, 2, 12, 2, -1).mean((0, 2)).reshape(4, -1)
+    np.testing.assert_allclose(by_shift, np.broadcast_to(tokens.mean(0), by_shift.shape), atol=1e-5)
+
+
+@pytest.mark.parametrize("density", [2, 4])
+def test_levelled_shifts_keep_the_mean_and_what_differs_within_each(density: int) -> None:
+    before = np.random.default_rng(0).random((3 * density, 5 * density, 7)).astype(np.float32)
+    tokens = before.copy()
+    level_shifts(tokens, density)
+    np.testing.assert_allclose(tokens.mean((0, 1)), before.mean((0, 1)), atol=1e-6)
+    change = (tokens - before).reshape(3, density, 5, density, 7)
+    assert np.ptp(change, axis=(0, 2)).max() < 1e-6
+    assert np.ptp(change, axis=(1, 3)).max() > 1e-3
 
 
 def test_shifts_are_symmetric() -> None:
