@@ -83,13 +83,19 @@ class VitActions(QObject):
             settings=plan.settings.replace(attention=False, summaries=False),
         )  # fmt: skip
 
-        def both(learnt: ProbeScore, random: ProbeScore) -> None:
-            self._panel.strokes.show_score(about, learnt, random)
+        show, random = functools.partial(self._panel.strokes.show_score, about), "random weights"
+
+        def both(learnt: ProbeScore, control: ProbeScore) -> None:
+            show({"learnt": learnt, random: control})
             self._panel.message.tell("")
 
-        def first(learnt: ProbeScore) -> None:
-            self._panel.strokes.show_score(about, learnt, None)
-            self._start("probe", functools.partial(both, learnt), random_weights=True, **arguments)
+        def first(score: ProbeScore) -> None:
+            if isinstance(plan.model, ModelRef):
+                show({"learnt": score, random: None})
+                self._start("probe", functools.partial(both, score), random_weights=True, **arguments)
+            else:  # it is its own control
+                show({random: score})
+                self._panel.message.tell("")
 
         self._start("probe", first, **arguments)
 

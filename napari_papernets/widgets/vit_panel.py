@@ -129,7 +129,8 @@ class ViTPanel(DockedPanel):
         """Stop what runs, remember the settings and let go of the viewer and the engine."""
         for timer in (self._warm, self._other):
             timer.stop()
-        remember(MEMORY, dict(settings=self.form.value().changed(), device=self.device.currentText()))
+        chosen = dict(device=self.device.currentText(), network=self.model.key)
+        remember(MEMORY, dict(settings=self.form.value().changed(), **chosen))
         self.controls.click.setChecked(False)
         for listener in (self.follower, self.image, self.strokes):
             listener.close_events()
@@ -227,6 +228,7 @@ class ViTPanel(DockedPanel):
         with contextlib.suppress(PapernetsError, TypeError, AttributeError):
             self.form.setValue(FeatureSettings.from_dict(values.get("settings", {})))
         self.device.setCurrentText(str(values.get("device", "auto")))
+        self.model.recall(str(values.get("network", "")))
         self._on_network()
 
     def _connect(self) -> None:

@@ -98,9 +98,20 @@ class VitPicker(QWidget):
             self._opened.append(ref)
         self._show(ref.path)
 
+    @property
+    def key(self) -> str:
+        """What `recall` chooses the same network by."""
+        return str(self._path() or RANDOM)
+
+    def recall(self, key: str) -> None:
+        """Choose what had that key; the first of the list where it is not there any more."""
+        self._show(Path(key))
+        if key == RANDOM:
+            self.combo.setCurrentIndex(len(self._refs))
+
     def _show(self, path: Path | None) -> None:
         found = (*list_models(), *self._opened)
-        self._refs = [ref for ref in found if ref.spec.architecture in ARCHITECTURES]
+        self._refs = [ref for kind in ARCHITECTURES for ref in found if ref.spec.architecture == kind]
         self.combo.blockSignals(True)
         self.combo.clear()
         for index, ref in enumerate(self._refs):

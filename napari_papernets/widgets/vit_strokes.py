@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,21 +112,21 @@ class VitStrokes(QWidget):
             raise InputError("strokes", f"shape {found.shape}", mend)
         return found
 
-    def show_score(self, about: str, learnt: ProbeScore, random: ProbeScore | None) -> None:
-        """The scores, beside those of random weights once they are there; `about` tells of what."""
-        rows = [("linear probe", learnt.linear, random.linear if random else None)]
-        rows += [("5 nearest", learnt.nearest, random.nearest if random else None)]
+    def show_score(self, about: str, scores: Mapping[str, ProbeScore | None]) -> None:
+        """Scores by the names of the weights, of which the first is there and others may be still to
+        come; `about` tells of what."""
+        ((_, known), *_) = scores.items()
+        assert known is not None
         lines = [
-            f"<tr><td>{name}&nbsp;</td><td><b>{one:.3f}</b>&nbsp;</td><td>"
-            f"{'…' if two is None else f'{two:.3f}'}</td></tr>"
-            for name, one, two in rows
+            f"<tr><td>{title}&nbsp;</td>{''.join(_cell(s, kind) for s in scores.values())}</tr>"
+            for title, kind in (("linear probe", "linear"), ("5 nearest", "nearest"))
         ]
-        strokes = " + ".join(map(str, learnt.strokes))
+        names = "".join(f"<td>{html.escape(name)}&nbsp;</td>" for name in scores)
+        strokes = " + ".join(map(str, known.strokes))
         self.table.setText(
-            f"<table><tr><td></td><td>{'random' if learnt.random else 'learnt'}&nbsp;</td>"
-            f"<td>random weights</td></tr>{''.join(lines)}</table>"
+            f"<table><tr><td></td>{names}</tr>{''.join(lines)}</table>"
             f"{html.escape(about)}: mean IoU on held-out strokes ({strokes} strokes, "
-            f"{learnt.folds} groups)."
+            f"{known.folds} groups)."
         )
 
     def forget_score(self, *_: object) -> None:
@@ -163,3 +164,7 @@ class VitStrokes(QWidget):
     def _current(self) -> Any:
         index = self.combo.currentIndex()
         return self._layers[index].unique_id if 0 <= index < len(self._layers) else None
+
+
+def _cell(score: ProbeScore | None, kind: str) -> str:
+    return f"<td>{'…' if score is None else f'{getattr(score, kind):.3f}'}&nbsp;</td>"

@@ -680,6 +680,30 @@ def test_a_score_stands_beside_that_of_random_weights(panel, viewer, engine, qtb
     assert "toy-vit · block 4 · strokes: mean IoU" in panel.strokes.table.text()
 
 
+def test_random_weights_are_not_called_learnt(panel, viewer, engine, qtbot):
+    panel.model.combo.setCurrentIndex(panel.model.combo.count() - 1)
+    viewer.add_labels(np.ones((40, 48), np.uint8), name="strokes")
+    panel.strokes.score.click()
+    engine.jobs[-1].give(ProbeScore(0.9, 0.8, (2, 2), 2, False))
+    qtbot.waitUntil(lambda: "0.900" in panel.strokes.table.text())
+    assert "random weights" in panel.strokes.table.text()
+    assert "learnt" not in panel.strokes.table.text()
+    assert len(engine.jobs) == 1
+
+
+@pytest.mark.parametrize("chosen", ["second", "Random weights (nothing learnt)"])
+def test_the_network_is_remembered(viewer, refs, engine, qtbot, chosen):
+    refs.append(vit_ref("second"))
+    for wanted in (None, chosen):
+        panel = ViTPanel(viewer, engine=engine)
+        qtbot.addWidget(panel)
+        if wanted is None:
+            assert panel.model.combo.currentText() == "toy-vit"
+            panel.model.combo.setCurrentText(chosen)
+        assert panel.model.combo.currentText() == chosen
+        panel.shut_down()
+
+
 @pytest.mark.parametrize("change", ["network", "block", "resolution", "layer", "paint", "remove"])
 def test_a_score_of_something_else_is_taken_away(panel, viewer, refs, engine, qtbot, change):
     other = viewer.add_labels(np.zeros((40, 48), int), name="other")
