@@ -121,6 +121,7 @@ def fit_head(
     Returns
     -------
     Tensor, shape (F + 1, K), float32
+        Those that it began with where features are not finite.
     """
     x = torch.cat([features.float(), features.new_ones(len(features), 1).float()], dim=1)
     seen = torch.bincount(classes, minlength=count).float()
@@ -144,12 +145,15 @@ def fit_head(
         hessian = ((x * curvature).T @ x).double()
         hessian.diagonal().add_(ridge[:, 0])
         slope = x.T @ (weight * (p - target)) + ridge * (w - centre)
-        step = torch.cholesky_solve(slope.double(), torch.linalg.cholesky(hessian)).float()
+        factor, failed = torch.linalg.cholesky_ex(hessian)
+        if failed:  # features are no numbers, or too large: those of a training that diverges
+            break
+        step = torch.cholesky_solve(slope.double(), factor).float()
         new, p = judge(w - step)
-        while new > loss and step.abs().max() > SMALLEST:
+        while not new <= loss and step.abs().max() > SMALLEST:
             step = step / 2
             new, p = judge(w - step)
-        if new > loss:
+        if not new <= loss:
             break
         w, before, loss = w - step, loss, new
         if before - loss < ENOUGH * abs(loss):

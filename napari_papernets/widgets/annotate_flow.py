@@ -69,6 +69,9 @@ class AnnotateFlow(QObject):
             parts.control.restart()
         elif parts.bar.live.isChecked():
             parts.resume()
+        else:
+            parts.control.stop()
+            parts.bar.show_state(parts.control.state)  # which it may have been all along
 
     def _suit_channels(self) -> None:
         if self._parts.suit_channels():

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
-from superqt.utils import create_worker
 
 from ..core.errors import InputError, PapernetsError
 from ..core.events import Event, Started, TileDone
@@ -18,7 +17,8 @@ from ..core.results import Prediction
 from ..objects import ObjectRule
 from .annotated_image import AnnotatedImage
 from .apply_form import ApplyForm
-from .folder_apply import ApplyWish, FolderApply
+from .beside import beside
+from .folder_apply import ApplyWish, FolderApply, FolderDone
 from .job_adapter import Engine
 from .live_layers import put_below
 from .outputs import PROVENANCE, output_key, put_output
@@ -100,6 +100,7 @@ class ApplyActions(QWidget):
 
     def start(self, kind: str) -> None:
         """Apply to the current "image", to "all" images, or to a "folder" that is asked for."""
+        self.told.emit("")  # what was said was about the last time
         try:
             self._wish = self._wanted()
             if kind == "folder":
@@ -198,11 +199,12 @@ class ApplyActions(QWidget):
         plan, wish, self._run = self._run.plan, self._wish, None
         self._put_below(layer, plan)
         if wish.objects is None:
+            layer.visible = self._sees(plan)
             self.results.add_result(layer, plan)
             self.told.emit(f"{layer.name}: done.")
             self._next()
             return
-        self._splitting = worker = create_worker(wish.objects.find, plan.take_back(layer.data))
+        self._splitting = worker = beside(wish.objects.find, plan.take_back(layer.data))
 
         def on_end(then: Callable[..., None], *answer: Any) -> None:
             if self._splitting is worker:  # not cancelled meanwhile
@@ -224,13 +226,17 @@ class ApplyActions(QWidget):
         account = rule.account(result.provenance)
         layer = put_output(
             self._viewer, "labels", plan.key, name_of(plan.image.name, rule.name), shown, place,
-            metadata={PROVENANCE: account}, visible=True,
+            metadata={PROVENANCE: account}, visible=self._sees(plan),
         )  # fmt: skip
         classes.visible = False
         self._put_below(layer, plan)
         self.results.add_result(layer, plan)
         self.told.emit(f"{layer.name}: {counted(int(objects.max(initial=0)), 'object')}.")
         self._next()
+
+    def _sees(self, plan: RunPlan) -> bool:
+        """Whether the image is to be seen: what lies on a hidden one would cover another."""
+        return any(la.unique_id == plan.identity and la.visible for la in self._viewer.layers)
 
     def _put_below(self, layer: napari.layers.Labels, plan: RunPlan) -> None:
         """Strokes stay on top."""
@@ -255,9 +261,11 @@ class ApplyActions(QWidget):
     def _on_file(self, done: int, total: int, name: str) -> None:
         self.form.set_running(f"{name} ({done + 1} of {total})", done, total)
 
-    def _on_folder(self, count: int, left_out: int, folder: Path) -> None:
-        rest = f" {counted(left_out, 'result')} of this program left out." if left_out else ""
-        self._finish(f"{counted(count, 'image')} written to {folder}.{rest}")
+    def _on_folder(self, done: FolderDone) -> None:
+        rest = f" {counted(done.left_out, 'result')} of this program left out." if done.left_out else ""
+        if done.failed:
+            rest += f" {counted(len(done.failed), 'file')} could not be: {'; '.join(done.failed)}."
+        self._finish(f"{counted(done.written, 'image')} written to {done.folder}.{rest}")
 
     def _finish(self, text: str) -> None:
         self._run, self._todo = None, []

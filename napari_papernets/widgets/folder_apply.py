@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import create_worker
 
-from ..core.errors import PapernetsError
+from ..core.errors import InputError, PapernetsError
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
 from ..core.part import Part
@@ -22,6 +21,7 @@ from ..files import read_image, write_labels, write_table
 from ..image_folders import LABELS, TABLE, list_folder
 from ..objects import ObjectRule
 from ..result_files import check_results, write_account
+from .beside import beside
 from .job_adapter import Engine, JobAdapter
 
 
@@ -51,6 +51,28 @@ class ApplyWish:
         return PredictSettings(output="semantic", zoom=1.0, channels=channels if there else None)
 
 
+@dataclass(frozen=True)
+class FolderDone:
+    """What became of a folder.
+
+    Attributes
+    ----------
+    written : int
+        Images whose results were written.
+    left_out : int
+        Results of this program, which were not segmented.
+    failed : tuple of str
+        Files that could not be, each with the reason.
+    folder : Path
+        Where results are.
+    """
+
+    written: int
+    left_out: int
+    failed: tuple[str, ...]
+    folder: Path
+
+
 class FolderApply(QObject):
     """One folder after the other.
 
@@ -63,14 +85,14 @@ class FolderApply(QObject):
     ----------
     progressed : Signal(int, int, str)
         Images done, all images, and the name of the next.
-    finished : Signal(int, int, object)
-        How many were written, how many results of this program were left out, and the folder.
+    finished : Signal(object)
+        A FolderDone. An image that cannot be read, or does not fit, keeps no other from its turn.
     failed : Signal(object)
         The error; what was written before stays.
     """
 
     progressed = Signal(int, int, str)
-    finished = Signal(int, int, object)
+    finished = Signal(object)
     failed = Signal(object)
 
     def __init__(self, engine: Callable[[], Engine], parent: QObject | None = None) -> None:
@@ -78,6 +100,7 @@ class FolderApply(QObject):
         self._engine = engine
         self._job: JobAdapter | None = None
         self._todo: list[Path] = []
+        self._failed: list[str] = []
         self._total = self._left_out = 0
         self._cancelled = False
 
@@ -94,7 +117,7 @@ class FolderApply(QObject):
         self._todo, self._left_out = list(listing.images), listing.left_out
         self._wish, self._target, self._names = wish, target, result_names(self._todo)
         check_results(target, self._names.values(), (LABELS, TABLE), self._names, "folder")
-        self._total, self._cancelled = len(self._todo), False
+        self._total, self._failed, self._cancelled = len(self._todo), [], False
         self._next()
 
     def cancel(self) -> None:
@@ -115,11 +138,12 @@ class FolderApply(QObject):
             self._job = None
         done = self._total - len(self._todo)
         if self._cancelled or not self._todo:
-            self.finished.emit(done, self._left_out, self._target)
+            written, failed = done - len(self._failed), tuple(self._failed)
+            self.finished.emit(FolderDone(written, self._left_out, failed, self._target))
             return
         path = self._todo[0]
         self.progressed.emit(done, self._total, path.name)
-        worker = create_worker(read_image, path)
+        worker = beside(read_image, path)
         worker.returned.connect(lambda image: self._predict(path, image))
         worker.errored.connect(self._on_failed)
         worker.start()
@@ -148,6 +172,10 @@ class FolderApply(QObject):
         self._next()
 
     def _on_failed(self, error: BaseException) -> None:
+        if isinstance(error, InputError) and self._todo:  # of this image
+            self._failed.append(f"{self._todo.pop(0).name}: {error}")
+            self._next()
+            return
         self.leave()
         self._job = None
         self.failed.emit(error)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
-from superqt.utils import create_worker
 
+from .beside import beside
 from .image_layers import full_data
 from .layer_events import DATA_EVENTS, LayerEvents
 
@@ -95,7 +95,7 @@ class LabelNumbers(QObject):
         key = next(iter(self._todo))
         layer = self._todo.pop(key)
         self._running = True
-        worker = create_worker(_count, key, full_data(layer), self._stop)
+        worker = beside(_count, key, full_data(layer), self._stop)
         worker.returned.connect(self._on_counted)
         worker.errored.connect(self._on_unreadable)
         worker.start()

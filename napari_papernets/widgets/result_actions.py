@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QWidget
-from superqt.utils import create_worker
 
 from ..core.errors import InputError, PapernetsError
 from ..core.image import ImageBlock
 from ..core.part import Part
 from ..core.tiles import Region
+from .beside import beside
 from .farewell import when_destroyed
 from .job_adapter import Engine
 from .offered import offer
@@ -176,9 +176,9 @@ class ResultActions(QWidget):
         image = self._image_of(layer) if plan is None else None
         if plan is not None:
             labels = np.array(plan.take_back(layer.data))
-            worker = create_worker(_measure, labels, plan.image, plan.region, plan.planes)
+            worker = beside(_measure, labels, plan.image, plan.region, plan.planes)
         else:
-            worker = create_worker(_measure, np.array(layer.data), image)
+            worker = beside(_measure, np.array(layer.data), image)
         start = _start_of(layer, plan, image)
         self._measuring = True
         self.refresh()

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ..core.command import training_command
 from ..core.events import Version
 from ..core.image import ImageBlock
-from ..core.model import ModelRef
 from ..core.part import Part
 from ..files import write_labels
 from ..journal import Place
@@ -32,6 +31,7 @@ def write_round(
     event: Version,
     plan: LivePlan,
     strokes: Mapping[Place, NDArray[Any]],
+    start: str,
 ) -> str:
     """Write the strokes that a version learnt from into its session.
 
@@ -47,6 +47,8 @@ def write_round(
         How the training was begun.
     strokes : mapping of place to ndarray, shape (Y, X)
         As of the version.
+    start : str
+        Name of the model that it began with, or a file of it that stays.
 
     Returns
     -------
@@ -66,12 +68,11 @@ def write_round(
     inputs = [str(path) for path in pairs[0]] if pairs else []
     if len(pairs) > 1:
         inputs = [str(_gather(folder / "images", pairs)), str(folder / "annotations")]
-    model = str(plan.model.path) if isinstance(plan.model, ModelRef) else plan.model
     if not all(image.source for image in images):
         images = []  # what the session keeps tells its axes, which may stand in another order
     return training_command(
         "finetune", inputs, images, plan.settings, event.step, plan.device,
-        model=model, classes=",".join(c.name for c in event.model.spec.classes),
+        model=start, classes=",".join(c.name for c in event.model.spec.classes),
         name=usable_name(f"{session.folder.name} {number}"),
     )  # fmt: skip
 

@@ -20,11 +20,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QElidingLabel
-from superqt.utils import create_worker
 
 from ..core.errors import InputError
 from ..session import discard_session, read_info, sessions_folder, unfinished_sessions
 from ..session_files import version_folders
+from .beside import beside
 from .run_bar import counted
 
 NAMES = 24  # characters
@@ -71,7 +71,7 @@ class RestoreBar(QFrame):
 
     def look(self) -> None:
         """See beside the window what was not closed: whole journals are read."""
-        worker = create_worker(unfinished_sessions)
+        worker = beside(unfinished_sessions)
         worker.returned.connect(self._on_found)
         worker.errored.connect(self.problem)
         worker.start()
@@ -103,7 +103,7 @@ class RestoreBar(QFrame):
         )
         if answer != QMessageBox.StandardButton.Yes:
             return
-        worker = create_worker(discard_session, folder)
+        worker = beside(discard_session, folder)
         worker.errored.connect(self.problem)
         worker.start()
         self._next()

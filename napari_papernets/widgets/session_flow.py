@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import create_worker
 
 from ..core.errors import InputError, ModelError
 from ..core.tune_settings import TuneSettings
 from .annotate_parts import AnnotateParts
 from .annotation_layer import SESSION
+from .beside import beside
 from .live_control import LiveState
 from .live_plan import LivePlan
 from .placement import placement_of
@@ -50,7 +50,7 @@ class SessionFlow(QObject):
     def open_session(self, folder: Path) -> None:
         """Open a session in place of this one."""
         self._parts.message.tell("Opening the session…")
-        worker = create_worker(read_session, folder)
+        worker = beside(read_session, folder)
         worker.returned.connect(self._on_opened)
         worker.errored.connect(self._parts.message.complain)
         worker.start()

@@ -18,7 +18,7 @@ from qtpy.QtCore import QObject, Signal
 from ..core.annotation import Patch
 from ..core.events import Version
 from ..core.image import ImageBlock
-from ..core.model import ClassInfo
+from ..core.model import ClassInfo, ModelRef
 from ..journal import Place
 from ..session import Session, VersionRecord, create_session, describe_image
 from .live_plan import LivePlan
@@ -89,6 +89,7 @@ class SessionStore(QObject):
         self._session: Session | None = None
         self._contents = Contents()
         self._known: set[int] = set()
+        self._kept_as: dict[Path, Path] = {}  # models of live trainings, which are copied
         self._lock = threading.RLock()
         self._lane = ThreadPoolExecutor(1, "papernets-session")
         self._closed = False
@@ -246,9 +247,13 @@ class SessionStore(QObject):
             parent=parent, settings=plan.settings.to_dict(),
             strokes=_strokes_of(strokes, plan),
         )  # fmt: skip
-        command = write_round(session, session.next_number(), event, plan, strokes)
+        begun = plan.model
+        if isinstance(begun, ModelRef):  # the files of a live training go with the viewer
+            begun = str(self._kept_as.get(begun.path, begun.path))
+        command = write_round(session, session.next_number(), event, plan, strokes, begun)
         record = replace(record, command=command)
         record = session.add_version(event.model.path, record)
+        self._kept_as[event.model.path] = record.model
         if session is self._session:
             self._tell(self.added, record)
 

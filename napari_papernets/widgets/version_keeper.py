@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import create_worker
 
 from ..core.annotation import Patch
 from ..core.errors import InputError, ModelError
@@ -21,6 +20,7 @@ from ..journal import Place
 from ..model_files import find_model
 from ..session import VersionRecord
 from .annotated_image import AnnotatedImage
+from .beside import beside
 from .comparison import ComparisonDialog, ComparisonRow
 from .live_plan import LivePlan
 from .model_comparison import Judged, ModelComparison
@@ -169,7 +169,7 @@ class VersionKeeper(QObject):
         def save() -> Path:
             return export_model(self.model(number).path, Path(path))
 
-        worker = create_worker(save)
+        worker = beside(save)
         worker.returned.connect(lambda written: self.told.emit(f"Saved {written}"))
         worker.errored.connect(self.problem)
         worker.start()

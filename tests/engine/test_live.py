@@ -419,6 +419,28 @@ def test_the_fit_bears_features_that_leave_it_free(kind: str) -> None:
         assert torch.equal((features @ weights[:-1] + weights[-1]).argmax(1), classes)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e25])
+def test_the_fit_of_features_that_are_of_no_use_keeps_what_there_was(value: float) -> None:
+    """As a network that diverges gives them, before the next step finds that out."""
+    x, y = torch.randn(50, 4), torch.arange(50) % 2
+    start = fit_head(x, y, 2)
+    x[3, 1] = value
+    weights = fit_head(x, y, 2, start=start)
+    assert torch.isfinite(weights).all()
+    torch.testing.assert_close(weights, start, atol=1, rtol=1)
+
+
+def test_a_stroke_in_the_midst_of_a_divergence_stops_nothing(tmp_path: Path) -> None:
+    person = Person(tmp_path, TINY.replace(steps=50, learning_rate=10.0))
+    person.see(Started)
+    person.see(Step, stroke(1, 1), stroke(2, 2))
+    for number in range(3, 9):
+        person.see(Preview, stroke(1 + number % 2, number, row=5 * number))
+    version = person.see(Version, "stop")
+    answer = run(predict(picture()[0], find_model(version.model.path), probabilities=True))
+    assert np.isfinite(answer.probabilities).all()
+
+
 def test_a_class_without_pixels_is_never_answered() -> None:
     x = torch.randn(50, 4)
     y = torch.arange(50) % 2

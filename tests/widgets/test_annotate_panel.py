@@ -161,6 +161,16 @@ def test_strokes_go_to_the_engine_and_to_the_session(panel, engine, qtbot, sessi
     again.close()
 
 
+def test_with_live_off_one_can_train_when_one_likes(panel, viewer, engine, qtbot):
+    panel.parts.bar.live.setChecked(False)
+    panel.parts.image.annotate.click()
+    assert panel.parts.bar.train.isEnabled()
+    assert "Train now" in panel.parts.bar.line.text()
+    assert not engine.jobs
+    panel.parts.bar.train.click()
+    qtbot.waitUntil(lambda: len(engine.jobs) == 1)
+
+
 def test_previews_fill_two_layers_below_the_strokes(panel, viewer, engine, qtbot):
     job = annotate(panel, qtbot, engine)
     names = [layer.name for layer in viewer.layers]

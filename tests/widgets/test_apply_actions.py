@@ -190,6 +190,35 @@ def test_a_folder_gets_labels_and_tables(apply, engine, qtbot, tmp_path):
     assert account["objects"] == {"number": 2, "name": "cell", "min_size": 15, "split": True}
 
 
+def test_a_file_that_is_no_image_keeps_no_other_from_its_turn(apply, engine, qtbot, tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    for name in ("a", "c"):
+        write_image(source / f"{name}.tif", np.zeros(SHAPE, np.uint8), "YX")
+    (source / "b.png").write_text("no image")
+    apply._ask_for_folders = lambda: apply.start_folder(source, target)
+    apply.form.buttons["folder"].click()
+    for count in (1, 2):
+        qtbot.waitUntil(lambda count=count: len(engine.jobs) == count, timeout=5000)
+        engine.jobs[-1].give(prediction(classes()))
+    qtbot.waitUntil(lambda: is_idle(apply), timeout=5000)
+    assert (target / "c_labels.tif").exists()
+    assert apply.form.status.text().startswith("2 images written")
+    assert "1 file could not be: b.png" in apply.form.status.text()
+    assert not apply.errors
+
+
+def test_what_lies_on_a_hidden_image_stays_hidden(apply, engine, qtbot):
+    apply.viewer.layers["two"].visible = False
+    apply.form.labels.setCurrentIndex(2)
+    apply.form.buttons["all"].click()
+    for count in (1, 2):
+        qtbot.waitUntil(lambda count=count: len(engine.jobs) == count)
+        engine.jobs[-1].give(prediction(classes()))
+    qtbot.waitUntil(lambda: is_idle(apply), timeout=10_000)
+    seen = {la.name: la.visible for la in apply.viewer.layers if "objects" in la.name}
+    assert seen == {"one cell objects": True, "two cell objects": False}
+
+
 def test_a_folder_of_ones_own_labels_is_left_alone(apply, engine, tmp_path):
     for name in ("a", "a_labels"):
         write_image(tmp_path / f"{name}.tif", np.zeros(SHAPE, np.uint8), "YX")

@@ -71,7 +71,7 @@ def options_of(command: str) -> dict[str, str]:
 def test_the_name_of_any_folder_of_a_session_becomes_the_name_of_a_model(tmp_path) -> None:
     session = create_session([describe_image(0, picture())], folder=tmp_path / "my cells (2)")
     strokes = {(0, ()): np.ones((24, 30), np.uint8)}
-    command = write_round(session, 3, made_version(tmp_path), planned(picture()), strokes)
+    command = write_round(session, 3, made_version(tmp_path), planned(picture()), strokes, "scratch")
     session.close()
     check_name(options_of(command)["--name"])
 
@@ -82,7 +82,7 @@ def test_the_command_tells_axes_of_files_but_not_of_what_the_session_keeps(tmp_p
     told = []
     for number in (0, 1):
         strokes = {(number, ()): np.ones((24, 30), np.uint8)}
-        command = write_round(session, 1, made_version(tmp_path), planned(*images), strokes)
+        command = write_round(session, 1, made_version(tmp_path), planned(*images), strokes, "scratch")
         told.append(options_of(command).get("--axes"))
     session.close()
     assert told == ["YX", None]
@@ -102,6 +102,20 @@ def test_files_of_a_round_are_numbered_as_its_version_also_beside_damaged_ones(
     assert kept[0].number == 2
     assert "0002" in kept[0].command
     assert options_of(kept[0].command)["--name"].endswith(" 2")
+
+
+def test_the_command_of_a_round_names_a_file_that_stays(store, qtbot, tmp_path) -> None:
+    """A round that goes on from an earlier one began with a file of the viewer's, which goes with it."""
+    store.describe(Contents({0: picture()}, CLASSES))
+    store.append(STROKE)
+    kept = []
+    store.added.connect(kept.append)
+    first = made_version(tmp_path)
+    store.add_version(first, planned(picture()), 0)
+    store.add_version(made_version(tmp_path), replace(planned(picture()), model=first.model), 1)
+    qtbot.waitUntil(lambda: len(kept) == 2)
+    assert options_of(kept[1].command)["--model"] == str(kept[0].model)
+    assert kept[0].model.is_file()
 
 
 def test_a_session_is_let_go_of_without_waiting_and_gets_all_that_was_its_own(
