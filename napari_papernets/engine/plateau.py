@@ -8,6 +8,7 @@ WINDOW = 40  # steps whose losses are averaged
 GAIN = 0.02  # share by which the loss must fall from one window to the next
 PATIENCE = 6  # judgings without a new best
 LEAST = 80  # steps before it may be said
+PERFECT = 0.999  # a score from which on there is nothing to gain by
 
 
 class Plateau:
@@ -37,7 +38,7 @@ class Plateau:
         if self._steps < LEAST:
             return False
         if self._best >= 0:
-            return self._since_best >= PATIENCE
+            return self._best >= PERFECT or self._since_best >= PATIENCE
         values = list(self._losses)
         before, now = sum(values[:WINDOW]), sum(values[WINDOW:])
         return now > (1 - GAIN) * before

@@ -379,6 +379,12 @@ def test_a_plateau_is_noticed_by_score_and_by_loss() -> None:
     for _ in range(PATIENCE):
         by_score.judged(0.79)
     assert by_score.reached
+    perfect = Plateau()
+    perfect.judged(1.0)
+    assert not perfect.reached
+    for _ in range(LEAST):
+        perfect.stepped(1.0)
+    assert perfect.reached
     assert not by_loss.reached
     for _ in range(2 * WINDOW):
         by_loss.stepped(0.2)
