@@ -67,7 +67,8 @@ class BeliefPicker(QWidget):
         self._dabs = QTimer(self)
         self._dabs.setSingleShot(True)
         self._dabs.timeout.connect(self.changed)
-        self.combo = LayerCombo(viewer, lambda: find_sources(viewer, target()))
+        # Labels of a result come before its probabilities, which are better to begin with.
+        self.combo = LayerCombo(viewer, lambda: find_sources(viewer, target()), best_first=True)
         self.combo.setPlaceholderText("nothing that fits")
         self.combo.setMinimumContentsLength(NAME)
         self.confidence = CalmDoubleSpinBox()

@@ -61,6 +61,7 @@ class BeliefView(QWidget):
         self._history: list[NDArray[Any]] = []
         self._before: NDArray[Any] | None = None
         self._result: Refinement | None = None
+        self._instead: Any = None  # a whole result that is seen in place of the preview
         self._coloured: Any = None  # the layer, and classes and numbers that it has the colours of
         self.plot = EnergyPlot()
         self.iteration, self.swipe = _slider(), _slider(STEPS)
@@ -118,6 +119,15 @@ class BeliefView(QWidget):
         self._plan, self._result, self._history = None, None, []
         self._draw_plot()
         self._enable()
+
+    def give_way(self, result: napari.layers.Layer) -> None:
+        """Hide the preview behind the layer of a whole result, which is hidden by the next one: they
+        could not be told apart."""
+        self._instead = result
+        if self._plan is not None:
+            layer = find_output(self._viewer, output_key(PREVIEW, self._plan.identity))
+            if layer is not None:
+                layer.visible = False
 
     def forget(self, image: napari.layers.Layer) -> None:
         """An image is gone: so is the preview of it."""
@@ -216,6 +226,8 @@ class BeliefView(QWidget):
                 setattr(layer, name, value)
             self._coloured = self._colour_key(layer)
         layer.metadata[PROVENANCE] = dict(self._result.provenance) if self._result else {}
+        if self._instead is not None:
+            layer.visible, self._instead.visible, self._instead = True, False, None
 
     def _colour_key(self, layer: Any) -> Any:
         assert self._plan is not None

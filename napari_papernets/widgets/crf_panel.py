@@ -227,6 +227,7 @@ class CRFPanel(DockedPanel):
         self.previews.answered.connect(self.previewed)
         self.bar.runRequested.connect(self._on_run)
         self.control.finished.connect(self.runFinished)
+        self.control.finished.connect(lambda layer, _: self.view.give_way(layer))
         self.tuning.tuned.connect(self._on_tuned)
         for part in (self.control, self.tuning, self.view):
             part.told.connect(self.message.tell)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 NAME = "dictionary"
-PLAIN, QUERY, NEAR = "#56B4E9", "#D55E00", "#E69F00"
+PLAIN, QUERY, NEAR, CHOSEN = "#56B4E9", "#D55E00", "#E69F00", "#F0E442"
 SHARE = 0.12  # of a patch's side that a point takes
 
 
@@ -78,7 +78,7 @@ class DictionaryPoints(QObject):
             layer.face_color = list(colours)
 
     def select(self, numbers: NDArray[np.int64]) -> int:
-        """Select the points of these patches, and say how many there are.
+        """Select the points of these patches, colour them alone, and say how many there are.
 
         Raises
         ------
@@ -89,6 +89,7 @@ class DictionaryPoints(QObject):
         self._quiet = True
         for layer, own in self._there():
             chosen = np.flatnonzero(np.isin(own, numbers)).tolist()
+            layer.face_color = np.where(np.isin(own, numbers), CHOSEN, PLAIN).tolist()
             layer.selected_data = set(chosen)
             layer.refresh()
             count += len(chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
@@ -23,7 +25,7 @@ from qtpy.QtWidgets import (
 from ..core.errors import InputError
 from ..core.image import ImageBlock
 from .calm import CalmComboBox
-from .image_layers import block_of, guess_layer_axes
+from .image_layers import block_of, full_data, guess_layer_axes
 from .layer_events import LayerEvents
 from .moco_strokes import image_of_strokes
 from .outputs import is_output
@@ -36,8 +38,12 @@ if TYPE_CHECKING:
 ROWS = 4  # of the list that are in sight
 LIST_HELP = (
     "Image layers to learn from: tick as many as you like. Stacks are learnt plane by plane; lazy and "
-    "very large ones are read window by window. Their axes are the letters of the layer's axis labels, "
-    "else guessed from the shape."
+    "very large ones are read window by window."
+)
+AXES_HELP = (
+    "A letter of TZCYX for each axis of the layer that is marked in the list: those of its axis labels, "
+    "else guessed from its shape. A short stack (Z or T) may be taken for channels (C): correct that "
+    "here. It is kept with the layer (metadata “axes”)."
 )
 FOLDER_HELP = (
     "A folder of images to learn from besides the layers; nothing of it is opened in the viewer."
@@ -95,12 +101,15 @@ class SourcePicker(QWidget):
         self._layers: list[napari.layers.Image] = []
         self._labels: list[napari.layers.Labels] = []
         self.list = QListWidget()
+        self.axes, self.shape = QLineEdit(), QLabel()
         self.folder = QLineEdit()
         self.folder.setPlaceholderText("no folder")
         self.browse = QPushButton("Browse…")
         self.strokes = CalmComboBox()
         self._lay_out()
         self.list.itemChanged.connect(lambda _: self.changed.emit())
+        self.list.currentRowChanged.connect(self._show_axes)
+        self.axes.editingFinished.connect(self._on_axes)
         self.browse.clicked.connect(self._ask)
         self.folder.textChanged.connect(lambda _: self.changed.emit())
         for happening in ("inserted", "removed", "reordered"):
@@ -151,6 +160,7 @@ class SourcePicker(QWidget):
         from napari.layers import Image, Labels
 
         known = {layer.unique_id: item.checkState() for layer, item in self._rows()}
+        marked = self._marked()
         before = self._chosen_labels()
         own = [layer for layer in self._viewer.layers if not is_output(layer)]
         self._layers = [layer for layer in own if isinstance(layer, Image)]
@@ -164,13 +174,38 @@ class SourcePicker(QWidget):
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(known.get(layer.unique_id, Qt.CheckState.Checked))
             self.list.addItem(item)
+        ids = [layer.unique_id for layer in self._layers]
+        self.list.setCurrentRow(ids.index(marked.unique_id) if marked and marked.unique_id in ids else 0)
         self.list.blockSignals(False)
+        self._show_axes()
         self.strokes.clear()
         self.strokes.addItems([NO_STROKES, *(str(layer.name) for layer in self._labels)])
         ids = [layer.unique_id for layer in self._labels]
         if before is not None and before.unique_id in ids:
             self.strokes.setCurrentIndex(1 + ids.index(before.unique_id))
         self.changed.emit()
+
+    def _marked(self) -> napari.layers.Image | None:
+        row = self.list.currentRow()
+        return self._layers[row] if 0 <= row < len(self._layers) else None
+
+    def _show_axes(self, *_: object) -> None:
+        layer = self._marked()
+        self.axes.setEnabled(layer is not None)
+        text = shape = ""
+        if layer is not None:
+            with contextlib.suppress(InputError):  # said when it is to be learnt from
+                text = guess_layer_axes(layer)
+            shape = " × ".join(map(str, full_data(layer).shape))
+        self.axes.setText(text)
+        self.shape.setText(shape)
+
+    def _on_axes(self) -> None:
+        layer = self._marked()
+        if layer is not None:
+            layer.metadata["axes"] = self.axes.text().strip().upper()
+            self._show_axes()  # what cannot be is not taken
+            self.changed.emit()
 
     def _rows(self) -> list[tuple[Any, QListWidgetItem]]:
         return [(la, self.list.item(i)) for i, la in enumerate(self._layers) if self.list.item(i)]
@@ -204,6 +239,14 @@ class SourcePicker(QWidget):
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.folder, 1)
         line.addWidget(self.browse)
+        told = QWidget()
+        line = QHBoxLayout(told)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.axes)
+        line.addWidget(self.shape, 1)
+        self.axes.setFixedWidth(self.axes.fontMetrics().horizontalAdvance("TZCYX") + 24)
+        self.axes.setMaxLength(5)
+        add_row(rows, "Axes", told, AXES_HELP).setBuddy(self.axes)
         add_row(rows, "Folder", beside, FOLDER_HELP).setBuddy(self.folder)
         add_row(rows, "Judge by", self.strokes, STROKES_HELP)
         layout = QVBoxLayout(self)

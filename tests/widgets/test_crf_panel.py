@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Image
 
 from napari_papernets.core.crf_settings import CRFSettings
 from napari_papernets.core.errors import EngineError, InputError
@@ -244,6 +245,38 @@ def test_a_whole_image_becomes_a_layer_with_its_provenance(panel, viewer, engine
     assert "changed class" in panel.message.text()
     assert "constant" in panel.message.text()
     assert not panel.bar.cancel.isEnabled()
+
+
+def test_the_preview_and_a_whole_result_are_not_seen_together(panel, viewer, engine, qtbot):
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[0], labels())
+    preview = viewer.layers["cells CRF preview"]
+    assert preview.visible
+    panel.bar.buttons["plane"].click()
+    with qtbot.waitSignal(panel.runFinished):
+        engine.jobs[-1].give(refinement(labels()))
+    whole = viewer.layers["cells CRF"]
+    assert (preview.visible, whole.visible) == (False, True)
+    panel.view.swipe.setValue(20)
+    assert (preview.visible, whole.visible) == (True, False)
+    whole.visible = True  # what the user shows stays
+    panel.view.swipe.setValue(30)
+    assert whole.visible
+
+
+def test_probabilities_are_preferred_to_the_labels_that_came_before_them(qtbot, engine):
+    """As the layers of a result of the U-Net do."""
+    viewer = ViewerModel()
+    viewer.add_image(np.arange(2000).reshape(SHAPE).astype(np.uint8), name="cells")
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    viewer.add_labels(labels(), name="found")
+    assert "found" in panel.beliefs.combo.currentText()
+    viewer.layers.append(Image(maps(), name="scores"))
+    qtbot.waitUntil(lambda: panel.beliefs.combo.currentText() == "scores")
+    panel.beliefs.combo.setCurrentIndex(1)
+    viewer.add_image(maps(), name="more scores")
+    assert "found" in panel.beliefs.combo.currentText()
 
 
 def test_a_run_ends_when_its_image_is_removed(panel, viewer, engine, qtbot):

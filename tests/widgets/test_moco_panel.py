@@ -113,6 +113,18 @@ def test_a_training_is_what_is_chosen(panel, engine, viewer):
     assert len(engine.jobs) == 1
 
 
+def test_a_short_stack_that_was_taken_for_channels_can_be_corrected(panel, engine, viewer):
+    viewer.add_image(np.random.default_rng(0).random((4, 40, 40)), name="short")
+    panel.sources.tick("short")
+    panel.sources.list.setCurrentRow(2)
+    assert (panel.sources.axes.text(), panel.sources.shape.text()) == ("CYX", "4 × 40 × 40")
+    for typed, taken in (("zyx", "ZYX"), ("YX", "CYX"), ("tyx", "TYX")):
+        panel.sources.axes.setText(typed)
+        panel.sources.axes.editingFinished.emit()
+        assert panel.sources.axes.text() == taken
+    assert [i.axes for i in start(panel, engine).arguments["images"]] == ["TYX"]
+
+
 def test_new_layers_are_offered_and_our_own_are_not(panel, viewer):
     viewer.add_image(np.zeros((5, 5)), name="result", metadata={"papernets_output": {}})
     viewer.add_image(np.zeros((9, 9)), name="new")
@@ -551,6 +563,18 @@ def test_all_thumbnails_are_in_sight(panel, engine, known, qtbot):
     for strip in (panel.dictionary.positive, panel.dictionary.nearest, panel.dictionary.hardest):
         assert strip.count()
         qtbot.waitUntil(lambda strip=strip: strip.horizontalScrollBar().maximum() == 0)
+
+
+def test_patches_that_are_drawn_around_are_marked_in_the_image(panel, engine, known, viewer, qtbot):
+    known_dictionary(panel, engine, known, qtbot)
+    view, points = panel.dictionary, viewer.layers["dictionary"]
+    view.points.mark(0, np.arange(3))
+    view.scatter._on_lasso([(2.5, -1), (4, -1), (4, 2), (2.5, 2)])
+    assert points.selected_data
+    marked = set(np.flatnonzero((points.face_color != points.face_color[0]).any(1)).tolist())
+    others = set(range(len(points.data))) - marked
+    assert set(points.selected_data) in (marked, others)
+    assert len(np.unique(points.face_color, axis=0)) == 2
 
 
 @pytest.mark.parametrize("deleted", ["dictionary", "frame"])
