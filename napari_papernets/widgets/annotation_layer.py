@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import InputError
 from ..core.image import check_axes
 from ..core.model import ClassInfo, class_infos
+from .camera import camera_of
 from .image_layers import full_data, layer_axes
 from .outputs import EDITED, is_output, undisturbed_selection
 from .placement import lay_out, placement_of
@@ -95,7 +96,7 @@ def new_annotation(
 def brush_of(viewer: napari.viewer.Viewer, image: napari.layers.Image, axes: str) -> int:
     """Size of a brush, in pixels of the image, that is seen at the zoom of now."""
     across = float(image.scale[layer_axes(image, axes).index("X")])
-    shown = getattr(viewer, "scene", viewer).camera.zoom * across  # pixels of the screen for each
+    shown = camera_of(viewer).zoom * across  # pixels of the screen for each
     return int(np.clip(np.ceil(BROAD / max(shown, 1e-6)), *BRUSH))
 
 

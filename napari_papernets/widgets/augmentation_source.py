@@ -34,7 +34,7 @@ class Source:
 
     @property
     def key(self) -> Any:
-        return id(self.layer)
+        return None if self.layer is None else self.layer.unique_id
 
 
 def sources_of(

@@ -203,7 +203,7 @@ def _images(viewer: napari.viewer.Viewer, target: Target) -> Iterator[BeliefSour
     from napari.layers import Image
 
     for layer in viewer.layers:
-        if not isinstance(layer, Image) or layer.rgb or layer is target.layer:
+        if not isinstance(layer, Image) or layer.rgb or layer == target.layer:
             continue
         count = int(full_data(layer).shape[0])
         fits = 2 <= count <= MOST_LABELS and fit_layer(layer, target, lead=1) is not None

@@ -131,7 +131,7 @@ class BeliefView(QWidget):
 
     def forget(self, image: napari.layers.Layer) -> None:
         """An image is gone: so is the preview of it."""
-        if self._plan is not None and self._plan.identity is image:
+        if self._plan is not None and self._plan.identity == image:
             self.clear()
         else:
             self._remove_of(image)

@@ -190,7 +190,7 @@ class CRFTuning(QWidget):
         self.told.emit(f"{reason}.")
 
     def _on_removed(self, event: Any) -> None:
-        if any(event.value is layer for layer in self._searched):
+        if any(event.value == layer for layer in self._searched):
             self._on_cancel(f"Cancelled, since {event.value.name} was removed: the parameters stay")
 
     def _end(self) -> None:
@@ -231,7 +231,7 @@ def find_annotations(
     found = []
     for layer in reversed(viewer.layers):
         ours = str(layer.metadata.get(OUTPUT, {}).get("key", "")).startswith("refined ")
-        if not isinstance(layer, Labels) or ours or any(layer is other for other in source.layers):
+        if not isinstance(layer, Labels) or ours or any(layer == other for other in source.layers):
             continue
         present = numbers.of(layer) if fit_layer(layer, source.target) is not None else None
         if present is not None and fits_classes(present, source.values):

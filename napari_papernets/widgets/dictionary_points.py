@@ -196,7 +196,7 @@ class DictionaryPoints(QObject):
         """
         active = viewer.layers.selection.active
         ours = [*self._images, *(layer for layer, _ in self._shown)]
-        if not any(active is layer for layer in ours) or str(active.mode) != "pan_zoom":
+        if not any(active == layer for layer in ours) or str(active.mode) != "pan_zoom":
             return
         yield
         if event.type == "mouse_move":

@@ -18,7 +18,9 @@ from .outputs import (
     EDITED,
     PROVENANCE,
     find_output,
+    is_renamed,
     is_shown,
+    key_of,
     make_labels,
     put_output,
     show_labels,
@@ -195,8 +197,12 @@ class LabelSink(QObject):
         """Hide the other results of the image, once: what the user shows afterwards stays. Together with
         this layer they could not be told apart. To hide one costs no drawing of its own."""
         if self._covered is None:
-            others = (find_output(self._viewer, key) for key in self._plan.supersedes)
-            self._covered = [other for other in others if other is not None and other.visible]
+            keys = {self._plan.key, *self._plan.supersedes}  # what was painted on, too
+            self._covered = [
+                other for other in self._viewer.layers
+                if key_of(other) in keys and other != self._layer
+                and other.visible and not is_renamed(other)
+            ]  # fmt: skip
             for other in self._covered:
                 other.visible = False
 

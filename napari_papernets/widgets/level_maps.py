@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.results import LevelMaps
+from .camera import Look, look_at, look_of, steady_view
 from .layer_events import LayerEvents
 from .outputs import PROVENANCE, is_shown, outputs_of, put_output
 from .placement import lay_out
@@ -78,21 +79,25 @@ class CoveredResults:
         self._maps: napari.layers.Layer | None = None
         self._identity: Any = None  # of the image
         self._hidden: list[napari.layers.Layer] = []
+        self._look: Look | None = None
         self._eye = LayerEvents(("visible",), self._on_eye)
 
     def cover(self, maps: napari.layers.Layer, identity: Any) -> None:
         """These maps, of the image of that unique_id, are shown now."""
-        if self._maps is not maps:
+        if self._maps != maps:
             self.close_events()
             self._maps, self._identity = maps, identity
             self._eye.follow((maps,))
-            self._viewer.layers.events.removed.connect(self._on_removed)
+            self._viewer.layers.events.removing.connect(self._on_removing)
+            # After the viewer, which has an axis less then and shows all.
+            self._viewer.layers.events.removed.connect(self._on_removed, position="last")
         self._hide()
 
     def close_events(self) -> None:
         """Let go of the viewer; what is hidden stays so."""
         if self._maps is not None:
             self._eye.follow(())
+            self._viewer.layers.events.removing.disconnect(self._on_removing)
             self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._maps, self._hidden = None, []
 
@@ -119,8 +124,13 @@ class CoveredResults:
         else:
             self._show()
 
+    def _on_removing(self, _: object) -> None:
+        self._look = look_of(self._viewer)
+
     def _on_removed(self, event: Any) -> None:
-        if event.value is self._maps:
+        if event.value == self._maps:
+            if self._look is not None and self._viewer.layers:
+                look_at(self._viewer, self._look)
             self._show()
             self.close_events()
 
@@ -153,11 +163,12 @@ def show_level(
     placement = plan.placement.lead().part(
         [origin.get(axis, 0) for axis in like], [step.get(axis, 1) for axis in like]
     )
-    layer = put_output(
-        viewer, "image", key, f"{plan.image.name} inside", data, placement,
-        metadata={PROVENANCE: {**provenance, "level": level.name}},
-        axis_labels=("map", *plan.like), colormap="magma", contrast_limits=level.limits, opacity=0.8,
-        visible=True,
-    )  # fmt: skip
+    with steady_view(viewer):
+        layer = put_output(
+            viewer, "image", key, f"{plan.image.name} inside", data, placement,
+            metadata={PROVENANCE: {**provenance, "level": level.name}},
+            axis_labels=("map", *plan.like), colormap="magma", contrast_limits=level.limits, opacity=0.8,
+            visible=True,
+        )  # fmt: skip
     viewer.dims.set_point(viewer.dims.ndim - layer.ndim, level.liveliest)
     return layer

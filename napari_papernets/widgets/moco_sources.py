@@ -220,7 +220,7 @@ class SourcePicker(QWidget):
         if layer is None:
             return None
         painted = image_of_strokes(layer, self._layers, ticked)
-        return [np.array(layer.data) if image is painted else None for image in ticked]
+        return [np.array(layer.data) if image == painted else None for image in ticked]
 
     def _ask(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder of images", self.folder.text())

@@ -38,11 +38,14 @@ def is_output(layer: napari.layers.Layer) -> bool:
 def find_output(viewer: napari.viewer.Viewer, key: str) -> napari.layers.Layer | None:
     """The layer to update: it has this key, and the user neither renamed it nor painted on it."""
     for layer in viewer.layers:
-        mark = layer.metadata.get(OUTPUT, {})
-        untouched = mark.get("name") == str(layer.name) and not layer.metadata.get(EDITED)
-        if mark.get("key") == key and untouched:
+        if key_of(layer) == key and not is_renamed(layer) and not layer.metadata.get(EDITED):
             return layer
     return None
+
+
+def is_renamed(layer: napari.layers.Layer) -> bool:
+    """Whether the user gave an output another name: it is theirs then."""
+    return layer.metadata.get(OUTPUT, {}).get("name") != str(layer.name)
 
 
 def outputs_of(

@@ -126,7 +126,7 @@ class RefineRun(QObject):
             self._job = None
 
     def _on_removed(self, event: Any) -> None:
-        if self._plan is not None and event.value is self._plan.identity:
+        if self._plan is not None and event.value == self._plan.identity:
             self.cancel(f"Cancelled, since the image {event.value.name} was removed")
 
     def _on_event(self, event: Event) -> None:

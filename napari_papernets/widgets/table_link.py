@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
+from .camera import camera_of
 from .farewell import when_destroyed
 from .outputs import is_shown
 from .table_window import Columns, TableWindow
@@ -74,7 +75,7 @@ class TableLink(QObject):
             self._window.show_row(self._row_of(int(self._layer.selected_label)))
 
     def _on_removed(self, event: Any) -> None:
-        if event.value is self._layer:
+        if event.value == self._layer:
             self.end()
 
     def _row_of(self, label: int) -> int | None:
@@ -99,8 +100,7 @@ class TableLink(QObject):
         for dim, axis in enumerate(self._start, start=viewer.dims.ndim - layer.ndim):
             if self._is_stacked(axis):
                 viewer.dims.set_point(dim, world[axis])
-        # napari 0.9 moved the camera from the viewer to its scene.
-        getattr(viewer, "scene", viewer).camera.center = (0.0, world["y"], world["x"])
+        camera_of(viewer).center = (0.0, world["y"], world["x"])
 
     def _in_view(self) -> dict[str, float]:
         """Where the layer is looked at, by its axes."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .camera import camera_of
 from .image_layers import layer_axes
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ def move_camera(
     point = np.array(pair.image.world_to_data(np.asarray(viewer.dims.point, float)[offset:]))
     point[[shown.index("Y"), shown.index("X")]] = place
     world = pair.image.data_to_world(point)
-    # napari 0.9 moved the camera from the viewer to its scene.
-    camera = getattr(viewer, "scene", viewer).camera
+    camera = camera_of(viewer)
     camera.center = (0.0, world[shown.index("Y")], world[shown.index("X")])
     camera.zoom = camera.zoom * max(1.0, in_view / LOOK)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..core.annotation import View
+from .camera import camera_of
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -45,8 +46,7 @@ class ViewFollower(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._look)
-        # napari 0.9 moved the camera from the viewer to its scene.
-        camera = getattr(viewer, "scene", viewer).camera
+        camera = camera_of(viewer)
         self._events = (
             camera.events.center,
             camera.events.zoom,

@@ -117,7 +117,7 @@ class VitLayers:
                 layer.face_color, layer.symbol = colours, symbols
             layer.refresh()
         rename_output(layer, name)
-        if self._viewer.layers[-1] is not layer:  # maps that came later would hide it
+        if self._viewer.layers[-1] != layer:  # maps that came later would hide it
             self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
 
     def ask(self, role: str, wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,26 @@ def home(monkeypatch, tmp_path):
     """Nothing is remembered from, or for, the developer's own panels."""
     monkeypatch.setattr(remembered, "memory_file", lambda panel: tmp_path / "config" / f"{panel}.json")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def viewers_as_plugins_get_them(monkeypatch) -> None:
+    """napari hands a plugin its viewer behind a proxy, which warns of private names (an error here) and
+    gives another object each time it is asked for the same layer."""
+    from napari.utils._proxies import PublicOnlyProxy
+
+    for name, panel in {"unet_panel": "UNetPanel", "annotate_panel": "AnnotatePanel",
+                        "crf_panel": "CRFPanel", "vit_panel": "ViTPanel",
+                        "moco_panel": "MoCoPanel"}.items():  # fmt: skip
+        made = getattr(importlib.import_module(f"napari_papernets.widgets.{name}"), panel)
+
+        def begin(
+            self: Any, viewer: Any, *given: Any, _begin: Any = made.__init__, **options: Any
+        ) -> None:
+            behind = viewer if isinstance(viewer, PublicOnlyProxy) else PublicOnlyProxy(viewer)
+            _begin(self, behind, *given, **options)
+
+        monkeypatch.setattr(made, "__init__", begin)
 
 
 @pytest.fixture

@@ -108,6 +108,18 @@ def test_a_run_that_ends_while_its_layer_comes_shows_its_result(make):
     assert layer.data.all()
 
 
+def test_a_result_that_was_painted_on_is_hidden_by_the_next(make):
+    viewer, plan = make()
+    opened(viewer, plan).finish(plan.prepare(prediction(np.ones((40, 50), np.uint16))))
+    painted = viewer.layers["image toy"]
+    painted.paint((3, 3), 7)
+    sink = opened(viewer, plan)
+    assert [la.name for la in viewer.layers if la.visible] == ["image", "image toy [1]"]
+    sink.abandon()
+    assert painted.visible
+    assert (painted.data == 7).any()
+
+
 def test_many_tiles_cost_few_refreshes(make, qtbot):
     viewer, plan = make()
     sink = opened(viewer, plan, interval=50)

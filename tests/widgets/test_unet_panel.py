@@ -18,6 +18,7 @@ from napari_papernets.core.events import Notice, Started, TileDone
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.core.results import LevelMaps
 from napari_papernets.widgets.calm_collector import NEVER
+from napari_papernets.widgets.camera import camera_of, look_of
 from napari_papernets.widgets.level_maps import Level
 from napari_papernets.widgets.outputs import PROVENANCE
 
@@ -539,6 +540,20 @@ def test_tiles_of_a_large_image_cover_it_once(make_panel):
     write = [s for s, part in zip(layer.data, layer.features["part"], strict=True) if part == "write"]
     areas = [np.prod(s.max(axis=0) - s.min(axis=0)) for s in write]
     assert sum(areas) == 600 * 400
+
+
+def test_looking_inside_leaves_the_view_where_it_is(panel, viewer, engine, qtbot):
+    camera = camera_of(viewer)
+    camera.center, camera.zoom = (0.0, 12.0, 9.0), 3.5
+    panel.closer.inside.button.click()
+    maps = {"bottom": np.random.default_rng(0).random((8, 2, 4))}
+    engine.jobs[-1].give(LevelMaps(maps, {"bottom": (0, 40, 0, 50)}, {"verb": "inspect"}))
+    qtbot.waitUntil(lambda: "image inside" in viewer.layers)
+    assert viewer.dims.ndim == 3
+    assert look_of(viewer) == ((0.0, 12.0, 9.0), 3.5)
+    viewer.layers.remove("image inside")
+    assert viewer.dims.ndim == 2
+    assert look_of(viewer) == ((0.0, 12.0, 9.0), 3.5)
 
 
 def test_looking_inside_lays_maps_over_the_image(panel, viewer, engine, qtbot):
