@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -173,7 +174,7 @@ def features_provenance(
 
 def file_of(image: ImageBlock) -> str:
     """Where an image came from, or what its file would be called."""
-    return image.source or f"{image.name}.tif"
+    return image.source or re.sub(r'[/\\:*?"<>|]', "_", f"{image.name}.tif")
 
 
 def _described(image: ImageBlock) -> dict[str, Any]:
