@@ -428,12 +428,14 @@ def test_the_fit_bears_features_that_leave_it_free(kind: str) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e25])
 def test_the_fit_of_features_that_are_of_no_use_keeps_what_there_was(value: float) -> None:
     """As a network that diverges gives them, before the next step finds that out."""
-    x, y = torch.randn(50, 4), torch.arange(50) % 2
+    x = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(50) % 2
     start = fit_head(x, y, 2)
     x[3, 1] = value
     weights = fit_head(x, y, 2, start=start)
     assert torch.isfinite(weights).all()
-    torch.testing.assert_close(weights, start, atol=1, rtol=1)
+    if value != 1e25:  # of which something can still be made
+        torch.testing.assert_close(weights, start)
 
 
 def test_a_stroke_in_the_midst_of_a_divergence_stops_nothing(tmp_path: Path) -> None:
