@@ -1,13 +1,41 @@
-"""What a window was doing while it did not answer."""
+"""What a window was doing while it did not answer, and whether the machine itself stood still."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 from types import FrameType
+
+import numpy as np
+from numpy.typing import NDArray
+
+BARE_TIMER = """
+import sys, threading, time
+ended = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+beats = [time.perf_counter()]
+while not ended.wait(0.005):
+    beats.append(time.perf_counter())
+for last, now in zip(beats, beats[1:]):
+    print(now, now - last)
+"""
+
+
+class BareTimer:
+    """A timer of 5 ms in a process that does nothing else: its gaps are the machine's own."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", BARE_TIMER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def gaps(self) -> NDArray[np.float64]:
+        """End it: the time of each beat (of `time.perf_counter`), and the seconds since the last one."""
+        return np.array(self._process.communicate()[0].split(), float).reshape(-1, 2)
 
 
 class GapWatch(threading.Thread):

@@ -12,7 +12,6 @@ tells when the machine itself stood still. With --write PAGE the gaps go into a 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,24 +24,13 @@ from qtpy.QtWidgets import QApplication
 from napari_papernets.samples import load_sample
 from napari_papernets.widgets.unet_panel import UNetPanel
 
-from .gap_watch import GapWatch
+from .gap_watch import BareTimer, GapWatch
 
 BEAT = 5  # ms
 WARM = 12_000  # ms for the engine to be ready, and for napari alone, before the press
 ADD, DRAW, DRAWS = 6000, 8000, 8  # ms until a layer is added, and until the image is drawn, how often
 MARGIN = 0.3  # s before the end that are not "during"
 START = 1.5  # s after the press that are not "during"
-
-BARE_TIMER = """
-import sys, threading, time
-ended = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-beats = [time.perf_counter()]
-while not ended.wait(0.005):
-    beats.append(time.perf_counter())
-for last, now in zip(beats, beats[1:]):
-    print(now, now - last)
-"""
 
 
 def main() -> None:
@@ -59,9 +47,7 @@ def main() -> None:
     timer = QTimer(interval=BEAT, timerType=Qt.TimerType.PreciseTimer)
     timer.timeout.connect(lambda: beats.append(time.perf_counter()))
     timer.start()
-    bare = subprocess.Popen(
-        [sys.executable, "-c", BARE_TIMER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    bare = BareTimer()
     watch = GapWatch(beats)
     if given.explain:
         watch.start()
@@ -97,8 +83,7 @@ def main() -> None:
     napari.run()
     assert "torch" not in sys.modules
     viewer.close()
-    lines = bare.communicate()[0].split()
-    text = report(np.array(beats), np.array(lines, float).reshape(-1, 2), marks)
+    text = report(np.array(beats), bare.gaps(), marks)
     from .report import publish  # torch comes with it
 
     publish(text, "heartbeat", given.write)

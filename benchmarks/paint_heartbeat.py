@@ -32,7 +32,7 @@ from napari_papernets.samples import load_sample
 from napari_papernets.session import discard_session
 from napari_papernets.widgets.annotate_panel import AnnotatePanel
 
-from .gap_watch import GapWatch
+from .gap_watch import BareTimer, GapWatch
 
 WINDOW = (1280, 800)  # pixels, so that the panel does not enlarge it
 BEAT = 5  # ms
@@ -152,7 +152,7 @@ def main() -> None:
 
     hand.timeout.connect(move)
     beat.start(BEAT)
-    watch = GapWatch(beats)
+    watch, bare_timer = GapWatch(beats), BareTimer()
     if given.explain:
         watch.start()
     hand.start(MOVE)
@@ -171,14 +171,16 @@ def main() -> None:
     from .report import publish  # torch comes with it
 
     told = f"{counts['Preview']} answers and {counts['Step']} steps of training meanwhile."
-    publish(report(np.array(beats), moves, marks, given.model, told), "paint-heartbeat", given.write)
+    text = report(np.array(beats), bare_timer.gaps(), moves, marks, given.model, told)
+    publish(text, "paint-heartbeat", given.write)
     watch.tell(marks["annotate"], longest=20)
 
 
 def report(
-    beats: np.ndarray, moves: dict[str, list[float]], marks: dict[str, float], model: str, told: str
-) -> str:
-    """What the page says."""
+    beats: np.ndarray, bare: np.ndarray, moves: dict[str, list[float]], marks: dict[str, float],
+    model: str, told: str,
+) -> str:  # fmt: skip
+    """What the page says; `bare` are times and gaps of the other process."""
     from .report import machine, markdown_table  # which imports torch
 
     gaps, at = np.diff(beats) * 1000, beats[1:]
@@ -188,9 +190,12 @@ def report(
         "from Annotate to the first answer": (at >= marks["annotate"]) & (at < marks["answer"]),
         "while it learns": at >= marks["answer"],
     }
+    found = {name: gaps[part] for name, part in parts.items()}
+    meanwhile = (bare[:, 0] >= marks["answer"]) & (bare[:, 0] < at[-1])
+    found["a bare timer, while it learns"] = bare[meanwhile, 1] * 1000
     rows = [
         (name, f"{np.percentile(g, 99):.0f}", f"{g.max():.0f}", f"{(g > 50).sum()} of {len(g)}")
-        for name, g in ((name, gaps[part]) for name, part in parts.items())
+        for name, g in found.items()
     ]
     slow = {name: np.percentile(times, 99) * 1000 for name, times in moves.items()}
     return (
