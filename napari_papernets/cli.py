@@ -106,7 +106,8 @@ def models(name: str | None) -> None:
             return
         for ref in list_models():
             spec = ref.spec
-            classes = ", ".join(c.name for c in spec.classes)
+            known = () if spec.task == "features" else spec.classes  # its last layer is learnt anew
+            classes = ", ".join(c.name for c in known) or "–"
             click.echo(f"{spec.name:<15} {spec.task:<11} {classes:<39} {spec.description}")
 
 

@@ -54,9 +54,10 @@ class ProbedStrokes:
         self._halves = first, second
         held = [set(_classes(half)) for half in (first, second)]
         self._count = int(max(p.annotation.max() for p in planes)) + 1
-        if len(held[0] & held[1]) < 2:
+        judged = len(held[0] & held[1])
+        if judged < 2:
             mend = "paint two strokes or more of each of two classes: half of them judge"
-            raise InputError("strokes", f"classes {sorted(held[0] & held[1])} in both halves", mend)
+            raise InputError("strokes", f"{judged or 'no'} class with two strokes or more", mend)
 
     def score(self, encoder: nn.Module, device: torch.device, bf16: bool = False) -> float:
         """Mean IoU over the classes on the half that was not learnt from, mean of both halves."""

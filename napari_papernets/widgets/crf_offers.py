@@ -8,6 +8,9 @@ from .image_picker import ImagePicker
 from .offered import NO_IMAGE, offer
 from .run_bar import RunBar
 
+NO_ANNOTATION = (
+    "There is nothing to judge by: paint or add labels of the same classes on this image first."
+)
 NO_PROBABILITIES = (
     "There is nothing to refine: predict with “Probability layers” ticked, or add probabilities or "
     "labels as a layer."
@@ -15,7 +18,7 @@ NO_PROBABILITIES = (
 
 
 def offer_runs(image: ImagePicker, beliefs: BeliefPicker, bar: RunBar, tuning: CRFTuning) -> None:
-    """Refine and tune only where there are an image and probabilities of it.
+    """Refine only where there are an image and probabilities of it, tune where annotation is, too.
 
     Parameters
     ----------
@@ -27,4 +30,6 @@ def offer_runs(image: ImagePicker, beliefs: BeliefPicker, bar: RunBar, tuning: C
     missing = "" if beliefs.combo.current() is not None else NO_PROBABILITIES
     obstacle = missing if image.identity() is not None else NO_IMAGE
     bar.set_obstacle(obstacle)
-    offer(tuning.button, HELP["tune"], obstacle, free=not tuning.is_running)
+    annotated = tuning.annotation.current() is not None
+    offer(tuning.button, HELP["tune"], obstacle or ("" if annotated else NO_ANNOTATION),
+          free=not tuning.is_running)  # fmt: skip

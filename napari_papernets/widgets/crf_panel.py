@@ -220,7 +220,7 @@ class CRFPanel(DockedPanel):
     def _connect(self) -> None:
         self.image.changed.connect(self._on_image)
         self.image.added.connect(lambda: QTimer.singleShot(0, self._follow_maps))
-        for change in (self.beliefs.changed, self.tuning.ended):
+        for change in (self.beliefs.changed, self.tuning.ended, self.tuning.annotation.changed):
             change.connect(self._offer)
         for signal in (self.beliefs.changed, self.form.valueChanged, self.device.currentTextChanged):
             signal.connect(self.previews.refresh)
