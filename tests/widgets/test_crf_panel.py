@@ -388,6 +388,15 @@ def test_a_search_ends_when_its_image_or_annotation_is_removed(panel, viewer, en
     assert f"since {gone} was removed" in panel.message.text()
 
 
+def test_without_annotation_there_is_nothing_to_tune_on(panel, viewer):
+    assert not panel.tuning.button.isEnabled()
+    assert "nothing to judge by" in panel.tuning.button.toolTip()
+    viewer.add_labels(labels(), name="truth")
+    assert panel.tuning.button.isEnabled()
+    viewer.layers.remove("truth")
+    assert not panel.tuning.button.isEnabled()
+
+
 def test_a_preview_goes_with_its_image(panel, viewer, engine, qtbot):
     with qtbot.waitSignal(panel.previewed):
         answer(engine.jobs[0], labels())
