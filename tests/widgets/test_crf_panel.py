@@ -388,11 +388,11 @@ def test_a_search_ends_when_its_image_or_annotation_is_removed(panel, viewer, en
     assert f"since {gone} was removed" in panel.message.text()
 
 
-def test_without_annotation_there_is_nothing_to_tune_on(panel, viewer):
+def test_without_annotation_there_is_nothing_to_tune_on(panel, viewer, qtbot):
     assert not panel.tuning.button.isEnabled()
     assert "nothing to judge by" in panel.tuning.button.toolTip()
     viewer.add_labels(labels(), name="truth")
-    assert panel.tuning.button.isEnabled()
+    qtbot.waitUntil(panel.tuning.button.isEnabled)  # its classes are looked up beside the window
     viewer.layers.remove("truth")
     assert not panel.tuning.button.isEnabled()
 
