@@ -264,7 +264,7 @@ class ApplyActions(QWidget):
     def _on_folder(self, done: FolderDone) -> None:
         rest = f" {counted(done.left_out, 'result')} of this program left out." if done.left_out else ""
         if done.failed:
-            rest += f" {counted(len(done.failed), 'file')} could not be: {'; '.join(done.failed)}."
+            rest += f" {counted(len(done.failed), 'file')} left out – {'; '.join(done.failed)}."
         self._finish(f"{counted(done.written, 'image')} written to {done.folder}.{rest}")
 
     def _finish(self, text: str) -> None:

@@ -192,18 +192,13 @@ class SourcePicker(QWidget):
     def _show_axes(self, *_: object) -> None:
         layer = self._marked()
         self.axes.setEnabled(layer is not None)
-        text = shape = ""
-        if layer is not None:
-            with contextlib.suppress(InputError):  # said when it is to be learnt from
-                text = guess_layer_axes(layer)
-            shape = " × ".join(map(str, full_data(layer).shape))
-        self.axes.setText(text)
-        self.shape.setText(shape)
+        self.axes.setText("" if layer is None else _axes_of(layer))
+        self.shape.setText("" if layer is None else " × ".join(map(str, full_data(layer).shape)))
 
     def _on_axes(self) -> None:
-        layer = self._marked()
-        if layer is not None:
-            layer.metadata["axes"] = self.axes.text().strip().upper()
+        layer, typed = self._marked(), self.axes.text().strip().upper()
+        if layer is not None and typed != _axes_of(layer):
+            layer.metadata["axes"] = typed
             self._show_axes()  # what cannot be is not taken
             self.changed.emit()
 
@@ -253,3 +248,10 @@ class SourcePicker(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
         layout.addLayout(rows)
+
+
+def _axes_of(layer: napari.layers.Image) -> str:
+    """As they are told or guessed; empty where they cannot be, which is said when it is learnt from."""
+    with contextlib.suppress(InputError):
+        return guess_layer_axes(layer)
+    return ""

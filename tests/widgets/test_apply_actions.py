@@ -203,7 +203,7 @@ def test_a_file_that_is_no_image_keeps_no_other_from_its_turn(apply, engine, qtb
     qtbot.waitUntil(lambda: is_idle(apply), timeout=5000)
     assert (target / "c_labels.tif").exists()
     assert apply.form.status.text().startswith("2 images written")
-    assert "1 file could not be: b.png" in apply.form.status.text()
+    assert "1 file left out – b.png" in apply.form.status.text()
     assert not apply.errors
 
 

@@ -118,6 +118,8 @@ def test_a_short_stack_that_was_taken_for_channels_can_be_corrected(panel, engin
     panel.sources.tick("short")
     panel.sources.list.setCurrentRow(2)
     assert (panel.sources.axes.text(), panel.sources.shape.text()) == ("CYX", "4 × 40 × 40")
+    panel.sources.axes.editingFinished.emit()  # nothing was typed
+    assert "axes" not in viewer.layers["short"].metadata
     for typed, taken in (("zyx", "ZYX"), ("YX", "CYX"), ("tyx", "TYX")):
         panel.sources.axes.setText(typed)
         panel.sources.axes.editingFinished.emit()
