@@ -401,8 +401,8 @@ def test_the_source_is_no_annotation_of_itself(viewer, make, engine, qtbot):
     qtbot.waitUntil(lambda: bool(engine.jobs))
     assert panel.tuning.annotation.current() is None
     assert "no labels" in panel.tuning.annotation.placeholderText()
-    panel.tuning.button.click()
-    assert "fits image and classes" in panel.message.text()
+    assert not panel.tuning.button.isEnabled()
+    assert "nothing to judge by" in panel.tuning.button.toolTip()
 
 
 def test_a_renamed_layer_is_offered_by_its_new_name(viewer, make):
