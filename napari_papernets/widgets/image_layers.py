@@ -10,6 +10,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.image import AXES, ImageBlock, Range, guess_axes, is_size
 from ..core.tiles import Region
+from .camera import camera_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -126,14 +127,25 @@ def visible_region(viewer: napari.viewer.Viewer, layer: napari.layers.Image, axe
     data = full_data(layer)
     dims = [shown.index(a) for a in "YX"]
     sizes = [data.shape[dim] for dim in dims]
-    if not layer.corner_pixels[:, dims].any():  # not drawn yet
-        return 0, sizes[0], 0, sizes[1]
     ranges = [_in_view(layer, dim, size) for dim, size in zip(dims, sizes, strict=True)]
+    # Not drawn yet, or moved out of view beyond its last row and column, which looks the same.
+    if not layer.corner_pixels[:, dims].any() and _is_looked_at(viewer, layer, dims, sizes):
+        return 0, sizes[0], 0, sizes[1]
     for (start, stop), size in zip(ranges, sizes, strict=True):
         if stop - start < min(SMALLEST_VIEW, size):
             mend = "move the image into view (Home) or predict the whole image"
             raise InputError("region", f"nothing of {layer.name} in view", mend)
     return *ranges[0], *ranges[1]
+
+
+def _is_looked_at(
+    viewer: napari.viewer.Viewer, layer: napari.layers.Image, dims: list[int], sizes: list[int]
+) -> bool:
+    """Whether the middle of the canvas lies on the image."""
+    point = np.asarray(viewer.dims.point, dtype=float)
+    point[list(viewer.dims.displayed)] = camera_of(viewer).center[-2:]
+    middle = np.asarray(layer.world_to_data(point[-layer.ndim :]))[dims]
+    return all(-0.5 <= at < size - 0.5 for at, size in zip(middle, sizes, strict=True))
 
 
 def _in_view(layer: napari.layers.Image, dim: int, size: int) -> Range:

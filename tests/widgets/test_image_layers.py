@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_papernets.core.errors import InputError
-from napari_papernets.widgets.image_layers import block_of, guess_layer_axes, layer_axes
+from napari_papernets.widgets.camera import camera_of
+from napari_papernets.widgets.image_layers import (
+    block_of,
+    guess_layer_axes,
+    layer_axes,
+    visible_region,
+)
 
 pytestmark = pytest.mark.gui
 
@@ -62,3 +69,15 @@ def test_the_colours_of_rgb_must_stay_last():
 def test_axes_that_do_not_fit_name_the_mend():
     with pytest.raises(InputError, match="name all 2 axes"):
         block_of(Image(np.zeros((20, 30))), "ZYX")
+
+
+@pytest.mark.parametrize("centre", [(-900, -900), (900, 900), (20, -900)])
+def test_an_image_beyond_the_canvas_on_any_side_is_not_in_view(qapp, centre):
+    """What napari has not drawn yet has the same corners as what lies below and right of the canvas."""
+    viewer = ViewerModel()
+    layer = viewer.add_image(np.zeros((40, 50)))
+    layer.corner_pixels = np.zeros((2, 2), int)
+    assert visible_region(viewer, layer, "YX") == (0, 40, 0, 50)
+    camera_of(viewer).center = (0, *centre)
+    with pytest.raises(InputError, match="in view"):
+        visible_region(viewer, layer, "YX")
