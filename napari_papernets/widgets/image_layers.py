@@ -128,7 +128,7 @@ def visible_region(viewer: napari.viewer.Viewer, layer: napari.layers.Image, axe
     dims = [shown.index(a) for a in "YX"]
     sizes = [data.shape[dim] for dim in dims]
     ranges = [_in_view(layer, dim, size) for dim, size in zip(dims, sizes, strict=True)]
-    # Not drawn yet, or moved out of view beyond its last row and column, which looks the same.
+    # Not drawn yet; an image below and right of the canvas has the same corners.
     if not layer.corner_pixels[:, dims].any() and _is_looked_at(viewer, layer, dims, sizes):
         return 0, sizes[0], 0, sizes[1]
     for (start, stop), size in zip(ranges, sizes, strict=True):
