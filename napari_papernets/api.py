@@ -117,6 +117,7 @@ def finetune(
     folder: str | Path | None = None,
     resume: bool = False,
     shares: Sequence[float] | None = None,
+    course: str | Path | None = None,
 ) -> Tuned:
     """Train a model from annotations.
 
@@ -150,6 +151,9 @@ def finetune(
         Go on from the checkpoint of an interrupted run of that name, without one from the last of these.
     shares : sequence of float, optional
         How often each image is drawn, relative to the others.
+    course : str or Path, optional
+        The file of that name in a round of a session: the live training that made its version is
+        repeated stroke by stroke, to the same weights. `annotations` are those that it ended with.
 
     Returns
     -------
@@ -173,6 +177,7 @@ def finetune(
         folder=None if folder is None else Path(folder),
         resume=resume,
         shares=as_shares(shares),
+        course=None if course is None else Path(course),
     )
     return drain(job, on_event)
 

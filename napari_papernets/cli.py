@@ -51,6 +51,9 @@ def main() -> None:
 @click.option("--axes", help="Axes of the images. Default: from the files.")
 @device_option
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
+@click.option("--course", type=FILE,
+              help="Of a round in a session: repeat it stroke by stroke, to the same weights.",
+)  # fmt: skip
 @settings_options(TuneSettings)
 def finetune(
     images: Path,
@@ -62,6 +65,7 @@ def finetune(
     axes: str | None,
     device: str,
     resume: bool,
+    course: Path | None,
     **options: Any,
 ) -> None:
     """Train a model on IMAGES (a file or folder) and ANNOTATIONS (of the same file names)."""
@@ -84,6 +88,7 @@ def finetune(
             folder=out,
             resume=resume,
             inputs=[str(images), str(annotations)],
+            course=course,
         )
         tuned = drain_with_bar(job, name or "fine-tuning")
         click.echo(tuned.model.path)

@@ -25,6 +25,7 @@ from .training_lock import is_trained, training
 SUFFIX = ".safetensors"
 TORCH_SUFFIXES = (".pth", ".pt")
 HEADER_KEY = "papernets"
+COURSE_SUFFIX = ".course.json"  # what repeats the live training that made a model; see engine.course
 CHECKPOINT_SUFFIX, TRAINING_KEY = ".checkpoint", "papernets_training"
 MAY_CHANGE = ("seconds", "steps", "checkpoint_every")  # between interruption and resumption
 LONGEST_NAME = 200  # bytes: file systems take 255, and more is put around it

@@ -15,10 +15,11 @@ VERSION, MODEL = "version.json", "model.safetensors"
 ALL = (INFO, JOURNAL, LOCK, "versions", "images", "rounds")
 
 
-def copy_to_disk(source: Path, path: Path) -> None:
-    """Copy a file, and wait until the copy is on the disk."""
+def copy_to_disk(source: Path, path: Path) -> Path:
+    """Copy a file to `path`, and wait until the copy is on the disk; `path` again."""
     shutil.copyfile(source, path)
     sync(path)
+    return path
 
 
 def refuse_filled(folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import check_folder
+from ..core.errors import InputError
 from ..core.events import Event, Notice, Started
 from ..core.image import ImageBlock
 from ..core.model import ModelRef
@@ -19,6 +20,7 @@ from ..networks.forested import Forested
 from ..networks.linear_head import ReadableNetwork
 from .annotated import Plane, hold_out
 from .checkpoints import called, check_resumable, checkpoint_path, fingerprint_of, read_state
+from .course import Course, read_course
 from .crops import pose_problem
 from .device import pick_device, trains_in_bf16
 from .finetune_account import describe, start_of
@@ -27,6 +29,7 @@ from .listener import Listener, Request, chances_of
 from .optimisation import with_rates
 from .quick import HeadFitter
 from .recipes import recipe_of
+from .repeat import repeat
 from .shared_scale import with_shared_scale
 from .starts import AUTO, Start, prepare
 from .teacher import Teacher
@@ -51,6 +54,7 @@ def finetune(
     shares: Sequence[float] | None = None,
     about: Mapping[str, Any] | None = None,
     inputs: Sequence[str] | None = None,
+    course: Path | None = None,
 ) -> Generator[Event, Any, Tuned]:
     """Train a model from annotated images.
 
@@ -86,6 +90,9 @@ def finetune(
     inputs : sequence of str, optional
         Images and annotations as a command line names them, for the command that repeats this; where
         the images came from by default.
+    course : Path, optional
+        Of a live training (beside its version): it is repeated stroke by stroke, to the same weights.
+        `annotations` are those that it ends with.
 
     Yields
     ------
@@ -113,6 +120,7 @@ def finetune(
     check_folder(folder)
     settings = settings or TuneSettings()
     picked = [image.pick(settings.channels) for image in images]
+    known = _course(course, resume, shares)
     with reserved(name, USUAL_NAME, folder, resume) as chosen:
         request = Request(
             picked,
@@ -128,7 +136,20 @@ def finetune(
             inputs,
             name is not None,
         )
+        if course is not None and known is not None:
+            return (yield from repeat(request, known, course, images))
         return (yield from train(request, resume, images))
+
+
+def _course(path: Path | None, resume: bool, shares: Sequence[float] | None) -> Course | None:
+    """What to repeat, if anything; refuses what would make it another training."""
+    if path is None:
+        return None
+    if resume:
+        raise InputError("resume", "with a course", "leave it out: a course is repeated from its start")
+    if shares is not None:
+        raise InputError("shares", list(shares), "leave them out: the course was trained without")
+    return read_course(path)
 
 
 def train(request: Request, resume: bool, whole: Sequence[ImageBlock]) -> Generator[Event, Any, Tuned]:

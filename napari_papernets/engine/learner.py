@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,17 +20,19 @@ from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef, ModelSpec
 from ..core.results import Tuned
 from ..core.tune_settings import TuneSettings
-from ..model_files import SUFFIX, check_name
+from ..model_files import COURSE_SUFFIX, SUFFIX, check_name
 from ..networks.forested import Forested
 from .annotated import Plane
 from .checkpoints import checkpoint_path, read_state
+from .course import BEGIN, FIT, GROW, KEEP, LOOK, READ, STEP, TAKE, Course
 from .crops import Problem, pose_problem
 from .device import pick_device, trains_in_bf16
 from .grow import ForestGrower, warm_up
 from .live_round import LiveRound
 from .optimisation import with_rates
-from .provenance import where_trained
+from .provenance import made_with, where_trained
 from .quick import HeadFitter
+from .readiness import lack_of_judges, lack_of_strokes
 from .recipes import recipe_of
 from .scene import Scene
 from .shared_scale import with_shared_scale
@@ -61,6 +62,11 @@ class Learner:
         The last version has former names of the classes.
     forest_is_due : bool
         The strokes have changed since the forest was grown.
+    score : float or None
+        Of what was settled last, on what is held out; None without any.
+    course : Course or None
+        What was done so far; None where it depends on the clock or on what a former run has left, so
+        that it cannot be repeated.
     """
 
     def __init__(
@@ -84,10 +90,14 @@ class Learner:
         if isinstance(start.network, Forested):
             start = replace(start, spec=with_shared_scale(start.spec, images[0]))
         self.start, recipe = start, recipe_of(start.spec.architecture)
-        self.settings = settings = with_rates(settings, recipe, start.fresh)
+        asked, self.settings = settings, with_rates(settings, recipe, start.fresh)
+        settings = self.settings
         self.base_name = getattr(model, "name", str(model))
         self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
         self.bf16 = trains_in_bf16(settings.precision, self.device)
+        by_clock = settings.seconds is not None and settings.schedule != "constant"
+        made = made_with(self.device, self.bf16)
+        self.course = None if by_clock else Course(asked.to_dict(), self.scene.packed(), made)
         self.network = self.start.network.to(self.device, memory_format=torch.channels_last)
         self._maps = ViewMaps(images, self.start.spec, self.network, self.device, self.bf16)
         self._fitter = HeadFitter(
@@ -101,6 +111,7 @@ class Learner:
         self._teacher: Teacher | None = None
         self._lessons_are_due = False
         self._round = LiveRound(settings)
+        self.score: float | None = None
         self._before: float | None = None
         self._last: ModelRef | None = None
         self._resume = resume
@@ -111,17 +122,12 @@ class Learner:
 
     @property
     def ready(self) -> bool:
-        return len(self.scene.classes) >= 2
+        return not self.lack
 
     @property
     def lack(self) -> str:
         """What is missing before anything can be learnt."""
-        if self.ready:
-            return ""
-        names = [c.name for c in self.start.spec.classes]
-        done = [names[c] for c in self.scene.classes]
-        there = f"only {done[0]!r} is painted" if done else "nothing is painted yet"
-        return f"Paint strokes of at least two classes ({', '.join(names)}): {there}."
+        return lack_of_strokes(self.start.spec.classes, self.scene.classes)
 
     @property
     def blind(self) -> str:
@@ -130,8 +136,7 @@ class Learner:
         forested = self._grower is not None and not self.start.fresh
         if not forested or not self.settings.held_out or any(p.held.any() for p in self.scene.planes):
             return ""
-        enough = ceil(1 / self.settings.held_out)
-        return f"Not trained yet: paint {enough} strokes of a class, so that training can be judged."
+        return lack_of_judges(self.settings.held_out, goes_on=not self.start.fits_head)
 
     @property
     def step(self) -> int:
@@ -158,10 +163,12 @@ class Learner:
         if not 0 <= view.image < len(self.scene.images):
             raise InputError("view", f"image {view.image}", f"there are {len(self.scene.images)}")
         self._maps.look_at(view)
+        self._note(LOOK, view)
 
     def take(self, patches: Sequence[Patch]) -> None:
         """Take up new strokes."""
         self.scene.take(patches)
+        self._note(TAKE, *patches)
         self.patch = max([self.patch, *(p.number for p in patches)])
         self.unsaved = self.unsaved or (bool(patches) and self.ready)
         self._lessons_are_due = True
@@ -198,6 +205,7 @@ class Learner:
         if self.step:
             self._maps.read()
         self._fitter.fit(self.scene.planes)
+        self._note(FIT)
         self.forest_is_due = self._grower is not None
         self.unsaved = self.unsaved or self.start.fits_head
 
@@ -216,14 +224,17 @@ class Learner:
             yield from self._grower.growing(self.scene.planes)
             self._teacher = Teacher(self.network, self.device, self.bf16)
             self._maps.forest_changed()
+            self._note(GROW)
         self.forest_is_due = False
 
     def read_view(self) -> None:
         """Make ready for the first strokes in view."""
         self._maps.read()
+        self._note_reading()
 
     def preview(self) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
         """Classes and uncertainty of the view."""
+        self._note_reading()
         return self._maps.answer()
 
     # Rounds.
@@ -242,6 +253,7 @@ class Learner:
 
     def begin_round(self) -> None:
         """Train until nothing improves; a round that goes on takes what is new and counts anew."""
+        self._note(BEGIN)
         training, self._round = self._training, LiveRound(self.settings)
         if training is not None:
             training.stopped = ""
@@ -259,42 +271,66 @@ class Learner:
         if self._lessons_are_due:
             self._lessons_are_due = False
             self._training.learn_from(*self._lessons())
-        self._training.teacher = self._teacher
+        self._training.be_taught_by(self._teacher)
+        self._note(STEP)
         for event in self._training.advance():
             self._round.take(event)
             yield event
         self._network_changed()
         self.unsaved = True
 
-    def keep(self, reason: str) -> Version:
-        """Write what was learnt as a new version: of this round the best, where that is known."""
+    def settle(self) -> None:
+        """Make what was learnt the best of this round, where that is known."""
         if self.forest_is_due:
             self.grow()
-        training, score = self._training, None
+        self._note(KEEP)
+        training, self.score = self._training, None
         if training is not None and training.judged:
             training.judge()
             training.keep()
-            score = training.best_score
+            self.score = training.best_score
             self._network_changed()
+
+    def save(self, path: Path, reason: str, **facts: Any) -> ModelRef:
+        """Write the network as it is, with an account of how it came about."""
+        described = self._describe(path.stem, reason, facts)
+        return save_weights(described, self.network.state_dict(), path)
+
+    def keep(self, reason: str) -> Version:
+        """Write what was learnt as a new version: of this round the best, where that is known."""
+        self.settle()
         path = self._free_path()
-        self._last = save_weights(
-            self._describe(path.stem, score, reason), self.network.state_dict(), path
-        )
+        self._last = self.save(path, reason)
+        if self.course is not None:
+            self.course.write(path.with_name(path.stem + COURSE_SUFFIX))
         self.unsaved = self.renamed = False
-        version = Version(self._last, self.patch, self.step, score, self._before, self.source, reason)
-        self._before = score
-        return version
+        scores = self.score, self._before
+        self._before = self.score
+        return Version(self._last, self.patch, self.step, *scores, self.source, reason)
 
     def result(self) -> Tuned:
         """The last version; without one, the start as a description that lies in no file."""
         model = self._last or ModelRef(self.start.spec, Path())
-        history = tuple(self._training.history) if self._training else ()
-        return Tuned(model, history, model.spec.provenance)
+        return Tuned(model, self.history, model.spec.provenance)
+
+    @property
+    def history(self) -> tuple[Mapping[str, Any], ...]:
+        """Of every step of training its loss, and what else is known of it."""
+        return tuple(self._training.history) if self._training else ()
 
     def close(self) -> None:
         """Let go of threads."""
         if self._training is not None:
             self._training.close()
+
+    def _note(self, kind: str, *values: Any) -> None:
+        if self.course is not None:
+            self.course.note(kind, *values)
+
+    def _note_reading(self) -> None:
+        """The quick head takes features of what was read; in training it reads the view anew."""
+        if self.view is not None and not self.step:
+            self._note(READ)
 
     def _network_changed(self) -> None:
         self._fitter.network_changed()
@@ -313,6 +349,7 @@ class Learner:
             known = state.facts["spec"]["classes"] == list(spec["classes"])
             if known and state.fits(self.network):
                 training.restore(state)
+                self.course = None
         return training
 
     def _lessons(self) -> tuple[list[Plane], NDArray[np.float64], Problem]:
@@ -326,12 +363,12 @@ class Learner:
             number += 1
         return path
 
-    def _describe(self, name: str, score: float | None, reason: str) -> ModelSpec:
+    def _describe(self, name: str, reason: str, more: Mapping[str, Any]) -> ModelSpec:
         facts = dict(
             verb="live", base=self.base_name, settings=self.settings.to_dict(), patch=self.patch,
-            steps_done=self.step, score=score, stopped=reason, source=self.source,
+            steps_done=self.step, score=self.score, stopped=reason, source=self.source,
             **where_trained(self.scene.images, self.device, self.bf16),
-        )  # fmt: skip
+        ) | dict(more)  # fmt: skip
         spec = self.start.spec.trained_on(self.settings.channels, self._whole[0])
         spec = replace(spec, options=self.network.options)
         return replace(spec, name=name, provenance=json.loads(json.dumps(facts)))

@@ -106,7 +106,7 @@ class Listener:
         self.planes = self._scene.planes
         chances = chances_of(self.planes, request.shares, len(request.images))
         problem = pose_problem(self.planes, self._spec, settings)
-        self._training.teacher = None  # it does not know the new stroke
+        self._training.be_taught_by(None)  # it does not know the new stroke
         self._training.learn_from(self.planes, chances, problem)
 
 

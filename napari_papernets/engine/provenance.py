@@ -25,8 +25,13 @@ PACKAGES = ("napari-papernets", "torch", "numpy", "scikit-image")
 
 def where_trained(images: Sequence[ImageBlock], device: torch.device, bf16: bool) -> dict[str, Any]:
     """What the account of every training tells: from which images, where, and with what."""
+    names = [f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in images]
+    return dict(images=names, **made_with(device, bf16))
+
+
+def made_with(device: torch.device, bf16: bool) -> dict[str, Any]:
+    """What decides, beside seed and data, how weights are rounded."""
     return dict(
-        images=[f"{i.name} {i.axes} {'×'.join(map(str, i.shape))}" for i in images],
         device=str(device),
         precision="bfloat16" if bf16 else "float32",
         threads=torch.get_num_threads(),

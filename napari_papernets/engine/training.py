@@ -117,6 +117,11 @@ class Training(Stepwise[TuneSettings, list[Crop]]):
         self.judged = judged_crops(planes, problem)
         self._next = None
 
+    def be_taught_by(self, teacher: Teacher | None) -> None:
+        """Learn from another teacher, or from none, from the next step on."""
+        if teacher is not self.teacher:
+            self.teacher, self._next = teacher, None
+
     @property
     def finished(self) -> bool:
         """Whether the steps are done, the time is over, or the training was stopped."""

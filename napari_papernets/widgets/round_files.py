@@ -18,9 +18,12 @@ from ..core.image import ImageBlock
 from ..core.part import Part
 from ..files import write_labels
 from ..journal import Place
-from ..model_files import usable_name
+from ..model_files import COURSE_SUFFIX, usable_name
 from ..session import Session
+from ..session_files import copy_to_disk
 from .live_plan import LivePlan
+
+COURSE = "course.json"
 
 Plane = tuple[int, ...]
 
@@ -53,14 +56,16 @@ def write_round(
     Returns
     -------
     str
-        The command line that trains again on these strokes, from the same start, by as many steps.
+        The command line that trains again on these strokes, from the same start, by as many steps; with
+        the course of the version, as far as one is known, it does so stroke by stroke.
     """
     folder = session.folder / "rounds" / f"{number:04}"
+    course = _keep_course(session, folder, event, plan, strokes)
     pairs: list[tuple[Path, Path]] = []
     images: list[ImageBlock] = []
     for at, (image, name) in enumerate(zip(plan.images, _file_names(plan), strict=True)):
         planes = {plane: labels for (n, plane), labels in strokes.items() if n == plan.numbers[at]}
-        if any(labels.any() for labels in planes.values()):
+        if course or any(labels.any() for labels in planes.values()):
             target = folder / "annotations" / f"{name}.tif"
             write_strokes(target, image, planes)
             pairs.append((_image_file(session, plan.numbers[at], image), target))
@@ -73,8 +78,29 @@ def write_round(
     return training_command(
         "finetune", inputs, images, plan.settings, event.step, plan.device,
         model=start, classes=",".join(c.name for c in event.model.spec.classes),
-        name=usable_name(f"{session.folder.name} {number}"),
+        name=usable_name(f"{session.folder.name} {number}"), course=course,
     )  # fmt: skip
+
+
+def _keep_course(
+    session: Session,
+    folder: Path,
+    event: Version,
+    plan: LivePlan,
+    strokes: Mapping[Place, NDArray[Any]],
+) -> Path | None:
+    """Take the course of a version into its round; None where there is none, or it needs an image that
+    lies in no file and is too much to be written for that."""
+    made = event.model.path.with_name(event.model.path.stem + COURSE_SUFFIX)
+    for number, image in zip(plan.numbers, plan.images, strict=True):
+        painted = any(n == number and labels.any() for (n, _), labels in strokes.items())
+        filed = image.source or painted or session.kept_image(number)
+        if not filed and not isinstance(image.data, np.ndarray):
+            return None
+    if not made.is_file():
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return copy_to_disk(made, folder / COURSE)
 
 
 def write_strokes(path: Path, image: ImageBlock, planes: dict[Plane, NDArray[np.generic]]) -> None:
@@ -88,13 +114,13 @@ def write_strokes(path: Path, image: ImageBlock, planes: dict[Plane, NDArray[np.
 
 
 def _file_names(plan: LivePlan) -> list[str]:
-    """One for each image, as its file is or would be called; different ones."""
+    """One for each image, as its file is or would be called; where there are several, numbered, since a
+    course knows them by their order."""
+    width = len(str(len(plan.images)))
     names: list[str] = []
-    for image in plan.images:
+    for at, image in enumerate(plan.images, 1):
         stem = Path(image.source).stem if image.source else re.sub(r"[^\w. -]", "_", image.name)
-        while stem in names:
-            stem += "_"
-        names.append(stem or "image")
+        names.append(f"{at:0{width}} {stem}" if len(plan.images) > 1 else stem or "image")
     return names
 
 

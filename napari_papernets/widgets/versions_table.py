@@ -31,8 +31,11 @@ HELP = {
     "compare": "Two selected versions, or the selected one and the one in use, on all annotations so "
     "far. Select a second row with Ctrl.",
     "save": "Save the model of the selected version as a file of its own.",
-    "command": "Copy the command line that trains on the same strokes as the selected round, from the "
-    "same start, for as many steps. Its weights will not be the same: it holds out other strokes.",
+    "command": "Copy the command line that repeats the training of the selected version, stroke by "
+    "stroke as they were painted: on this computer it gives the same weights.",
+    "like it": "Copy the command line that trains on the same strokes as the selected version, from the "
+    "same start, for as many steps. Its weights will not be quite the same, since nothing tells how "
+    "they were painted.",
 }
 NO_VERSION = "There is no version yet: a round of learning ends with one, and Keep makes one."
 ONE, TWO = "Select one version.", "Select two versions, or one that is not in use."
@@ -133,7 +136,9 @@ class VersionsTable(QWidget):
         offer(self.against, HELP["compare"], none or ("" if self._pair() is not None else TWO))
         offer(self.save, HELP["save"], missing)
         told = one is None or bool(one.command)
-        offer(self.command, HELP["command"], missing or ("" if told else NO_COMMAND))
+        exact = one is None or "--course" in one.command
+        help_ = HELP["command" if exact else "like it"]
+        offer(self.command, help_, missing or ("" if told else NO_COMMAND))
 
     def _on_back(self) -> None:
         self.goBack.emit(self.selected()[0].number)
