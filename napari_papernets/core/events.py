@@ -175,6 +175,8 @@ class Version:
         As in `Preview`.
     reason : str
         Why the round ended.
+    compares : bool
+        A `Compared` follows, unless the job ends before.
     """
 
     model: ModelRef
@@ -184,6 +186,40 @@ class Version:
     before: float | None
     source: Literal["quick", "trained"]
     reason: str
+    compares: bool = False
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """IoU of class `number` (from 1) on `pixels` annotated pixels, by the old and by the new model."""
+
+    number: int
+    old: float
+    new: float
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A version was judged beside the one before it, on all that was annotated when it was made.
+
+    Attributes
+    ----------
+    old, new : ModelRef
+        The models.
+    scores : tuple of ClassScore
+        Of the classes that both know and that are annotated.
+    """
+
+    old: ModelRef
+    new: ModelRef
+    scores: tuple[ClassScore, ...]
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Mean IoU of both; 0 without any class."""
+        count = max(1, len(self.scores))
+        return sum(s.old for s in self.scores) / count, sum(s.new for s in self.scores) / count
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..core.annotation import Patch, View
 from ..core.errors import InputError
-from ..core.events import Event, Version
+from ..core.events import Compared, Event, Version
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef, ModelSpec
 from ..core.results import Tuned
@@ -24,6 +24,7 @@ from ..model_files import COURSE_SUFFIX, SUFFIX, check_name
 from ..networks.forested import Forested
 from .annotated import Plane
 from .checkpoints import checkpoint_path, read_state
+from .compare import can_compare, comparing
 from .course import BEGIN, FIT, GROW, KEEP, LOOK, READ, STEP, TAKE, Course
 from .crops import Problem, pose_problem
 from .device import pick_device, trains_in_bf16
@@ -64,6 +65,8 @@ class Learner:
         The strokes have changed since the forest was grown.
     score : float or None
         Of what was settled last, on what is held out; None without any.
+    comparison : generator or None
+        Judges the last version beside the one before, in steps; returns a `Compared`.
     course : Course or None
         What was done so far; None where it depends on the clock or on what a former run has left, so
         that it cannot be repeated.
@@ -114,6 +117,8 @@ class Learner:
         self.score: float | None = None
         self._before: float | None = None
         self._last: ModelRef | None = None
+        self._begun_with = model if isinstance(model, ModelRef) else None
+        self.comparison: Generator[None, None, Compared] | None = None
         self._resume = resume
         self.forest_is_due = False
         self.unsaved = self.renamed = False
@@ -300,13 +305,19 @@ class Learner:
         """Write what was learnt as a new version: of this round the best, where that is known."""
         self.settle()
         path = self._free_path()
-        self._last = self.save(path, reason)
+        old, self._last = self._last or self._begun_with, self.save(path, reason)
+        compares = old is not None and can_compare(old, self._last)
+        self.comparison = self._compare_with(old) if old is not None and compares else None
         if self.course is not None:
             self.course.write(path.with_name(path.stem + COURSE_SUFFIX))
         self.unsaved = self.renamed = False
         scores = self.score, self._before
         self._before = self.score
-        return Version(self._last, self.patch, self.step, *scores, self.source, reason)
+        return Version(self._last, self.patch, self.step, *scores, self.source, reason, compares)
+
+    def _compare_with(self, old: ModelRef) -> Generator[None, None, Compared]:
+        assert self._last is not None
+        return comparing(old, self._last, self.scene.planes, self.device, self.bf16)
 
     def result(self) -> Tuned:
         """The last version; without one, the start as a description that lies in no file."""

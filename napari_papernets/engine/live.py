@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.annotation import Naming, Patch, View
 from ..core.errors import InputError
-from ..core.events import Event, Idle, Notice, Preview, Resting, Started
+from ..core.events import Compared, Event, Idle, Notice, Preview, Resting, Started
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef
 from ..core.results import Tuned
@@ -79,9 +79,10 @@ def live(
     ------
     Event
         `Preview` of the view after new strokes (source "quick") and about every second of training
-        ("trained"); `Step`, `EpochDone`; `Version` at the end of a round; `Resting` when it waits;
-        `Notice`. Send a `Patch`, a `View` or a `Naming` whenever there is one, or "train",
-        "follow", "rest", "keep", "stop"; strokes that were sent before "stop" are learnt and kept.
+        ("trained"); `Step`, `EpochDone`; `Version` at the end of a round, later `Compared`, how it does
+        beside the one before; `Resting` when it waits; `Notice`. Send a `Patch`, a `View` or a `Naming`
+        whenever there is one, or "train", "follow", "rest", "keep", "stop"; strokes that were sent
+        before "stop" are learnt and kept.
 
     Returns
     -------
@@ -185,6 +186,8 @@ class Loop:
                 yield learner.keep(BY_YOU)
         elif self._growing is not None or self._forest_is_next:
             yield from self._grow()
+        elif learner.comparison is not None and (stepped or not (self._trains and self._paused)):
+            yield from self._compare(learner.comparison)
         elif self._trains and self._paused:
             self._stepped = True  # so that steady painting does not keep it from learning
             yield from self._train()
@@ -224,6 +227,14 @@ class Loop:
         if next(self._growing, self) is self:
             self._growing = None
             yield from self._preview(self.learner.source)
+
+    def _compare(self, comparison: Generator[None, None, Compared]) -> Iterator[Event]:
+        """A step of it; it takes turns with the training, if any goes on."""
+        try:
+            next(comparison)
+        except StopIteration as end:
+            self.learner.comparison = None
+            yield end.value
 
     def finish(self) -> None:
         """Learn the strokes that were sent before the stop, so that what is kept knows them."""
