@@ -62,6 +62,7 @@ def main() -> None:
         parts.bar.stop.click()
     stage.wait("the trained version", lambda: listed(stage) == 2)
     tabs.setCurrentIndex(2)
+    stage.wait("its comparison", lambda: parts.versions.current().number == 2)
     parts.versions.view.selectRow(1)
     parts.versions.against.click()
     stage.wait("a comparison", lambda: stage.dialog(ComparisonDialog))

@@ -6,7 +6,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from ..core.annotation import LARGEST_VIEW, Patch
-from ..core.events import Event, Notice, Preview, Started, Version
+from ..core.events import Compared, Event, Notice, Preview, Started, Version
 from ..core.tune_settings import TuneSettings
 from .annotate_parts import AnnotateParts
 from .live_control import LiveState
@@ -129,6 +129,7 @@ class AnnotateFlow(QObject):
         elif isinstance(event, Started):
             parts.layers.begin(parts.painting.classes())
             parts.message.forgive()
+            parts.keeper.settle()
         elif isinstance(event, Notice):
             parts.message.tell(event.message)
         elif isinstance(event, Version) and parts.control.plan is not None:
@@ -136,6 +137,8 @@ class AnnotateFlow(QObject):
             number = parts.keeper.add(event, plan, in_use=not self.sessions.is_given_up(plan))
             parts.control.name_version(number)
             parts.curves.set_next_version(number + 1)
+        elif isinstance(event, Compared):
+            parts.keeper.judge(event)
 
     def _tell_part(self, preview: Preview) -> None:
         """Say where only the middle of what is in view is answered."""

@@ -92,6 +92,14 @@ class SessionFlow(QObject):
         if number:
             self._parts.keeper.go_back(number)
 
+    def _on_rejected(self) -> None:
+        """The training that made a worse version ends; with the next stroke another begins with the
+        version in use."""
+        self.offer_versions()
+        self.give_up()
+        self._parts.control.auto = False
+        self._parts.control.restart(quiet=True)
+
     def _on_back(self) -> None:
         parts = self._parts
         self.offer_versions()
@@ -168,6 +176,10 @@ class SessionFlow(QObject):
         parts.control.ended.connect(self._on_end)
         parts.control.failed.connect(self._on_end)
         parts.keeper.wentBack.connect(self._on_back)
+        parts.keeper.moved.connect(self.offer_versions)
+        parts.keeper.rejected.connect(self._on_rejected)
+        for ended in (parts.control.ended, parts.control.failed):
+            ended.connect(lambda *_: parts.keeper.settle())
         parts.comparison.progressed.connect(parts.message.tell)
         parts.store.added.connect(self.offer_versions)
         parts.restore.restoreRequested.connect(self.open_session)

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ..core.annotation import Patch
 from ..core.errors import InputError, ModelError
-from ..core.events import Version
+from ..core.events import Compared, Version
 from ..core.model import ModelRef
 from ..journal import Place
 from ..model_files import find_model
@@ -28,6 +28,8 @@ from .model_export import export_model
 from .painting import Painting
 from .session_store import SessionStore
 from .versions_table import VersionRow, VersionsTable
+
+WORSE = 0.02  # of the mean IoU: less is no reason to pass a new version over
 
 
 class VersionKeeper(QObject):
@@ -48,6 +50,10 @@ class VersionKeeper(QObject):
     ----------
     base : ModelRef or None
         What the next training goes on from; None for the start that was chosen.
+    moved : Signal()
+        Another version is in use.
+    rejected : Signal()
+        A new version was worse than the one in use, which stays so: what made it is not gone on from.
     wentBack : Signal()
         Strokes, classes and `base` are those of an earlier version now.
     told : Signal(str)
@@ -56,6 +62,8 @@ class VersionKeeper(QObject):
         The error.
     """
 
+    moved = Signal()
+    rejected = Signal()
     wentBack = Signal()
     told = Signal(str)
     problem = Signal(object)
@@ -76,6 +84,8 @@ class VersionKeeper(QObject):
         self._current = self._announced = 0
         self._pair = (0, 0)
         self._passed_over: set[int] = set()
+        self._parents: dict[Path, tuple[int, int]] = {}  # of a model's file its number and its parent's
+        self._waiting = 0  # the version that is judged before it is in use
         self._written = 0.0  # the last patch that going back has made
         store.added.connect(self._on_added)
         store.recalled.connect(self._restore)
@@ -107,7 +117,7 @@ class VersionKeeper(QObject):
         raise ModelError("version", number or "none", "let it learn first: a round ends with a version")
 
     def add(self, event: Version, plan: LivePlan, in_use: bool = True) -> int:
-        """A round ended; its number.
+        """A round ended; its number. Where it `compares`, the version is in use after `judge`.
 
         Parameters
         ----------
@@ -118,17 +128,56 @@ class VersionKeeper(QObject):
         in_use : bool
             The next training goes on from it; False where the person has chosen otherwise meanwhile.
         """
+        self.settle()
         parent, self._announced = self._current, self._announced + 1
-        if in_use:
-            self.base = event.model
-        else:
+        self._parents[event.model.path] = self._announced, parent
+        if not in_use:
             self._passed_over.add(self._announced)
+        else:
+            self.base = event.model
+            self._waiting = self._announced if event.compares and parent else 0
         self._store.add_version(event, plan, parent)
         return self._announced
+
+    def judge(self, compared: Compared) -> None:
+        """A version was compared with the one before it: it takes its place, unless it is worse."""
+        number, parent = self._parents.get(compared.new.path, (0, 0))
+        if not number:
+            return
+        names = [c.name for c in compared.new.spec.classes]
+        self._table.scores.show_scores(parent, number, names, compared.scores)
+        before, after = compared.means
+        if number == self._waiting and after < before - WORSE:
+            self._reject(number, f"{before:.3f} → {after:.3f}")
+        elif number == self._waiting:
+            self.settle()
+
+    def settle(self) -> None:
+        """The version that was to be judged is in use: nothing judges it any more."""
+        if self._waiting:
+            self._current, self._waiting = self._waiting, 0
+            self._fill()
+            self.moved.emit()
+
+    def _reject(self, number: int, change: str) -> None:
+        self._waiting = 0
+        self._passed_over.add(number)
+        try:
+            self.base = self.model(self._current)
+        except ModelError as error:
+            self.problem.emit(error)
+            return
+        self.told.emit(
+            f"Version {number} answers what is annotated worse (mean IoU {change}), so version "
+            f"{self._current} stays in use. To use {number} all the same, select it and go back to it."
+        )
+        self.rejected.emit()
 
     def show(self, records: tuple[VersionRecord, ...]) -> None:
         """Those of another session; the newest is in use."""
         self._records, self._passed_over, self._written = list(records), set(), 0.0
+        self._parents, self._waiting = {}, 0
+        self._table.scores.clear()
         self._current = self._announced = max((r.number for r in records), default=0)
         self.base = None
         if self._current:
@@ -138,7 +187,7 @@ class VersionKeeper(QObject):
 
     def start_over(self) -> None:
         """The next training begins with the start that was chosen."""
-        self.base, self._current = None, 0
+        self.base, self._current, self._waiting = None, 0, 0
         self._fill()
 
     @property
@@ -202,7 +251,8 @@ class VersionKeeper(QObject):
 
     def _on_added(self, record: VersionRecord) -> None:
         self._records.append(record)
-        if record.number not in self._passed_over:
+        waits = record.number in self._passed_over or record.number == self._waiting
+        if record.number > self._current and not waits:
             self._current = record.number
         self._announced = max(self._announced, record.number)
         self._fill()
@@ -227,6 +277,7 @@ class VersionKeeper(QObject):
                 patches.append(Patch(pair.number, plane, 0, 0, labels, 0))
         self._painting.set_classes(model.spec.classes)
         self.base, self._current, self._written = model, record.number, math.inf
+        self._waiting = 0
         images.write(patches)
         self._written = self._painting.watcher.flush()
         self._fill()

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..model_files import SUFFIX
+from .class_scores import ClassScores
 from .offered import offer
 from .theme_colours import theme_colours
 from .versions_model import NOTE, VersionRow, VersionsModel
@@ -47,6 +48,8 @@ class VersionsTable(QWidget):
 
     Attributes
     ----------
+    scores : ClassScores
+        How the newest did beside the one before it.
     goBack : Signal(int)
         Use this version again.
     compare : Signal(int, int)
@@ -78,6 +81,7 @@ class VersionsTable(QWidget):
         self.view.verticalHeader().hide()
         self.view.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + ROOM)
         self.view.selectionModel().selectionChanged.connect(self._on_selection)
+        self.scores = ClassScores()
         self._make_buttons()
         self._lay_out()
         self.set_rows(())
@@ -183,4 +187,5 @@ class VersionsTable(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.view, 1)
+        layout.addWidget(self.scores)
         layout.addLayout(buttons)

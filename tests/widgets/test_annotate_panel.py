@@ -19,7 +19,15 @@ from test_live_control import TUNED, LiveEngine
 from napari_papernets import session
 from napari_papernets.core.annotation import Naming, Patch, View
 from napari_papernets.core.errors import EngineError, InputError
-from napari_papernets.core.events import Preview, Resting, Started, Step, Version
+from napari_papernets.core.events import (
+    ClassScore,
+    Compared,
+    Preview,
+    Resting,
+    Started,
+    Step,
+    Version,
+)
 from napari_papernets.core.model import ClassInfo, ModelRef
 from napari_papernets.model_files import HEADER_KEY
 from napari_papernets.samples import sample_layers
@@ -463,6 +471,68 @@ def test_going_back_restores_strokes_and_model(panel, engine, qtbot, tmp_path, v
     stroke(panel, qtbot, y=30, k=2)
     qtbot.waitUntil(lambda: "follow" in engine.jobs[1].sent)
     assert panel.parts.store.session.journal.newest == 4  # two strokes, the way back, a stroke
+
+
+def judged(panel, engine, qtbot, folder, name, means):
+    """Let the job end a round and compare its version with the one before."""
+    count = len(panel.parts.keeper.records())
+    old = panel.parts.keeper.base
+    made = model_file(folder, name)
+    told = Version(made, panel.parts.painting.watcher.newest, 7, 0.8, 0.7, "trained", "plateau", True)
+    engine.jobs[-1].tell(told)
+    qtbot.waitUntil(lambda: len(panel.parts.keeper.records()) == count + 1, timeout=5000)
+    in_use = panel.parts.keeper.in_use
+    scores = tuple(ClassScore(n, *means, 75) for n in (1, 2))
+    engine.jobs[-1].tell(Compared(old, made, scores))
+    qtbot.waitUntil(lambda: not panel.parts.versions.scores.isHidden())
+    return in_use
+
+
+def test_a_version_takes_the_place_of_another_when_both_were_compared(panel, engine, qtbot, tmp_path):
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    assert panel.parts.keeper.in_use == 1  # there is nothing to compare it with
+    assert panel.parts.versions.scores.isHidden()
+    assert judged(panel, engine, qtbot, tmp_path, "live 2", (0.7, 0.8)) == 1
+    assert panel.parts.keeper.in_use == 2
+    assert panel.parts.versions.current().number == 2
+    assert "(2)" in panel.parts.apply.form.version.currentText()
+    text = panel.parts.versions.scores.text()
+    for part in ("version 1", "version 2", "background", "object", "0.700", "0.800", "+0.100"):
+        assert part in text
+
+
+def test_a_version_that_is_worse_is_passed_over_and_not_gone_on_from(panel, engine, qtbot, tmp_path):
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    first = keep_version(panel, engine, qtbot, tmp_path)
+    judged(panel, engine, qtbot, tmp_path, "live 2", (0.8, 0.6))
+    assert panel.parts.keeper.in_use == 1
+    assert panel.parts.versions.current().number == 1
+    assert "version 1 stays in use" in panel.parts.message.text()
+    assert wishes(engine.jobs[0])[-1] == "stop"
+    engine.jobs[0].give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2)
+    assert engine.jobs[1].arguments["model"].path == first.model
+    assert not engine.jobs[1].arguments["auto"]  # until the next stroke
+    assert len(panel.parts.keeper.records()) == 2  # it is in the list all the same
+
+
+def test_a_version_whose_comparison_never_came_is_in_use_when_its_training_ends(
+    panel, engine, qtbot, tmp_path
+):
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    made = model_file(tmp_path, "live 2")
+    newest = panel.parts.painting.watcher.newest
+    engine.jobs[-1].tell(Version(made, newest, 7, 0.8, 0.7, "trained", "plateau", True))
+    qtbot.waitUntil(lambda: len(panel.parts.keeper.records()) == 2, timeout=5000)
+    assert panel.parts.keeper.in_use == 1
+    panel.parts.bar.live.setChecked(False)
+    engine.jobs[-1].give(TUNED)
+    qtbot.waitUntil(lambda: panel.parts.keeper.in_use == 2)
 
 
 def test_strokes_that_no_version_has_are_kept_before_going_back(panel, engine, qtbot, tmp_path, viewer):
