@@ -6,7 +6,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from ..core.annotation import LARGEST_VIEW, Patch
-from ..core.events import Event, Notice, Preview, Started, Version
+from ..core.events import Event, Notice, Preview, Started, Step, Version
 from ..core.tune_settings import TuneSettings
 from .annotate_parts import AnnotateParts
 from .live_control import LiveState
@@ -92,7 +92,10 @@ class AnnotateFlow(QObject):
 
     def _on_painted(self, patch: Patch) -> None:
         parts = self._parts
-        if not parts.bar.live.isChecked() or parts.keeper.has_written(patch):
+        if parts.keeper.has_written(patch):
+            return
+        parts.message.go_on()
+        if not parts.bar.live.isChecked():
             return
         control = parts.control
         if control.is_running and not control.auto:
@@ -131,6 +134,8 @@ class AnnotateFlow(QObject):
             parts.message.forgive()
         elif isinstance(event, Notice):
             parts.message.tell(event.message)
+        elif isinstance(event, Step):
+            parts.message.go_on()
         elif isinstance(event, Version) and parts.control.plan is not None:
             plan = parts.control.plan
             number = parts.keeper.add(event, plan, in_use=not self.sessions.is_given_up(plan))

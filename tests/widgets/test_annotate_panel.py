@@ -521,6 +521,32 @@ def test_nothing_else_begins_while_one_goes_back(panel, engine, qtbot, tmp_path)
     assert engine.jobs[1].arguments["device"] == "cpu"
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_being_back_is_told_until_the_next_stroke(panel, engine, qtbot, tmp_path, live):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.bar.live.setChecked(live)
+    panel.parts.versions.goBack.emit(1)
+    job.give(TUNED)
+    message = panel.parts.message
+    qtbot.waitUntil(lambda: "Back at version 1" in message.text(), timeout=5000)
+    stroke(panel, qtbot, y=20)
+    qtbot.waitUntil(lambda: not message.text(), timeout=5000)
+
+
+def test_being_back_is_told_until_learning_goes_on(panel, engine, qtbot, tmp_path):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.versions.goBack.emit(1)
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2, timeout=5000)
+    assert "Back at version 1" in panel.parts.message.text()
+    engine.jobs[1].tell(Step(8, 0.5, 1e-3, 1.0))
+    qtbot.waitUntil(lambda: not panel.parts.message.text(), timeout=5000)
+
+
 def test_a_class_is_removed_after_the_training_that_knew_it_was_told_to_end(
     panel, engine, qtbot, tmp_path
 ):
