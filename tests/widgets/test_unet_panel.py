@@ -138,6 +138,25 @@ def test_a_zoom_is_told_once(panel, engine, qtbot):
     assert "zoom 0.5" in panel.message.text()
 
 
+def test_the_zoom_that_automatic_came_to_is_shown_for_this_image_and_model_alone(
+    panel, viewer, engine, qtbot
+):
+    box = panel.form.editor("zoom").inner.spin.lineEdit()
+    assert box.text() == "auto"
+    account = dict(model="toy", image=dict(name="image", axes="YX"), settings=dict(zoom=None))
+    result = prediction(labels(), **account)
+    result.provenance.update(zoom=2.77)
+    run(panel, engine, qtbot, result=result)
+    assert box.text() == "2.77"
+    assert panel.form.value().zoom is None
+    viewer.add_image(np.zeros((40, 50)), name="other")
+    assert box.text() == "auto"
+    panel.image.choose(viewer.layers["image"])
+    assert box.text() == "2.77"
+    panel.model.choose("classy")
+    assert box.text() == "auto"
+
+
 @pytest.mark.parametrize(
     ("pixels", "told"),
     [(1, "one pixel each"), (1 / 2.77, "0.36 image"), (5.776173, "5.8 image"), (161.3, "161 image")],
