@@ -231,7 +231,8 @@ class AnnotateFlow(QObject):
             part.problem.connect(parts.message.complain)
         for part in (parts.image, parts.apply, parts.control, parts.comparison):
             part.failed.connect(parts.message.complain)
-        for part in (parts.store, parts.keeper, parts.versions, parts.apply, parts.augmentation):
+        tellers = parts.image, parts.store, parts.keeper, parts.versions, parts.apply, parts.augmentation
+        for part in tellers:
             part.told.connect(parts.message.tell)
 
     def _connect_training(self) -> None:

@@ -730,6 +730,17 @@ def test_the_brush_is_on_the_image_that_was_chosen_last(panel, viewer, engine, q
     assert group.list.currentRow() == 0
 
 
+def test_a_layer_of_another_type_is_taken_and_the_panel_tells_that_it_has_changed(panel, viewer):
+    layer = viewer.add_labels(np.ones(SHAPE, np.int32), name="mine")
+    group = panel.parts.image
+    group.paint.setCurrentIndex(1)
+    group.paint.activated.emit(1)
+    group.annotate.click()
+    assert layer.data.dtype == np.uint8
+    told = "mine is now of type uint8, no longer int32: 255 classes at most."
+    assert panel.parts.message.text() == told
+
+
 def test_what_to_paint_on_stays_chosen_when_layers_come_and_follows_their_names(panel, viewer):
     group = panel.parts.image
     mine = viewer.add_labels(np.zeros(SHAPE, int), name="mine")
