@@ -844,6 +844,27 @@ def test_a_row_and_its_object_find_each_other_whatever_the_order_of_the_axes(
     assert list(getattr(viewer, "scene", viewer).camera.center)[1:] == [9.5, 14.5]
 
 
+@pytest.mark.parametrize(
+    ("size", "before", "after"),
+    [
+        (10, 4.0, 4.0),  # 20 pixels of the screen with a scale of 0.5: seen well
+        (10, 0.5, 16.0),  # 2.5 pixels: a dot that grows to 80
+        (1, 1.0, 24.0),  # a pixel is shown with what is around it
+        (30, 80.0, 36.0),  # 15 world units: more than the 600 pixels of the canvas
+    ],
+)
+def test_a_row_shows_its_object_neither_as_a_dot_nor_in_part(panel, viewer, qtbot, size, before, after):
+    values = np.zeros((40, 50), np.uint8)
+    values[5 : 5 + size, 5 : 5 + size] = 7
+    layer = viewer.add_labels(values, scale=(0.5, 0.5), name="mine")
+    window, _ = table_of(panel, viewer, layer, qtbot)
+    camera = camera_of(viewer)
+    camera.zoom, layer.visible = before, False
+    window.view.selectRow(0)
+    assert camera.zoom == pytest.approx(after)
+    assert (layer.selected_label, layer.visible) == (7, True)
+
+
 @pytest.mark.parametrize("gone", ["window", "layer", "window of Qt"])
 def test_the_link_ends_with_either_end(panel, viewer, gone, qtbot):
     layer = viewer.add_labels(labels(), name="mine")
