@@ -449,6 +449,44 @@ def test_probabilities_become_layers_in_the_colours_of_their_classes(panel, view
     assert list(shown.contrast_limits) == [0, 1]
 
 
+def test_probabilities_of_an_earlier_run_are_not_taken_for_those_of_newer_labels(
+    panel, viewer, engine, qtbot
+):
+    chances = np.random.default_rng(1).random((3, 40, 50), dtype=np.float32)
+    panel.probabilities.setChecked(True)
+    run(panel, engine, qtbot, result=prediction(labels(), chances))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5)
+    inside, border = (viewer.layers[f"image toy p({name})"] for name in ("inside", "border"))
+    inside.visible = border.visible = True
+    border.name = "mine"
+    panel.probabilities.setChecked(False)
+    run(panel, engine, qtbot)
+    assert (inside.name, inside.visible) == ("image toy (earlier) p(inside)", False)
+    assert (border.name, border.visible) == ("mine", True)
+    panel.probabilities.setChecked(True)
+    run(panel, engine, qtbot, result=prediction(labels(), chances / 2))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 6)  # a border beside the one that is the person's
+    assert inside.name == "image toy p(inside)"
+    np.testing.assert_array_equal(inside.data, chances[1] / 2)
+
+
+def test_probabilities_of_another_model_are_hidden_with_its_labels_until_a_run_is_cancelled(
+    panel, viewer, engine, qtbot
+):
+    panel.probabilities.setChecked(True)
+    run(panel, engine, qtbot, result=prediction(labels(), np.zeros((3, 40, 50), np.float32)))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5)
+    inside = viewer.layers["image toy p(inside)"]
+    inside.visible = True
+    panel.model.choose("classy")
+    panel.bar.buttons["plane"].click()
+    qtbot.waitUntil(lambda: not inside.visible)
+    panel.bar.cancel.click()
+    qtbot.waitUntil(lambda: inside.visible)
+    run(panel, engine, qtbot, result=prediction(labels(), np.zeros((2, 40, 50), np.float32)))
+    assert (inside.name, inside.visible) == ("image toy p(inside)", False)
+
+
 def test_the_preview_does_what_is_in_view(viewer, make_panel, engine, qtbot):
     panel = make_panel(viewer)
     viewer.layers["image"].corner_pixels = np.array([[10, 12], [19, 31]])
