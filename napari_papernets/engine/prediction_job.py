@@ -15,6 +15,7 @@ from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice
 from ..core.image import ImageBlock
 from ..core.predict_settings import CPU_MEMORY, PredictSettings
+from ..core.probabilities import MOST_CLASSES
 from ..core.tiles import Region, TilePlan
 from . import zoom as zooming
 from .device import pick_device, release_memory
@@ -26,7 +27,6 @@ from .runner import ChosenPrecision, Runner, forget_runners, open_runner
 from .tiling import PlaneSource, TileLoop, open_source, out_of_memory
 
 GPU_SHARE = 0.6
-MOST_CLASSES = 255
 PROBE = 128  # side in pixels of the window on which precisions are compared
 
 
