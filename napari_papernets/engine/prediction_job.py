@@ -186,9 +186,7 @@ def check_planes(
         If a chosen plane does not exist, or none is chosen.
     """
     known = tuple(image.planes())
-    mend = "the image is one plane only: leave them out"
-    if image.stack_axes:
-        mend = f"give indices along {image.stack_axes} within {image.stack_shape}"
+    mend = image.planes_there
     try:
         chosen = known if planes is None else tuple(tuple(map(operator.index, p)) for p in planes)
     except TypeError as error:
