@@ -659,6 +659,22 @@ def test_a_session_is_discarded_once_that_is_confirmed(
     assert again.parts.restore.isVisible() is not yes
 
 
+def test_an_image_is_restored_under_the_name_that_it_has_got(make, viewer, engine, qtbot, sessions):
+    panel = make(viewer)
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    viewer.layers["image"].name = "embryo 3"
+    session = panel.parts.store.session
+    qtbot.waitUntil(lambda: [i.name for i in session.info.images] == ["embryo 3"], timeout=5000)
+    folder = session.folder
+    panel.shut_down()
+    fresh = ViewerModel()
+    again = make(fresh)
+    again.flow.sessions.open_session(folder)
+    qtbot.waitUntil(lambda: "embryo 3 strokes" in fresh.layers, timeout=10_000)
+    assert fresh.layers["embryo 3"].data.shape == SHAPE
+
+
 def test_images_of_the_same_pixels_get_their_own_strokes_back(make, viewer, engine, qtbot, sessions):
     pixels = viewer.layers["image"].data
     panel = make(viewer)
