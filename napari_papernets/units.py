@@ -24,7 +24,7 @@ _LENGTHS = {
     "in": 25400.0, "inch": 25400.0,
 }  # fmt: skip
 _TIMES = {
-    "h": 3600.0, "hour": 3600.0, "min": 60.0, "minute": 60.0,
+    "day": 86400.0, "h": 3600.0, "hour": 3600.0, "min": 60.0, "minute": 60.0,
     "s": 1.0, "sec": 1.0, "second": 1.0,
     "ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3, "µs": 1e-6, "microsecond": 1e-6,
 }  # fmt: skip
@@ -38,6 +38,25 @@ def in_seconds(time: float, unit: str) -> float:
     """
     name = _plain(unit)
     return time * _TIMES.get(name, _TIMES.get(name.removesuffix("s"), 1.0))
+
+
+def is_time(unit: str) -> bool:
+    """Whether a unit is one of time.
+
+    >>> is_time("milliseconds"), is_time("µm")
+    (True, False)
+    """
+    name = _plain(unit)
+    return name in _TIMES or name.removesuffix("s") in _TIMES
+
+
+def is_length(unit: str) -> bool:
+    """Whether a unit is one of length.
+
+    >>> is_length("nm"), is_length("pixel")
+    (True, False)
+    """
+    return in_micrometres(1.0, unit)[1] == MICRO
 
 
 def in_micrometres(size: float, unit: str) -> tuple[float, str]:

@@ -115,6 +115,13 @@ class ImageBlock:
         names = [f"{axis}={n}" for axis, n in zip(self.stack_axes, plane, strict=True)]
         return f"plane {', '.join(names)}" if names else "a plane"
 
+    @property
+    def planes_there(self) -> str:
+        """The mend where a plane was given that the image does not have."""
+        if not self.stack_axes:
+            return "the image is one plane only: give none"
+        return f"give indices along {self.stack_axes} within {self.stack_shape}"
+
     def at(self, plane: Sequence[int]) -> ImageBlock:
         """One plane as an image of its own; of an array that is not in memory it is read."""
         at = dict(zip(self.stack_axes, plane, strict=True))

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from ..core.crf_settings import CRFSettings
 from ..core.errors import InputError
-from ..core.image import ImageBlock, kind_of
+from ..core.image import ImageBlock
+from ..core.probabilities import check_shape
 from ..core.tiles import Region, check_region
 from ..networks.lattice_cpu import run_blocks
 from .crf_greys import Greys, Plane, open_greys
-from .prediction_job import MOST_CLASSES, check_planes
+from .prediction_job import check_planes
 
 TOLERANCE = 1e-3  # of the sum of probabilities
 
@@ -149,24 +150,6 @@ def lattice_bytes(problem: CRFProblem) -> int:
     space = len(problem.space)
     corners = (space + 1) + (space + len(problem.greys.channels) + 1)
     return math.prod(problem.space) * (8 * corners + 4 * (3 * problem.classes - 1))
-
-
-def check_shape(probabilities: Any, image: ImageBlock, region: Region | None) -> None:
-    """Refuse probabilities that are not (K, *stack, Y, X) of the image, or of the region."""
-    expected = (*image.stack_shape, *image.plane_shape)
-    fitting = {expected}
-    if region is not None:
-        fitting.add((*image.stack_shape, region[1] - region[0], region[3] - region[2]))
-    shape = tuple(getattr(probabilities, "shape", ()))
-    if shape[1:] not in fitting:
-        wanted = ", ".join(["K", *map(str, expected)])
-        mend = f"give one map for each class, classes first: shape ({wanted}) for {image.name}"
-        raise InputError("probabilities", f"shape {shape}", mend)
-    if not 1 <= shape[0] <= MOST_CLASSES:
-        mend = f"give 1 to {MOST_CLASSES} classes along the first axis"
-        raise InputError("probabilities", f"shape {shape}", mend)
-    if kind_of(probabilities.dtype) not in "fiub":
-        raise InputError("probabilities", f"type {probabilities.dtype}", "give real numbers from 0 to 1")
 
 
 def check_probabilities(found: NDArray[np.float32]) -> None:

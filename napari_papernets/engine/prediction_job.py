@@ -15,6 +15,7 @@ from ..core.errors import InputError, ModelError
 from ..core.events import Event, Notice
 from ..core.image import ImageBlock
 from ..core.predict_settings import CPU_MEMORY, PredictSettings
+from ..core.probabilities import MOST_CLASSES
 from ..core.tiles import Region, TilePlan
 from . import zoom as zooming
 from .device import pick_device, release_memory
@@ -26,7 +27,6 @@ from .runner import ChosenPrecision, Runner, forget_runners, open_runner
 from .tiling import PlaneSource, TileLoop, open_source, out_of_memory
 
 GPU_SHARE = 0.6
-MOST_CLASSES = 255
 PROBE = 128  # side in pixels of the window on which precisions are compared
 
 
@@ -186,9 +186,7 @@ def check_planes(
         If a chosen plane does not exist, or none is chosen.
     """
     known = tuple(image.planes())
-    mend = "the image is one plane only: leave them out"
-    if image.stack_axes:
-        mend = f"give indices along {image.stack_axes} within {image.stack_shape}"
+    mend = image.planes_there
     try:
         chosen = known if planes is None else tuple(tuple(map(operator.index, p)) for p in planes)
     except TypeError as error:

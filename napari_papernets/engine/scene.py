@@ -111,8 +111,7 @@ class Scene:
             raise InputError(field, f"image {patch.image}", f"there are {len(self.images)} images")
         image = self.images[patch.image]
         if patch.plane not in set(image.planes()):
-            mend = f"give indices along {image.stack_axes or 'no axes'} within {image.stack_shape}"
-            raise InputError(field, f"plane {patch.plane}", mend)
+            raise InputError(field, f"plane {patch.plane}", image.planes_there)
         (height, width), (y, x) = image.plane_shape, patch.labels.shape
         if patch.y < 0 or patch.x < 0 or patch.y + y > height or patch.x + x > width:
             received = f"{y}×{x} pixels at {patch.y}, {patch.x}"

@@ -194,11 +194,23 @@ def _with_new_head(
     fits = isinstance(fresh, ReadableNetwork)
     if base.spec.task == "features":
         return Start(spec, fresh, False, fits_head=fits)
-    message = (
-        f"The model to start from knows {len(base.spec.classes)} classes of {base.spec.task} labels, "
-        f"and {len(names)} are asked for: its last layer is learnt anew"
-    )
-    return Start(spec, fresh, False, (Notice(message, dict(new_head=len(names))),), fits_head=fits)
+    notice = Notice(_what_is_kept(base.spec, spec), dict(new_head=len(names)))
+    return Start(spec, fresh, False, (notice,), fits_head=fits)
+
+
+def _what_is_kept(known: ModelSpec, wanted: ModelSpec) -> str:
+    """What a model that was made for something else brings along, and what it does not."""
+    brings = "it keeps what it sees in images and learns"
+    if wanted.task == "instances":
+        return f"The model tells classes apart and you have objects: {brings} to find objects anew"
+    if known.task == "instances":
+        return f"The model finds objects and you have classes: {brings} the classes anew"
+    if len(known.classes) == len(wanted.classes):
+        names = ", ".join(one.name for one in known.classes)
+        return f"The model knows other classes ({names}): {brings} yours anew"
+    theirs, yours = len(known.classes), len(wanted.classes)
+    counted = f"{theirs} class" if theirs == 1 else f"{theirs} classes"
+    return f"The model knows {counted} and you have {yours}: {brings} the classes anew"
 
 
 def start_from_encoder(

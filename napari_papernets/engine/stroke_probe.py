@@ -25,6 +25,8 @@ from .quick import fit_head, to_device
 EVERY, SHARE = 20.0, 0.1  # seconds between two scores, and the share of the time that they may take
 PENALTY = 1.0  # pixels of a stroke are alike: there are few examples, however many pixels
 
+Halves = tuple[float, float]  # scores on either half of the strokes
+
 
 class ProbedStrokes:
     """Strokes on images, in two halves by stroke, on which encoders are judged.
@@ -61,6 +63,10 @@ class ProbedStrokes:
 
     def score(self, encoder: nn.Module, device: torch.device, bf16: bool = False) -> float:
         """Mean IoU over the classes on the half that was not learnt from, mean of both halves."""
+        return _mean(self.halves(encoder, device, bf16))
+
+    def halves(self, encoder: nn.Module, device: torch.device, bf16: bool = False) -> Halves:
+        """Mean IoU on each half, learnt from the other."""
         training = encoder.training
         encoder.eval()
         try:
@@ -68,7 +74,7 @@ class ProbedStrokes:
         finally:
             encoder.train(training)
         first, second = values
-        return (self._judge(*first, *second) + self._judge(*second, *first)) / 2
+        return self._judge(*second, *first), self._judge(*first, *second)
 
     def _values(
         self, encoder: nn.Module, device: torch.device, bf16: bool, planes: list[Plane]
@@ -127,8 +133,8 @@ class Prober:
         bf16: bool,
     ) -> None:
         self._strokes, self._encoder, self._device, self._bf16 = strokes, encoder, device, bf16
-        self._random = strokes.score(random, device, bf16)
-        self._start = strokes.score(encoder, device, bf16)
+        self._random = strokes.halves(random, device, bf16)
+        self._start = strokes.halves(encoder, device, bf16)
         self._last, self._pause = time.monotonic(), 0.0
 
     @property
@@ -139,7 +145,14 @@ class Prober:
     def score(self, step: int) -> StrokeProbe:
         """Judge the encoder as it is."""
         began = time.monotonic()
-        score = self._strokes.score(self._encoder, self._device, self._bf16)
+        now = self._strokes.halves(self._encoder, self._device, self._bf16)
         self._last = time.monotonic()
         self._pause = max(EVERY, (self._last - began) / SHARE)
-        return StrokeProbe(step, score, self._start, self._random)
+        best = max(self._start, self._random, key=_mean)
+        gains = now[0] - best[0], now[1] - best[1]
+        spread = abs(gains[0] - gains[1]) / 2
+        return StrokeProbe(step, _mean(now), _mean(self._start), _mean(self._random), spread)
+
+
+def _mean(halves: Halves) -> float:
+    return (halves[0] + halves[1]) / 2

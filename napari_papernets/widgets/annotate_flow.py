@@ -6,7 +6,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from ..core.annotation import LARGEST_VIEW, Patch
-from ..core.events import Compared, Event, Notice, Preview, Started, Version
+from ..core.events import Compared, Event, Notice, Preview, Started, Step, Version
 from ..core.tune_settings import TuneSettings
 from .annotate_parts import AnnotateParts
 from .live_control import LiveState
@@ -92,7 +92,10 @@ class AnnotateFlow(QObject):
 
     def _on_painted(self, patch: Patch) -> None:
         parts = self._parts
-        if not parts.bar.live.isChecked() or parts.keeper.has_written(patch):
+        if parts.keeper.has_written(patch):
+            return
+        parts.message.go_on()
+        if not parts.bar.live.isChecked():
             return
         control = parts.control
         if control.is_running and not control.auto:
@@ -132,6 +135,8 @@ class AnnotateFlow(QObject):
             parts.keeper.settle()
         elif isinstance(event, Notice):
             parts.message.tell(event.message)
+        elif isinstance(event, Step):
+            parts.message.go_on()
         elif isinstance(event, Version) and parts.control.plan is not None:
             plan = parts.control.plan
             number = parts.keeper.add(event, plan, in_use=not self.sessions.is_given_up(plan))
@@ -229,7 +234,8 @@ class AnnotateFlow(QObject):
             part.problem.connect(parts.message.complain)
         for part in (parts.image, parts.apply, parts.control, parts.comparison):
             part.failed.connect(parts.message.complain)
-        for part in (parts.store, parts.keeper, parts.versions, parts.apply, parts.augmentation):
+        tellers = parts.image, parts.store, parts.keeper, parts.versions, parts.apply, parts.augmentation
+        for part in tellers:
             part.told.connect(parts.message.tell)
 
     def _connect_training(self) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..core.errors import InputError
 from .belief_sources import BeliefSource, find_sources
@@ -16,6 +17,7 @@ from .layer_combo import LayerCombo
 from .layer_events import DATA_EVENTS, LayerEvents
 from .layer_parts import Target
 from .settings_form import add_row, aligned_rows
+from .unfit_maps import why_unfit
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -47,6 +49,8 @@ class BeliefPicker(QWidget):
 
     Attributes
     ----------
+    unfit : QLabel
+        Why what was taken for an image cannot be probabilities, where it looks like some.
     changed : Signal()
         Another source, other data of its layers, or another confidence.
     """
@@ -61,7 +65,7 @@ class BeliefPicker(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._numbers = numbers
+        self._viewer, self._target, self._numbers = viewer, target, numbers
         self._waiting: Callable[[], None] | None = None  # for the numbers of the labels
         self._events = LayerEvents(DATA_EVENTS, self._on_data)
         self._dabs = QTimer(self)
@@ -76,12 +80,16 @@ class BeliefPicker(QWidget):
         self.confidence.setSingleStep(0.05)
         self.confidence.setValue(0.7)
         self.confidence.setKeyboardTracking(False)
+        self.unfit = QLabel()
+        self.unfit.setWordWrap(True)
+        self.unfit.setTextFormat(Qt.TextFormat.PlainText)
         rows = aligned_rows()
         add_row(rows, "Start from", self.combo, SOURCE_HELP)
         self._label = add_row(rows, "Confidence", self.confidence, CONFIDENCE_HELP)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(rows)
+        layout.addWidget(self.unfit)
         self.combo.changed.connect(self._on_source)
         numbers.counted.connect(self._on_counted)
         self.confidence.valueChanged.connect(lambda _: self.changed.emit())
@@ -117,8 +125,13 @@ class BeliefPicker(QWidget):
         return False
 
     def refresh(self) -> None:
-        """Look again, for another image."""
+        """Look again, for another image; say so where it looks like probabilities of one."""
         self.combo.refresh()
+        reason = ""
+        with contextlib.suppress(InputError):  # there is no image
+            reason = why_unfit(self._viewer, self._target().layer)
+        self.unfit.setText(reason)
+        self.unfit.setVisible(bool(reason))
 
     def close_events(self) -> None:
         """Let go of the viewer."""

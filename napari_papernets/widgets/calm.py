@@ -63,11 +63,21 @@ def elided(widget: QWidget, text: str, room: int) -> str:
 
 
 class CalmSpinBox(QSpinBox):
-    """A whole number; takes the wheel only with the focus."""
+    """A whole number, or a word in its place; takes the wheel only with the focus."""
+
+    _word = ""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # their own lets the wheel give them the focus
+
+    def set_word(self, word: str) -> None:
+        """Show a word in place of the number, which stays; the number again where it is empty."""
+        self._word = word
+        self.setValue(self.value())  # which writes the text anew
+
+    def textFromValue(self, value: int) -> str:
+        return self._word or super().textFromValue(value)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus():
@@ -77,14 +87,22 @@ class CalmSpinBox(QSpinBox):
 
 
 class CalmDoubleSpinBox(QDoubleSpinBox):
-    """A number shown without trailing zeros; takes the wheel only with the focus."""
+    """A number shown without trailing zeros, or a word in its place; takes the wheel only with the
+    focus."""
+
+    _word = ""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # their own lets the wheel give them the focus
 
+    def set_word(self, word: str) -> None:
+        """Show a word in place of the number, which stays; the number again where it is empty."""
+        self._word = word
+        self.setValue(self.value())  # which writes the text anew
+
     def textFromValue(self, value: float) -> str:
-        return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
+        return self._word or f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus():

@@ -9,6 +9,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..core.errors import PapernetsError
+from ..core.image import ImageBlock
+from ..core.model import ModelRef
 from .inside import LookInside
 from .job_adapter import Engine
 from .offered import NO_IMAGE, offer
@@ -82,6 +84,18 @@ class CloserLook(QWidget):
         offer(self.tiles, TILES_HELP, obstacle)
         self.inside.set_image(identity, obstacle)
 
+    def last_run(self, image: ImageBlock, model: ModelRef) -> Mapping[str, Any] | None:
+        """Provenance of the newest result of this image by this model, whatever its settings."""
+        newest = None
+        for layer in self._viewer.layers:
+            account = layer.metadata.get(PROVENANCE, {})
+            seen = account.get("image", {})
+            same_image = (seen.get("name"), seen.get("axes")) == (image.name, image.axes)
+            same_model = account.get("model") == model.name
+            if account.get("verb") == "predict" and same_model and same_image:
+                newest = account
+        return newest
+
     def _on_tiles(self) -> None:
         try:
             layer = self._layer()
@@ -91,7 +105,7 @@ class CloserLook(QWidget):
                 self.told.emit("")
                 return
             plan = self._plan("plane")
-            tiles, zoom, source = plan_of(plan, self._last_run(plan))
+            tiles, zoom, source = plan_of(plan, self.last_run(plan.image, plan.model))
             self.told.emit(f"{source}: {show_tiles(self._viewer, layer, plan, tiles, zoom)}")
         except PapernetsError as error:
             self.failed.emit(error)
@@ -99,18 +113,7 @@ class CloserLook(QWidget):
     def _on_look(self) -> None:
         try:
             plan = self._plan("view")
-            last = self._last_run(plan)
+            last = self.last_run(plan.image, plan.model)
             self.inside.look(self._engine(), plan, output_key(INSIDE, self._layer()), last)
         except PapernetsError as error:
             self.failed.emit(error)
-
-    def _last_run(self, plan: RunPlan) -> Mapping[str, Any] | None:
-        """Provenance of the newest result of this image by this model, whatever its settings."""
-        newest = None
-        for layer in self._viewer.layers:
-            account = layer.metadata.get(PROVENANCE, {})
-            image = account.get("image", {})
-            same_image = (image.get("name"), image.get("axes")) == (plan.image.name, plan.image.axes)
-            if account.get("verb") == "predict" and account["model"] == plan.model.name and same_image:
-                newest = account
-        return newest

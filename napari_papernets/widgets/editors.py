@@ -19,6 +19,7 @@ from ..core.fields import FieldInfo
 from .calm import DECIMALS, CalmComboBox, CalmDoubleSpinBox, CalmSpinBox
 
 LARGEST_INT = 2**31 - 1
+AUTO = "auto"
 
 
 class Editor(QWidget):
@@ -79,6 +80,10 @@ class NumberEditor(Editor):
 
     def setValue(self, value: float) -> None:
         self.spin.setValue(value)
+
+    def set_known(self, known: bool) -> None:
+        """Show the number, or that it is not known yet."""
+        self.spin.set_word("" if known else AUTO)
 
 
 class ChoiceEditor(Editor):
@@ -144,25 +149,28 @@ class _IndexListValidator(QValidator):
 
 
 class OptionalEditor(Editor):
-    """A check box "auto", which stands for None, beside the editor of the value.
+    """A check box "auto", which stands for None, beside the editor of the value. While it is checked,
+    a number is shown only where it is known what "auto" will come to.
 
     Parameters
     ----------
     inner : Editor
         Edits the value while "auto" is not checked.
     start : object
-        What the inner editor shows first.
+        What the inner editor shows first then.
     """
 
     def __init__(self, inner: Editor, start: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.auto = QCheckBox("auto")
+        self.auto = QCheckBox(AUTO)
         self.inner = inner
+        self._foreseen: Any = None
         inner.setValue(start)
         self.row.addWidget(self.auto)
         self.row.addWidget(inner, 1)
         self.setFocusProxy(self.auto)
         self.auto.toggled.connect(inner.setDisabled)
+        self.auto.toggled.connect(self._show_foreseen)
         self.auto.toggled.connect(self._tell)
         inner.valueChanged.connect(self._tell)
         self.auto.setChecked(True)
@@ -185,11 +193,19 @@ class OptionalEditor(Editor):
         self.auto.setChecked(value is None)
 
     def foresee(self, value: Any) -> None:
-        """Show greyed what "auto" will come to; a value that the person chose stays."""
-        if self.auto.isChecked():
+        """Show greyed what "auto" will come to, None where that is not known; a value that the person
+        chose stays."""
+        self._foreseen = value
+        self._show_foreseen()
+
+    def _show_foreseen(self, *_: object) -> None:
+        automatic, known = self.auto.isChecked(), self._foreseen is not None
+        if automatic and known:
             self.inner.blockSignals(True)
-            self.inner.setValue(value)
+            self.inner.setValue(self._foreseen)
             self.inner.blockSignals(False)
+        if isinstance(self.inner, NumberEditor):
+            self.inner.set_known(known or not automatic)
 
 
 def make_editor(info: FieldInfo, start: Any = None) -> Editor:

@@ -20,7 +20,7 @@ from ..core.errors import InputError
 from ..session_files import INFO
 from ..session_lock import is_held
 from .annotated_image import AnnotatedImage
-from .annotation_layer import SESSION, arm
+from .annotation_layer import MOST_CLASSES, SESSION, arm
 from .calm import CalmComboBox
 from .image_picker import ImagePicker
 from .layer_events import LayerEvents
@@ -62,11 +62,14 @@ class ImageGroup(QWidget):
     ----------
     failed : Signal(object)
         Why an image was not taken.
+    told : Signal(str)
+        What was changed about a layer that was chosen, one line.
     sessionFound : Signal(object)
         The folder of a session that nobody has open, and that evident strokes are of.
     """
 
     failed = Signal(object)
+    told = Signal(str)
     sessionFound = Signal(object)
 
     def __init__(
@@ -150,11 +153,17 @@ class ImageGroup(QWidget):
     def _annotate(
         self, image: napari.layers.Image, labels: napari.layers.Labels | None
     ) -> AnnotatedImage | None:
+        was = None if labels is None else labels.data.dtype
         try:
-            return self._painting.annotate(image, labels, self.picker.axes_text())
+            pair = self._painting.annotate(image, labels, self.picker.axes_text())
         except InputError as error:
             self.failed.emit(error)
             return None
+        is_now = pair.labels.data.dtype
+        if was not in (None, is_now):
+            most = f"{MOST_CLASSES} classes at most"
+            self.told.emit(f"{pair.labels.name} is now of type {is_now}, no longer {was}: {most}.")
+        return pair
 
     def _is_other(self, pair: AnnotatedImage) -> bool:
         """Whether an image is annotated under other axes than those that are shown."""

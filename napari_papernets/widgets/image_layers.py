@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.image import AXES, ImageBlock, Range, guess_axes, is_size
 from ..core.tiles import Region
+from ..units import is_length, is_time
 from .camera import camera_of
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def full_data(layer: napari.layers.Image) -> Any:
 
 def guess_layer_axes(layer: napari.layers.Image) -> str:
     """Axes of the layer's array: from its metadata (``axes``) or its axis labels where these are letters
-    of TZCYX, else from its shape.
+    of TZCYX, else from its shape and the units of its axes.
 
     Raises
     ------
@@ -39,7 +41,36 @@ def guess_layer_axes(layer: napari.layers.Image) -> str:
         fits = len(named) == len(shape) == len(set(named)) and set("YX") <= set(named) <= set(AXES)
         if fits and (not layer.rgb or named.endswith("C")):
             return named
-    return guess_axes(shape, rgb=bool(layer.rgb))
+    return _suit_units(guess_axes(shape, rgb=bool(layer.rgb)), [str(unit) for unit in layer.units])
+
+
+def _suit_units(guess: str, units: Sequence[str]) -> str:
+    """What axes before Y are by their units: T in time, Z in length; any other stays what it is, where
+    no unit says that another axis is that. One unit for all axes says nothing of any.
+
+    >>> _suit_units("CYX", ["second", "micrometer", "micrometer"])
+    'TYX'
+    >>> _suit_units("TZYX", ["micrometer", "minute", "micrometer", "micrometer"])
+    'ZTYX'
+    """
+    before, rest = guess[: guess.index("Y")], guess[guess.index("Y") :]
+    if len(set(units)) == 1 or any(is_time(unit) for unit in units[len(before) :]):
+        return guess
+    told = {n: axis for n, unit in enumerate(units[: len(before)]) if (axis := _axis_of(unit))}
+    if len(set(told.values())) < len(told):
+        return guess
+    free = [axis for axis in "TZC" if axis not in (*told.values(), *rest)]
+    for n, axis in enumerate(before):
+        if n not in told:
+            told[n] = axis if axis in free else free[0]
+            free.remove(told[n])
+    return "".join(told[n] for n in range(len(before))) + rest
+
+
+def _axis_of(unit: str) -> str:
+    if is_time(unit):
+        return "T"
+    return "Z" if is_length(unit) else ""
 
 
 def layer_axes(layer: napari.layers.Image, axes: str) -> str:

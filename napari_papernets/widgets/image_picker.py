@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 LAYER_HELP = "The image to segment: any Image layer, grey or RGB, multiscale or lazy."
 AXES_HELP = (
     "One letter for each axis of the image: T time, Z depth, C channels, Y rows, X columns. "
-    "It is guessed from the shape; correct it if it is wrong (a stack of 3 planes looks like 3 "
-    "channels). T and Z are segmented plane by plane."
+    "It is guessed from the shape and the units; correct it if it is wrong (a stack of 3 planes looks "
+    "like 3 channels). T and Z are segmented plane by plane."
 )
 
 

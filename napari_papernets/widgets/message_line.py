@@ -19,6 +19,7 @@ class MessageLine(QLabel):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self._passing = False
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(
@@ -48,6 +49,15 @@ class MessageLine(QLabel):
         if self.is_error:
             self.tell("")
 
+    def let_pass(self) -> None:
+        """What is told now, unless it is an error, holds only until the person goes on: see `go_on`."""
+        self._passing = not self.is_error
+
+    def go_on(self) -> None:
+        """The person goes on: take away what was to hold only until then; anything else stays."""
+        if self._passing:
+            self.tell("")
+
     @property
     def is_error(self) -> bool:
         return bool(self.styleSheet())
@@ -58,6 +68,7 @@ class MessageLine(QLabel):
         return panel is not None and panel.isVisible() and not panel.visibleRegion().isEmpty()
 
     def _show(self, text: str, colour: str) -> None:
+        self._passing = False
         self.setStyleSheet(f"color: {colour};" if colour else "")
         self.setText(text)
         self.setVisible(bool(text))

@@ -30,6 +30,7 @@ DOT = 5  # pixels of one probe
 KEY_SIZE = "9pt"
 LINE, DASHED = "▬", "╍"  # of a key
 MARGIN = 0.02  # a difference of mean IoU that is called one
+FEWEST_STEPS = 20  # before, an encoder differs from its start by chance
 
 
 class MoCoPlots(QWidget):
@@ -186,17 +187,16 @@ def _keys(colours: ThemeColours) -> tuple[str, str]:
 
 
 def verdict(probe: StrokeProbe) -> str:
-    """In plain words whether it helps."""
+    """In plain words whether it helps, once that can be told: it has learnt for some steps, and both
+    halves of the strokes say so."""
     scores = (
         f"{probe.score:.2f} on your strokes; the start {probe.start:.2f}, "
         f"random weights {probe.random:.2f}"
     )
-    best = max(probe.start, probe.random)
-    if probe.score - best >= MARGIN:
-        return f"It helps: {scores}."
-    if best - probe.score >= MARGIN:
-        return f"It makes things worse: {scores}."
-    return f"No clear difference so far: {scores}."
+    gain = probe.score - max(probe.start, probe.random)
+    if probe.step < FEWEST_STEPS or abs(gain) < MARGIN or abs(gain) <= probe.spread:
+        return f"No difference that could be told yet: {scores}."
+    return f"It helps: {scores}." if gain > 0 else f"It makes things worse: {scores}."
 
 
 def _numbers(look_ups: LookUps | None) -> str:

@@ -51,9 +51,20 @@ def is_renamed(layer: napari.layers.Layer) -> bool:
 def outputs_of(
     viewer: napari.viewer.Viewer, roles: tuple[str, ...], identity: Any
 ) -> list[napari.layers.Layer]:
-    """The outputs of the image of that unique_id whose role begins with one of these, lowest first."""
-    end = f" of {identity}"
-    return [la for la in viewer.layers if key_of(la).startswith(roles) and key_of(la).endswith(end)]
+    """The outputs of the image of that unique_id whose role begins with one of these, and those that
+    came with them (`companions_of`), lowest first."""
+    end = f" of {identity} "
+    return [la for la in viewer.layers if key_of(la).startswith(roles) and end in f"{key_of(la)} "]
+
+
+def companions_of(viewer: napari.viewer.Viewer, key: str) -> dict[str, napari.layers.Layer]:
+    """The outputs that came with the one of that key, by what their own keys add to it."""
+    start = f"{key} "
+    return {
+        key_of(layer).removeprefix(start): layer
+        for layer in viewer.layers
+        if key_of(layer).startswith(start) and not is_renamed(layer)
+    }
 
 
 def put_output(
@@ -104,6 +115,7 @@ def put_output(
 def rename_output(layer: napari.layers.Layer, name: str) -> None:
     """Another name for an output that now shows something else; a number behind its name stays."""
     if not str(layer.name).startswith(name):
+        layer.metadata[OUTPUT] = {**layer.metadata[OUTPUT], "name": name}  # who hears of it may ask
         layer.name = name
         _sign(layer)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.model import ClassInfo
 from ..core.results import Prediction
-from .outputs import PROVENANCE, put_output
+from .outputs import PROVENANCE, companions_of, put_output, rename_output
 from .run_plan import RunPlan
 
 if TYPE_CHECKING:
@@ -25,17 +25,28 @@ def show_probabilities(
         return
     for about, chances in zip(plan.model.spec.classes, result.probabilities, strict=True):
         data, placement = plan.place(chances)
-        put_output(
+        name = f"{plan.name} p({about.name})"
+        layer = put_output(
             viewer,
             "image",
             f"{plan.key} {about.name}",
-            f"{plan.name} p({about.name})",
+            name,
             data,
             placement,
             metadata={PROVENANCE: dict(result.provenance)},
             **map_options(about),
         )
+        rename_output(layer, name)  # which an earlier run may have left behind
         yield
+
+
+def set_earlier_apart(viewer: napari.viewer.Viewer, plan: RunPlan, result: Prediction) -> None:
+    """Name those probabilities of an earlier run that the labels of this one do not bring anew, so that
+    they are not taken for those of the labels beside them."""
+    fresh = () if result.probabilities is None else [c.name for c in plan.model.spec.classes]
+    for name, layer in companions_of(viewer, plan.key).items():
+        if name not in fresh:
+            rename_output(layer, f"{plan.name} (earlier) p({name})")
 
 
 def map_options(about: ClassInfo) -> dict[str, Any]:

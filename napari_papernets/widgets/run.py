@@ -16,7 +16,7 @@ from .activity import ActivityBar
 from .calm_collector import hold_collector
 from .job_adapter import Engine, JobAdapter
 from .label_sink import LabelSink
-from .probability_layers import show_probabilities
+from .probability_layers import set_earlier_apart, show_probabilities
 from .run_plan import RunPlan
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ class Run(QObject):
     def _on_returned(self, result: Prediction) -> None:
         self._end()
         layer = self._sink.finish(result)
+        set_earlier_apart(self._viewer, self.plan, result)
         adding = show_probabilities(self._viewer, self.plan, result)
         self._steps = chain(self._sink.settling(), adding)
         QTimer.singleShot(SOON, self._settle_next)

@@ -102,6 +102,7 @@ class SessionFlow(QObject):
 
     def _on_back(self) -> None:
         parts = self._parts
+        parts.message.let_pass()  # “Back at version…” is no longer so with the next stroke
         self.offer_versions()
         parts.curves.clear()
         self.describe()

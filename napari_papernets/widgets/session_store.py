@@ -20,7 +20,7 @@ from ..core.events import Version
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef
 from ..journal import Place
-from ..session import Session, VersionRecord, create_session, describe_image
+from ..session import ImageInfo, Session, VersionRecord, create_session, describe_image
 from .live_plan import LivePlan
 from .plane_shadow import add_counts, count_strokes
 from .round_files import write_round
@@ -215,10 +215,7 @@ class SessionStore(QObject):
     def _save_info(self, session: Session, now: Contents) -> None:
         """What was said of a session is written even if it is let go of meanwhile."""
         with self._lock:
-            kept = {
-                info.number: replace(info, place=dict(now.places.get(info.number, info.place)))
-                for info in session.info.images
-            }
+            kept = {info.number: _up_to_date(info, now) for info in session.info.images}
             fresh = [(n, block) for n, block in now.images.items() if n not in kept]
             kept |= {n: describe_image(n, block, now.places.get(n)) for n, block in fresh}
             info = replace(
@@ -283,6 +280,12 @@ class SessionStore(QObject):
         # The window, and the signal's C++ half with it, may be gone: then there is nobody to tell.
         with contextlib.suppress(RuntimeError):
             signal.emit(*values)
+
+
+def _up_to_date(info: ImageInfo, now: Contents) -> ImageInfo:
+    """What a session knows of an image, under the name and at the place that its layer has now."""
+    block, place = now.images.get(info.number), now.places.get(info.number, info.place)
+    return replace(info, name=info.name if block is None else block.name, place=dict(place))
 
 
 def _strokes_of(annotation: Mapping[Place, NDArray[Any]], plan: LivePlan) -> int:

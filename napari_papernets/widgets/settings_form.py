@@ -88,7 +88,7 @@ class SettingsForm(QWidget, Generic[S]):
         self._tell()
 
     def foresee(self, name: str, value: Any) -> None:
-        """Show greyed what an optional field will come to while it is automatic."""
+        """Show greyed what an optional field will come to while it is automatic; None: not known."""
         editor = self._editors[name]
         assert isinstance(editor, OptionalEditor)
         editor.foresee(value)

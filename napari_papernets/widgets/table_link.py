@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
-from .camera import camera_of
+from .camera import camera_of, zoom_to_see
 from .farewell import when_destroyed
 from .outputs import is_shown
 from .table_window import Columns, TableWindow
@@ -89,8 +89,10 @@ class TableLink(QObject):
         return int(found[0]) if len(found) else None
 
     def _look_at(self, row: int) -> None:
-        """Bring an object to the middle of the view and select its label."""
+        """Bring an object to the middle of the view, show it and select its label; closer where it is
+        hardly seen, and from further away where only a part of it would be."""
         viewer, layer = self._viewer, self._layer
+        layer.visible = True
         layer.selected_label = int(self._columns["label"][row])
         place = {
             axis: float(self._in_layer(axis, row)) if axis in self._columns else value
@@ -101,6 +103,20 @@ class TableLink(QObject):
             if self._is_stacked(axis):
                 viewer.dims.set_point(dim, world[axis])
         camera_of(viewer).center = (0.0, world["y"], world["x"])
+        if viewer.dims.ndisplay == 2:
+            pixel = self._in_world(1.0, 1.0)
+            box = (float(self._columns[f"{a}1"][row] - self._columns[f"{a}0"][row]) for a in "yx")
+            zoom_to_see(viewer, self._in_world(*box), pixel)
+
+    def _in_world(self, y: float, x: float) -> tuple[float, float]:
+        """Height and width in world units of what has so many pixels, turned or not."""
+        at = [list(self._start).index(axis) for axis in "yx"]
+        sides = np.zeros((2, self._layer.ndim))
+        sides[[0, 1], at] = y, x
+        origin = self._layer.data_to_world(np.zeros(self._layer.ndim))
+        turned = [np.subtract(self._layer.data_to_world(side), origin)[at] for side in sides]
+        height, width = np.abs(turned).sum(axis=0)
+        return float(height), float(width)
 
     def _in_view(self) -> dict[str, float]:
         """Where the layer is looked at, by its axes."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox
 
-from ..core.errors import InputError, ModelError
+from ..core.errors import InputError, ModelError, PapernetsError
 from ..core.fields import Device
 from ..core.predict_settings import CPU_MEMORY, PredictSettings
 from .calm import CalmComboBox
@@ -164,6 +164,7 @@ class UNetPanel(DockedPanel):
         self.model.changed.connect(self._on_model)
         self._on_model()
         self.control.started.connect(self._remember)
+        self.control.finished.connect(self._foresee_zoom)
         self.control.finished.connect(self.runFinished)
         self.control.failed.connect(self.runFailed)
         self.model.problem.connect(self.message.complain)
@@ -190,6 +191,7 @@ class UNetPanel(DockedPanel):
         self.bar.set_stack(self.image.is_stack())
         self.bar.set_obstacle("" if chosen is not None else NO_IMAGE)
         self.closer.set_image(chosen)
+        self._foresee_zoom()
 
     def _on_looking(self, running: bool) -> None:
         if running:
@@ -200,6 +202,15 @@ class UNetPanel(DockedPanel):
     def _on_model(self) -> None:
         with suppress(ModelError):  # there is none
             self.form.foresee("threshold", self.model.ref().spec.threshold)
+        self._foresee_zoom()
+
+    def _foresee_zoom(self, *_: object) -> None:
+        """Show what automatic has come to where this model has seen this image."""
+        last = None
+        with suppress(PapernetsError):  # there is no image, or no model
+            last = self.closer.last_run(self.image.block(), self.model.ref())
+        automatic = last is not None and last["settings"].get("zoom") is None
+        self.form.foresee("zoom", last["zoom"] if last is not None and automatic else None)
 
     def _lay_out(self) -> None:
         self.probabilities.setToolTip(PROBABILITY_HELP)

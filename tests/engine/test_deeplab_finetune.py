@@ -178,11 +178,12 @@ def test_a_saved_deeplab_goes_on_and_gets_other_classes(tmp_path: Path) -> None:
     _, truth = picture()
     base = train(truth, tmp_path, name="base")
     on = train(truth, tmp_path, TINY.replace(steps=1), model=base.model, name="on")
-    assert not any("last layer" in n for n in on.provenance["notices"])
+    assert not any("classes anew" in n for n in on.provenance["notices"])
     three = truth.copy()
     three[60:] += 1
     other = train(three, tmp_path, TINY.replace(learning_rate=0.0), model=base.model, name="other")
-    assert any("last layer" in n for n in other.provenance["notices"])
+    told = "The model knows 2 classes and you have 3: it keeps what it sees in images"
+    assert any(n.startswith(told) for n in other.provenance["notices"])
     before, after = (load_file(t.model.path) for t in (base, other))
     assert all(torch.equal(before[k], after[k]) for k in before if not k.startswith("head."))
     assert len(other.model.spec.classes) == 3
@@ -324,7 +325,7 @@ def test_a_deeplab_of_other_classes_starts_live_with_a_new_last_layer(tmp_path: 
     job = live([image], [truth * 0], base, TINY.replace(kind="strokes"),
                classes=class_infos("abc"), folder=tmp_path)  # fmt: skip
     assert isinstance(next(job), Started)
-    assert "last layer" in next(job).message
+    assert "classes anew" in next(job).message
     job.close()
 
 

@@ -404,7 +404,9 @@ def test_other_classes_get_a_new_head_on_the_old_body(tmp_path: Path) -> None:
     base, _ = train([image], [ids], tmp_path, name="base")
     settings = TINY.replace(kind="strokes", steps=1, learning_rate=0.0, weight_decay=0.0)
     tuned, events = train([image], [strokes(ids)], tmp_path, settings, model=base.model, name="t")
-    assert any(isinstance(e, Notice) and "last layer" in e.message for e in events)
+    (notice,) = [e.message for e in events if isinstance(e, Notice)]
+    kept = "it keeps what it sees in images and learns the classes anew"
+    assert notice == f"The model finds objects and you have classes: {kept}"
     assert len(tuned.model.spec.classes) == 2
     assert tuned.model.spec.task == "semantic"
     before, after = weights_of(base), weights_of(tuned)

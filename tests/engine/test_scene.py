@@ -9,6 +9,7 @@ from napari_papernets.core.annotation import Patch
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
+from napari_papernets.engine.prediction_job import check_planes
 from napari_papernets.engine.scene import Scene
 from napari_papernets.networks.build import unet_spec, with_hypercolumns
 
@@ -40,6 +41,21 @@ def test_patches_paint_and_erase() -> None:
     assert found.classes == [0]
     found.take([stroke(10, 0, 4)])
     assert found.planes == []
+
+
+@pytest.mark.parametrize("image", [IMAGE, STACK])
+def test_a_plane_that_there_is_not_is_refused_in_the_words_of_predict(image) -> None:
+    told = []
+    wrong = Patch(0, (7, 7), 1, 1, np.ones((2, 9), np.uint8), 1)
+    shape = (*image.stack_shape, *image.plane_shape)
+    for attempt in (
+        lambda: Scene([image], [np.zeros(shape, np.uint8)], SPEC).take([wrong]),
+        lambda: check_planes(image, [(7, 7)]),
+    ):
+        with pytest.raises(InputError) as refused:
+            attempt()
+        told.append(refused.value.mend)
+    assert told[0] == told[1]
 
 
 def test_only_painted_planes_of_a_stack_are_read() -> None:

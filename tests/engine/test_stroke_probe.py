@@ -16,7 +16,7 @@ from napari_papernets.core.events import Step, StrokeProbe
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
 from napari_papernets.engine.pretrain import pretrain
-from napari_papernets.engine.stroke_probe import ProbedStrokes
+from napari_papernets.engine.stroke_probe import ProbedStrokes, Prober
 from napari_papernets.networks.build import encoder_spec
 
 SPEC = encoder_spec("e", 1, class_infos(["a", "b"]), "contracting", 4, 2)
@@ -53,6 +53,22 @@ def test_maps_that_tell_classes_apart_score_one_and_others_little() -> None:
     noise = torch.Generator().manual_seed(0)
     blind = Stub(lambda x: torch.rand(x.shape, generator=noise))
     assert probed.score(blind, cpu) < 0.6
+
+
+def test_a_gain_that_one_half_of_the_strokes_has_alone_is_no_larger_than_its_spread(monkeypatch) -> None:
+    scores = {"random": (0.4, 0.4), "start": (0.5, 0.7), "trained": (0.9, 0.7)}
+
+    def halves(self, encoder, device, bf16=False):
+        return scores[encoder]
+
+    monkeypatch.setattr(ProbedStrokes, "halves", halves)
+    prober = Prober(ProbedStrokes(*painted(), SPEC), "start", "random", torch.device("cpu"), False)
+    prober._encoder = "trained"
+    told = prober.score(9)
+    assert (told.step, told.score, told.start, told.random) == (9, 0.8, 0.6, 0.4)
+    assert told.spread == pytest.approx(told.score - told.start)
+    scores["trained"] = (0.7, 0.9)  # as much on either
+    assert prober.score(10).spread == pytest.approx(0)
 
 
 def test_the_encoder_stays_in_the_mode_it_was_in() -> None:

@@ -591,6 +591,32 @@ def test_nothing_else_begins_while_one_goes_back(panel, engine, qtbot, tmp_path)
     assert engine.jobs[1].arguments["device"] == "cpu"
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_being_back_is_told_until_the_next_stroke(panel, engine, qtbot, tmp_path, live):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.bar.live.setChecked(live)
+    panel.parts.versions.goBack.emit(1)
+    job.give(TUNED)
+    message = panel.parts.message
+    qtbot.waitUntil(lambda: "Back at version 1" in message.text(), timeout=5000)
+    stroke(panel, qtbot, y=20)
+    qtbot.waitUntil(lambda: not message.text(), timeout=5000)
+
+
+def test_being_back_is_told_until_learning_goes_on(panel, engine, qtbot, tmp_path):
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.versions.goBack.emit(1)
+    job.give(TUNED)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2, timeout=5000)
+    assert "Back at version 1" in panel.parts.message.text()
+    engine.jobs[1].tell(Step(8, 0.5, 1e-3, 1.0))
+    qtbot.waitUntil(lambda: not panel.parts.message.text(), timeout=5000)
+
+
 def test_a_class_is_removed_after_the_training_that_knew_it_was_told_to_end(
     panel, engine, qtbot, tmp_path
 ):
@@ -703,6 +729,22 @@ def test_a_session_is_discarded_once_that_is_confirmed(
     assert again.parts.restore.isVisible() is not yes
 
 
+def test_an_image_is_restored_under_the_name_that_it_has_got(make, viewer, engine, qtbot, sessions):
+    panel = make(viewer)
+    annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    viewer.layers["image"].name = "embryo 3"
+    session = panel.parts.store.session
+    qtbot.waitUntil(lambda: [i.name for i in session.info.images] == ["embryo 3"], timeout=5000)
+    folder = session.folder
+    panel.shut_down()
+    fresh = ViewerModel()
+    again = make(fresh)
+    again.flow.sessions.open_session(folder)
+    qtbot.waitUntil(lambda: "embryo 3 strokes" in fresh.layers, timeout=10_000)
+    assert fresh.layers["embryo 3"].data.shape == SHAPE
+
+
 def test_images_of_the_same_pixels_get_their_own_strokes_back(make, viewer, engine, qtbot, sessions):
     pixels = viewer.layers["image"].data
     panel = make(viewer)
@@ -772,6 +814,17 @@ def test_the_brush_is_on_the_image_that_was_chosen_last(panel, viewer, engine, q
     assert group.list.currentRow() == 1
     viewer.layers.selection.active = first
     assert group.list.currentRow() == 0
+
+
+def test_a_layer_of_another_type_is_taken_and_the_panel_tells_that_it_has_changed(panel, viewer):
+    layer = viewer.add_labels(np.ones(SHAPE, np.int32), name="mine")
+    group = panel.parts.image
+    group.paint.setCurrentIndex(1)
+    group.paint.activated.emit(1)
+    group.annotate.click()
+    assert layer.data.dtype == np.uint8
+    told = "mine is now of type uint8, no longer int32: 255 classes at most."
+    assert panel.parts.message.text() == told
 
 
 def test_what_to_paint_on_stays_chosen_when_layers_come_and_follows_their_names(panel, viewer):

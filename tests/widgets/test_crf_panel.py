@@ -108,6 +108,35 @@ def test_an_error_goes_with_the_next_preview_that_succeeds(panel, engine, qtbot)
     qtbot.waitUntil(lambda: not panel.message.text())
 
 
+WORDS = "give one map for each class, classes first: shape (K, 40, 50) for cells"
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        (np.moveaxis(maps(classes=3), 0, -1), f"shape (40, 50, 3); {WORDS}"),
+        (maps((20, 25)), f"shape (2, 20, 25); {WORDS}"),
+        (maps()[0], "one class alone; put the map of the rest, 1 − p, before it: shape (2, 40, 50)"),
+        (maps()[:1], "one class alone; put the map of the rest, 1 − p, before it: shape (2, 40, 50)"),
+        (maps(classes=25), "25 classes; join some of them: the panel takes 2 to 20"),
+        (maps(), ""),
+        (1000 * maps()[0], ""),  # a second stain
+        (np.zeros((7, 20, 25), np.float32), ""),  # another image
+    ],
+)
+def test_what_looks_like_probabilities_and_is_none_is_told_with_the_mend(qtbot, engine, added, told):
+    viewer = ViewerModel()
+    viewer.add_image(np.arange(2000).reshape(SHAPE).astype(np.uint8), name="cells")
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    viewer.add_image(added, name="scores", rgb=False)
+    qtbot.wait(50)
+    begun = "“scores” is taken for an image: as probabilities of “cells” it has "
+    assert panel.beliefs.unfit.text() == (f"{begun}{told}." if told else "")
+    panel.image.choose(viewer.layers["cells"])
+    assert panel.beliefs.unfit.isHidden()
+
+
 def test_added_probabilities_are_what_to_start_from(qtbot, engine):
     viewer = ViewerModel()
     viewer.add_image(np.arange(2000).reshape(SHAPE).astype(np.uint8), name="cells")

@@ -107,6 +107,28 @@ def test_what_automatic_will_come_to_is_shown_greyed_and_changes_no_value(make_f
     assert form.value().tile == 320  # chosen by the person
 
 
+def shown(editor):
+    return editor.inner.spin.lineEdit().text()
+
+
+@pytest.mark.parametrize(("name", "start", "known"), [("tile", 512, 320), ("zoom", 1.0, 0.5)])
+def test_no_number_is_shown_while_automatic_may_come_to_another(make_form, name, start, known):
+    form, told = make_form(starts={name: start}), []
+    form.valueChanged.connect(told.append)
+    editor = form.editor(name)
+    assert shown(editor) == "auto"
+    form.foresee(name, known)
+    assert shown(editor) == str(known)
+    form.foresee(name, None)
+    assert (shown(editor), told) == ("auto", [])
+    editor.auto.setChecked(False)
+    assert shown(editor) == str(known)
+    editor.inner.spin.stepUp()
+    assert getattr(form.value(), name) > known
+    editor.auto.setChecked(True)
+    assert (shown(editor), getattr(form.value(), name)) == ("auto", None)
+
+
 def test_a_field_that_is_left_out_keeps_what_was_given(make_form):
     form = make_form(leave_out=("channels",))
     form.setValue(PredictSettings(channels=(1,)))

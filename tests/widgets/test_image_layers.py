@@ -37,6 +37,38 @@ def test_axes_are_guessed(layer, axes):
     assert guess_layer_axes(layer) == axes
 
 
+UM = "micrometer"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "units", "axes"),
+    [
+        ((7,), ("second", UM, UM), "TYX"),
+        ((3,), ("min", UM, UM), "TYX"),  # no channels
+        ((3,), ("nm", UM, UM), "ZYX"),
+        ((3,), ("pixel", UM, UM), "CYX"),
+        ((3,), (UM, UM, UM), "CYX"),  # one unit for all says nothing of the first
+        ((7, 9), (UM, "ms", UM, UM), "ZTYX"),
+        ((7, 9), ("pixel", "s", UM, UM), "ZTYX"),
+        ((7, 9), (UM, "pixel", UM, UM), "ZTYX"),
+        ((7, 3), ("s", UM, UM, UM), "TZYX"),
+        ((7, 3), ("s", "pixel", UM, UM), "TCYX"),
+        ((7, 9), ("s", "min", UM, UM), "TZYX"),  # two times are none
+        ((5, 7, 2), (UM, "s", "pixel", UM, UM), "ZTCYX"),
+    ],
+)
+def test_units_tell_time_from_depth(sizes, units, axes):
+    image = np.zeros((*sizes, 20, 30), np.uint8)
+    assert guess_layer_axes(Image(image, units=units)) == axes
+    named = "TZCYX"[-image.ndim :]
+    assert guess_layer_axes(Image(image, units=units, metadata={"axes": named})) == named
+
+
+def test_units_of_colours_tell_time_too():
+    colours = np.zeros((7, 20, 30, 3), np.uint8)
+    assert guess_layer_axes(Image(colours, rgb=True, units=("s", UM, UM))) == "TYXC"
+
+
 def test_a_block_takes_scale_unit_and_name():
     layer = Image(np.zeros((7, 20, 30)), scale=(2, 0.5, 0.25), units=("um",) * 3, name="stack")
     block = block_of(layer, "ZYX")

@@ -265,7 +265,7 @@ def test_events_are_drawn(panel, engine, qtbot):
     positives, negatives = np.zeros(64, np.int64), np.zeros(64, np.int64)
     positives[60], negatives[32] = 4, 900
     job.tell(LookUps(5, 0.25, positives, negatives, 12.0, 1.0))
-    job.tell(StrokeProbe(5, 0.62, 0.5, 0.5))
+    job.tell(StrokeProbe(50, 0.62, 0.5, 0.5))
     curves = panel.plots._curves
     qtbot.waitUntil(lambda: curves["score"].getData()[0] is not None)
     assert curves["loss"].getData()[1].tolist() == [6, 5, 4, 3, 2]
@@ -276,18 +276,22 @@ def test_events_are_drawn(panel, engine, qtbot):
 
 
 @pytest.mark.parametrize(
-    ("score", "words"),
+    ("step", "score", "spread", "words"),
     [
-        (0.7, "It helps"),
-        (0.515, "No clear difference so far"),
-        (0.485, "No clear difference"),
-        (0.4, "makes things worse"),
+        (90, 0.7, 0.1, "It helps"),
+        (90, 0.4, 0.05, "It makes things worse"),
+        (90, 0.515, 0.0, "No difference that could be told yet"),
+        (90, 0.485, 0.0, "No difference that could be told yet"),
+        (2, 0.7, 0.1, "No difference that could be told yet"),  # it has hardly begun
+        (90, 0.7, 0.25, "No difference that could be told yet"),  # half of the strokes say the opposite
+        (90, 0.4, 0.1, "No difference that could be told yet"),
     ],
 )
-def test_the_verdict_is_plain(score, words):
-    assert words in verdict(StrokeProbe(9, score, 0.5, 0.5))
-    assert "the start 0.50, random weights 0.50" in verdict(StrokeProbe(9, score, 0.5, 0.5))
-    assert "the start 0.60" in verdict(StrokeProbe(9, score, 0.6, 0.5))
+def test_the_verdict_is_plain_and_waits_until_it_can_be_told(step, score, spread, words):
+    told = verdict(StrokeProbe(step, score, 0.5, 0.5, spread))
+    assert told.startswith(f"{words}: ")
+    assert "the start 0.50, random weights 0.50" in told
+    assert "the start 0.60" in verdict(StrokeProbe(step, score, 0.6, 0.5, spread))
 
 
 def test_axes_and_curves_are_named(panel):

@@ -138,6 +138,25 @@ def test_a_zoom_is_told_once(panel, engine, qtbot):
     assert "zoom 0.5" in panel.message.text()
 
 
+def test_the_zoom_that_automatic_came_to_is_shown_for_this_image_and_model_alone(
+    panel, viewer, engine, qtbot
+):
+    box = panel.form.editor("zoom").inner.spin.lineEdit()
+    assert box.text() == "auto"
+    account = dict(model="toy", image=dict(name="image", axes="YX"), settings=dict(zoom=None))
+    result = prediction(labels(), **account)
+    result.provenance.update(zoom=2.77)
+    run(panel, engine, qtbot, result=result)
+    assert box.text() == "2.77"
+    assert panel.form.value().zoom is None
+    viewer.add_image(np.zeros((40, 50)), name="other")
+    assert box.text() == "auto"
+    panel.image.choose(viewer.layers["image"])
+    assert box.text() == "2.77"
+    panel.model.choose("classy")
+    assert box.text() == "auto"
+
+
 @pytest.mark.parametrize(
     ("pixels", "told"),
     [(1, "one pixel each"), (1 / 2.77, "0.36 image"), (5.776173, "5.8 image"), (161.3, "161 image")],
@@ -428,6 +447,44 @@ def test_probabilities_become_layers_in_the_colours_of_their_classes(panel, view
     shown = viewer.layers["image toy p(inside)"]
     np.testing.assert_array_equal(shown.data, chances[1])
     assert list(shown.contrast_limits) == [0, 1]
+
+
+def test_probabilities_of_an_earlier_run_are_not_taken_for_those_of_newer_labels(
+    panel, viewer, engine, qtbot
+):
+    chances = np.random.default_rng(1).random((3, 40, 50), dtype=np.float32)
+    panel.probabilities.setChecked(True)
+    run(panel, engine, qtbot, result=prediction(labels(), chances))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5)
+    inside, border = (viewer.layers[f"image toy p({name})"] for name in ("inside", "border"))
+    inside.visible = border.visible = True
+    border.name = "mine"
+    panel.probabilities.setChecked(False)
+    run(panel, engine, qtbot)
+    assert (inside.name, inside.visible) == ("image toy (earlier) p(inside)", False)
+    assert (border.name, border.visible) == ("mine", True)
+    panel.probabilities.setChecked(True)
+    run(panel, engine, qtbot, result=prediction(labels(), chances / 2))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 6)  # a border beside the one that is the person's
+    assert inside.name == "image toy p(inside)"
+    np.testing.assert_array_equal(inside.data, chances[1] / 2)
+
+
+def test_probabilities_of_another_model_are_hidden_with_its_labels_until_a_run_is_cancelled(
+    panel, viewer, engine, qtbot
+):
+    panel.probabilities.setChecked(True)
+    run(panel, engine, qtbot, result=prediction(labels(), np.zeros((3, 40, 50), np.float32)))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5)
+    inside = viewer.layers["image toy p(inside)"]
+    inside.visible = True
+    panel.model.choose("classy")
+    panel.bar.buttons["plane"].click()
+    qtbot.waitUntil(lambda: not inside.visible)
+    panel.bar.cancel.click()
+    qtbot.waitUntil(lambda: inside.visible)
+    run(panel, engine, qtbot, result=prediction(labels(), np.zeros((2, 40, 50), np.float32)))
+    assert (inside.name, inside.visible) == ("image toy p(inside)", False)
 
 
 def test_the_preview_does_what_is_in_view(viewer, make_panel, engine, qtbot):
@@ -823,6 +880,27 @@ def test_a_row_and_its_object_find_each_other_whatever_the_order_of_the_axes(
         window.view.selectRow(there)
     assert list(viewer.dims.current_step)[:-2] == step[:-2]
     assert list(getattr(viewer, "scene", viewer).camera.center)[1:] == [9.5, 14.5]
+
+
+@pytest.mark.parametrize(
+    ("size", "before", "after"),
+    [
+        (10, 4.0, 4.0),  # 20 pixels of the screen with a scale of 0.5: seen well
+        (10, 0.5, 16.0),  # 2.5 pixels: a dot that grows to 80
+        (1, 1.0, 24.0),  # a pixel is shown with what is around it
+        (30, 80.0, 36.0),  # 15 world units: more than the 600 pixels of the canvas
+    ],
+)
+def test_a_row_shows_its_object_neither_as_a_dot_nor_in_part(panel, viewer, qtbot, size, before, after):
+    values = np.zeros((40, 50), np.uint8)
+    values[5 : 5 + size, 5 : 5 + size] = 7
+    layer = viewer.add_labels(values, scale=(0.5, 0.5), name="mine")
+    window, _ = table_of(panel, viewer, layer, qtbot)
+    camera = camera_of(viewer)
+    camera.zoom, layer.visible = before, False
+    window.view.selectRow(0)
+    assert camera.zoom == pytest.approx(after)
+    assert (layer.selected_label, layer.visible) == (7, True)
 
 
 @pytest.mark.parametrize("gone", ["window", "layer", "window of Qt"])
