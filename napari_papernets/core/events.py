@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -217,9 +218,14 @@ class Compared:
 
     @property
     def means(self) -> tuple[float, float]:
-        """Mean IoU of both; 0 without any class."""
-        count = max(1, len(self.scores))
-        return sum(s.old for s in self.scores) / count, sum(s.new for s in self.scores) / count
+        """As `mean_scores`."""
+        return mean_scores(self.scores)
+
+
+def mean_scores(scores: Sequence[ClassScore]) -> tuple[float, float]:
+    """Mean IoU by the old and by the new model; 0 without any class."""
+    count = max(1, len(scores))
+    return sum(s.old for s in scores) / count, sum(s.new for s in scores) / count
 
 
 @dataclass(frozen=True, eq=False)

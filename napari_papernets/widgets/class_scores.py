@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from ..core.events import ClassScore
+from ..core.events import ClassScore, mean_scores
 from .theme_colours import theme_colours
 from .versions_model import signed
 
@@ -55,22 +55,16 @@ class ClassScores(QLabel):
             self.setText("")
             return
         old, new, names, scores = self._shown
-        mean = ClassScore(
-            0, sum(s.old for s in scores) / len(scores), sum(s.new for s in scores) / len(scores),
-            sum(s.pixels for s in scores),
-        )  # fmt: skip
-        head = ("IoU on annotation", f"version {old}", f"version {new}", "change", "pixels")
-        rows = [_row(*head, bold=True)]
-        rows += [self._scores(names[s.number - 1], s) for s in scores]
-        rows.append(self._scores("mean", mean))
-        self.setText(f"<table cellspacing='0' cellpadding='2'>{''.join(rows)}</table>")
+        rows = [_row("IoU", f"version {old} → {new}", "change", bold=True)]
+        rows += [self._scores(names[s.number - 1], s.old, s.new) for s in scores]
+        rows.append(self._scores("mean", *mean_scores(scores)))
+        self.setText(f"<table cellspacing='0' cellpadding='2' width='100%'>{''.join(rows)}</table>")
 
-    def _scores(self, name: str, score: ClassScore) -> str:
-        colours, change = theme_colours(self), signed(score.new - score.old)
+    def _scores(self, name: str, old: float, new: float) -> str:
+        colours, change = theme_colours(self), signed(new - old)
         colour = {"+": colours.good, "−": colours.bad}.get(change[0], colours.text)
         coloured = f"<span style='color:{colour}'>{change}</span>"
-        cells = f"{score.old:.3f}", f"{score.new:.3f}", coloured, f"{score.pixels:,}"
-        return _row(html.escape(name), *cells)
+        return _row(html.escape(name), f"{old:.3f} → {new:.3f}", coloured)
 
 
 def _row(first: str, *others: str, bold: bool = False) -> str:

@@ -96,7 +96,8 @@ class VersionsTable(QWidget):
                 self.view.selectionModel().select(self.model.index(row, 0), picked)
         if not chosen and self.model.versions:
             self.view.selectionModel().select(self.model.index(0, 0), picked)
-        self.view.resizeColumnsToContents()
+        for column in range(NOTE):  # which takes what is left
+            self.view.resizeColumnToContents(column)
         self._on_selection()
 
     def selected(self) -> list[VersionRow]:

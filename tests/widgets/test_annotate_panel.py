@@ -499,7 +499,7 @@ def test_a_version_takes_the_place_of_another_when_both_were_compared(panel, eng
     assert panel.parts.versions.current().number == 2
     assert "(2)" in panel.parts.apply.form.version.currentText()
     text = panel.parts.versions.scores.text()
-    for part in ("version 1", "version 2", "background", "object", "0.700", "0.800", "+0.100"):
+    for part in ("version 1 → 2", "background", "object", "0.700 → 0.800", "+0.100"):
         assert part in text
 
 
