@@ -142,7 +142,7 @@ class VersionKeeper(QObject):
     def judge(self, compared: Compared) -> None:
         """A version was compared with the one before it: it takes its place, unless it is worse."""
         number, parent = self._parents.get(compared.new.path, (0, 0))
-        if not number:
+        if not parent:  # a version of another session, or the first
             return
         names = [c.name for c in compared.new.spec.classes]
         self._table.scores.show_scores(parent, number, names, compared.scores)
