@@ -20,7 +20,7 @@ from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef, ModelSpec
 from ..core.results import Tuned
 from ..core.tune_settings import TuneSettings
-from ..model_files import COURSE_SUFFIX, SUFFIX, check_name
+from ..model_files import check_name
 from ..networks.forested import Forested
 from .annotated import Plane
 from .checkpoints import checkpoint_path, read_state
@@ -40,6 +40,7 @@ from .shared_scale import with_shared_scale
 from .starts import live_start
 from .teacher import Teacher
 from .training import Training
+from .version_files import VersionFiles
 from .view_maps import ViewMaps
 from .weights import save_weights
 
@@ -116,8 +117,7 @@ class Learner:
         self._round = LiveRound(settings)
         self.score: float | None = None
         self._before: float | None = None
-        self._last: ModelRef | None = None
-        self._begun_with = model if isinstance(model, ModelRef) else None
+        self._files = VersionFiles(folder, name, model if isinstance(model, ModelRef) else None)
         self.comparison: Generator[None, None, Compared] | None = None
         self._resume = resume
         self.forest_is_due = False
@@ -194,7 +194,7 @@ class Learner:
         if self._training is not None:
             self._training.identity["spec"] = self.start.spec.to_dict()
         goes_on = not (self.start.fresh or self.start.fits_head)  # from a version
-        if self._last is not None or goes_on:
+        if self._files.last is not None or goes_on:
             self.unsaved = self.renamed = True
 
     # Answers.
@@ -304,24 +304,20 @@ class Learner:
     def keep(self, reason: str) -> Version:
         """Write what was learnt as a new version: of this round the best, where that is known."""
         self.settle()
-        path = self._free_path()
-        old, self._last = self._last or self._begun_with, self.save(path, reason)
-        compares = old is not None and can_compare(old, self._last)
-        self.comparison = self._compare_with(old) if old is not None and compares else None
-        if self.course is not None:
-            self.course.write(path.with_name(path.stem + COURSE_SUFFIX))
+        new = self.save(self._files.free_path(), reason)
+        old = self._files.add(new, self.course)
+        compares = old is not None and can_compare(old, new)
+        self.comparison = None
+        if old is not None and compares:
+            self.comparison = comparing(old, new, self.scene.planes, self.device, self.bf16)
         self.unsaved = self.renamed = False
         scores = self.score, self._before
         self._before = self.score
-        return Version(self._last, self.patch, self.step, *scores, self.source, reason, compares)
-
-    def _compare_with(self, old: ModelRef) -> Generator[None, None, Compared]:
-        assert self._last is not None
-        return comparing(old, self._last, self.scene.planes, self.device, self.bf16)
+        return Version(new, self.patch, self.step, *scores, self.source, reason, compares)
 
     def result(self) -> Tuned:
         """The last version; without one, the start as a description that lies in no file."""
-        model = self._last or ModelRef(self.start.spec, Path())
+        model = self._files.last or ModelRef(self.start.spec, Path())
         return Tuned(model, self.history, model.spec.provenance)
 
     @property
@@ -367,12 +363,6 @@ class Learner:
         planes = self.scene.planes
         chances = np.full(len(planes), 1 / len(planes))
         return planes, chances, pose_problem(planes, self.start.spec, self.settings, self.start.fresh)
-
-    def _free_path(self) -> Path:
-        number = 1
-        while (path := self.folder / f"{self.name} {number}{SUFFIX}").exists():
-            number += 1
-        return path
 
     def _describe(self, name: str, reason: str, more: Mapping[str, Any]) -> ModelSpec:
         facts = dict(
