@@ -27,8 +27,12 @@ FORMAT = 1
 LOOK, READ, TAKE, FIT, GROW = "look", "read", "take", "fit", "grow"
 BEGIN, STEP, KEEP = "begin", "step", "keep"
 
+MOST_BEGUN = 2**26  # pixels of what was annotated when it began: a longer course is not kept
+
+Packed = dict[str, Any]
+"""A patch, JSON-able."""
 Deed = list[Any]
-"""Its kind, and what belongs to it, JSON-able: ["step", 80], ["take", {…}, {…}]."""
+"""Its kind, and what belongs to it: ["step", 80], ["take", patch, patch]."""
 
 
 @dataclass
@@ -39,8 +43,8 @@ class Course:
     ----------
     settings : mapping
         `TuneSettings` as JSON.
-    begun : list of dict
-        What was annotated when it began, as patches.
+    begun : list of Patch or dict
+        What was annotated when it began; like patches of `deeds` packed when it is written.
     made : mapping
         Device, precision, threads and versions of packages with which it was done.
     deeds : list of list
@@ -49,7 +53,7 @@ class Course:
     """
 
     settings: Mapping[str, Any]
-    begun: list[dict[str, Any]]
+    begun: list[Patch | Packed]
     made: Mapping[str, Any]
     deeds: list[Deed] = field(default_factory=list)
 
@@ -61,8 +65,6 @@ class Course:
                 last[1] += 1
                 return
             values = (1,)
-        elif kind == TAKE:
-            values = tuple(_packed(patch) for patch in values)
         elif kind == LOOK:
             view: View = values[0]
             values = view.image, list(view.plane), list(view.region)
@@ -100,6 +102,10 @@ class Course:
 
     def write(self, path: Path) -> None:
         """Write it, whole or not at all."""
+        self.begun = [packed(patch) for patch in self.begun]
+        for deed in self.deeds:
+            if deed[0] == TAKE:
+                deed[1:] = [packed(patch) for patch in deed[1:]]
         known = dict(
             format=FORMAT, settings=dict(self.settings), made=dict(self.made), begun=self.begun,
             deeds=self.deeds,
@@ -133,16 +139,30 @@ def read_course(path: Path) -> Course:
     return course
 
 
-def packed_strokes(image: int, plane: tuple[int, ...], labels: NDArray[Any]) -> dict[str, Any]:
-    """The part of a plane's labels (Y, X) that is painted, as `Course.begun` has it."""
+def strokes_of(image: int, plane: tuple[int, ...], labels: NDArray[Any]) -> Patch:
+    """The part of a plane's labels (Y, X) that is painted."""
     rows, columns = (np.flatnonzero(labels.any(axis)) for axis in (1, 0))
     y, x = int(rows[0]), int(columns[0])
     part = labels[y : rows[-1] + 1, x : columns[-1] + 1]
-    return _packed(Patch(image, plane, y, x, part, 0))
+    return Patch(image, plane, y, x, part.astype(np.uint8), 0)
 
 
-def unpacked(one: Mapping[str, Any]) -> Patch:
-    """A patch as it was before it was noted."""
+def packed(patch: Patch | Packed) -> Packed:
+    """A patch, JSON-able; one that is so already stays as it is."""
+    if not isinstance(patch, Patch):
+        return patch
+    labels = np.ascontiguousarray(patch.labels, np.uint8)
+    return dict(
+        image=patch.image, plane=[int(n) for n in patch.plane], y=int(patch.y), x=int(patch.x),
+        shape=list(labels.shape), number=patch.number,
+        labels=base64.b64encode(zlib.compress(labels.tobytes(), 1)).decode(),
+    )  # fmt: skip
+
+
+def unpacked(one: Patch | Packed) -> Patch:
+    """A patch as it was before it was packed."""
+    if isinstance(one, Patch):
+        return one
     height, width = one["shape"]
     labels = np.frombuffer(zlib.decompress(base64.b64decode(one["labels"])), np.uint8)
     place = int(one["image"]), tuple(map(int, one["plane"])), int(one["y"]), int(one["x"])
@@ -155,15 +175,6 @@ def view_of(values: Sequence[Any]) -> View:
     """The view that a ``look`` names."""
     image, plane, (y0, y1, x0, x1) = values
     return View(int(image), tuple(map(int, plane)), (int(y0), int(y1), int(x0), int(x1)))
-
-
-def _packed(patch: Patch) -> dict[str, Any]:
-    labels = np.ascontiguousarray(patch.labels, np.uint8)
-    return dict(
-        image=patch.image, plane=[int(n) for n in patch.plane], y=int(patch.y), x=int(patch.x),
-        shape=list(labels.shape), number=patch.number,
-        labels=base64.b64encode(zlib.compress(labels.tobytes())).decode(),
-    )  # fmt: skip
 
 
 def _check(deed: Deed) -> None:

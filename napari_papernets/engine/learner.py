@@ -25,7 +25,7 @@ from ..networks.forested import Forested
 from .annotated import Plane
 from .checkpoints import checkpoint_path, read_state
 from .compare import can_compare, comparing
-from .course import BEGIN, FIT, GROW, KEEP, LOOK, READ, STEP, TAKE, Course
+from .course import BEGIN, FIT, GROW, KEEP, LOOK, MOST_BEGUN, READ, STEP, TAKE, Course
 from .crops import Problem, pose_problem
 from .device import pick_device, trains_in_bf16
 from .grow import ForestGrower, warm_up
@@ -70,7 +70,7 @@ class Learner:
         Judges the last version beside the one before, in steps; returns a `Compared`.
     course : Course or None
         What was done so far; None where it depends on the clock or on what a former run has left, so
-        that it cannot be repeated.
+        that it cannot be repeated, and where too much was annotated to be kept with every version.
     """
 
     def __init__(
@@ -99,9 +99,7 @@ class Learner:
         self.base_name = getattr(model, "name", str(model))
         self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
         self.bf16 = trains_in_bf16(settings.precision, self.device)
-        by_clock = settings.seconds is not None and settings.schedule != "constant"
-        made = made_with(self.device, self.bf16)
-        self.course = None if by_clock else Course(asked.to_dict(), self.scene.packed(), made)
+        self.course = self._begin_course(asked)
         self.network = self.start.network.to(self.device, memory_format=torch.channels_last)
         self._maps = ViewMaps(images, self.start.spec, self.network, self.device, self.bf16)
         self._fitter = HeadFitter(
@@ -329,6 +327,13 @@ class Learner:
         """Let go of threads."""
         if self._training is not None:
             self._training.close()
+
+    def _begin_course(self, settings: TuneSettings) -> Course | None:
+        begun = self.scene.patches()
+        by_clock = settings.seconds is not None and settings.schedule != "constant"
+        if by_clock or sum(patch.labels.size for patch in begun) > MOST_BEGUN:
+            return None
+        return Course(settings.to_dict(), [*begun], made_with(self.device, self.bf16))
 
     def _note(self, kind: str, *values: Any) -> None:
         if self.course is not None:

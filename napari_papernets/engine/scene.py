@@ -15,7 +15,7 @@ from ..core.errors import InputError
 from ..core.image import ImageBlock
 from ..core.model import ModelSpec
 from .annotated import Plane, check_annotation, make_plane
-from .course import packed_strokes
+from .course import strokes_of
 from .targets import classes_from_zero
 
 Place = tuple[int, tuple[int, ...]]  # number of the image, index along its stack axes
@@ -78,10 +78,10 @@ class Scene:
         """The classes with strokes, from 0."""
         return sorted(set().union(*self._seen.values()))
 
-    def packed(self) -> list[dict[str, Any]]:
-        """All that is annotated, as a course keeps it."""
+    def patches(self) -> list[Patch]:
+        """All that is annotated."""
         places = [(place, self._planes[place]) for place in sorted(self._planes) if self._seen[place]]
-        return [packed_strokes(*place, plane.annotation + 1) for place, plane in places]
+        return [strokes_of(*place, plane.annotation + 1) for place, plane in places]
 
     def take(self, patches: Sequence[Patch]) -> None:
         """Put patches into the annotation.

@@ -17,6 +17,7 @@ from napari_papernets.core.events import Idle, Notice, Resting, Started, Step, V
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
 from napari_papernets.core.tune_settings import TuneSettings
+from napari_papernets.engine import learner as learner_module
 from napari_papernets.engine import live as live_module
 from napari_papernets.engine.course import read_course
 from napari_papernets.engine.finetune import finetune
@@ -167,6 +168,16 @@ def test_what_is_no_course_or_another_is_refused(tmp_path: Path) -> None:
         (broken := tmp_path / "broken.json").write_text(text)
         with pytest.raises(InputError, match="course"):
             read_course(broken)
+
+
+def test_too_much_annotation_at_the_start_is_not_kept_with_every_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learner_module, "MOST_BEGUN", 5)
+    settings = TuneSettings(width=4, depth=2, crop=32, batch=2, steps=2, precision="float32")
+    train(tmp_path, 0, settings, "scratch", begun=3)
+    assert list(tmp_path.glob("*.safetensors"))
+    assert not list(tmp_path.glob(f"*{COURSE_SUFFIX}"))
 
 
 def test_another_number_of_threads_is_told_and_not_called_exact(tmp_path: Path) -> None:
