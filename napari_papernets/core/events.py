@@ -376,6 +376,7 @@ Event = (
     | Notice
     | Preview
     | Version
+    | Compared
     | Refined
     | CRFTrial
     | Resting

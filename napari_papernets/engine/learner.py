@@ -115,7 +115,8 @@ class Learner:
         self._round = LiveRound(settings)
         self.score: float | None = None
         self._before: float | None = None
-        self._files = VersionFiles(folder, name, model if isinstance(model, ModelRef) else None)
+        self._files = VersionFiles(folder, name)
+        self._begun_with = self._in_use = model if isinstance(model, ModelRef) else None
         self.comparison: Generator[None, None, Compared] | None = None
         self._resume = resume
         self.forest_is_due = False
@@ -303,15 +304,32 @@ class Learner:
         """Write what was learnt as a new version: of this round the best, where that is known."""
         self.settle()
         new = self.save(self._files.free_path(), reason)
-        old = self._files.add(new, self.course)
-        compares = old is not None and can_compare(old, new)
-        self.comparison = None
-        if old is not None and compares:
-            self.comparison = comparing(old, new, self.scene.planes, self.device, self.bf16)
+        self._files.add(new, self.course)
+        compares = self._compare_with(new)
         self.unsaved = self.renamed = False
         scores = self.score, self._before
         self._before = self.score
         return Version(new, self.patch, self.step, *scores, self.source, reason, compares)
+
+    def _compare_with(self, new: ModelRef) -> bool:
+        """Begin to judge a version beside the last one that was judged; whether they can be."""
+        old, self.comparison = self._in_use, None
+        renamed = old is not self._begun_with  # by the person, since it is of this training
+        if old is None or not can_compare(old, new, renamed):
+            self._in_use = new
+            return False
+        planes = self.scene.planes
+        self.comparison = comparing(old, new, planes, self.device, self.bf16, renamed)
+        return True
+
+    def compare(self) -> Iterator[Compared]:
+        """A step of the comparison; the last one tells of it."""
+        assert self.comparison is not None
+        try:
+            next(self.comparison)
+        except StopIteration as end:
+            self.comparison, self._in_use = None, end.value.new
+            yield end.value
 
     def result(self) -> Tuned:
         """The last version; without one, the start as a description that lies in no file."""

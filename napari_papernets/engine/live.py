@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.annotation import Naming, Patch, View
 from ..core.errors import InputError
-from ..core.events import Compared, Event, Idle, Notice, Preview, Resting, Started
+from ..core.events import Event, Idle, Notice, Preview, Resting, Started
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef
 from ..core.results import Tuned
@@ -29,6 +29,7 @@ PREVIEW_SHARE = 0.2  # of the time, at most
 BY_YOU = "stopped by you"  # why a round ended that was told to rest
 RENAMED = "classes renamed"
 WAIT = 1.0  # seconds, at rest, between looks at what was sent
+LAST = 2.0  # seconds at the end for judging the last version
 PAUSE = 0.4  # seconds without a stroke before training begins and the forest is grown
 PATIENCE = 4.0  # seconds after which training begins though the person paints without a pause
 
@@ -116,6 +117,7 @@ def live(
         loop.finish()
         if learner.unsaved:
             yield learner.keep("stopped")
+        yield from loop.judge_last()
         return learner.result()
 
 
@@ -187,7 +189,7 @@ class Loop:
         elif self._growing is not None or self._forest_is_next:
             yield from self._grow()
         elif learner.comparison is not None and (stepped or not (self._trains and self._paused)):
-            yield from self._compare(learner.comparison)
+            yield from learner.compare()  # it takes turns with the training, if any goes on
         elif self._trains and self._paused:
             self._stepped = True  # so that steady painting does not keep it from learning
             yield from self._train()
@@ -228,13 +230,11 @@ class Loop:
             self._growing = None
             yield from self._preview(self.learner.source)
 
-    def _compare(self, comparison: Generator[None, None, Compared]) -> Iterator[Event]:
-        """A step of it; it takes turns with the training, if any goes on."""
-        try:
-            next(comparison)
-        except StopIteration as end:
-            self.learner.comparison = None
-            yield end.value
+    def judge_last(self) -> Iterator[Event]:
+        """Compare the last version before the end, where that does not take long."""
+        until = time.monotonic() + LAST
+        while self.learner.comparison is not None and time.monotonic() < until:
+            yield from self.learner.compare()
 
     def finish(self) -> None:
         """Learn the strokes that were sent before the stop, so that what is kept knows them."""

@@ -18,8 +18,6 @@ class VersionFiles:
         Where they lie.
     name : str
         Of the training.
-    begun_with : ModelRef or None
-        The model that it goes on from.
 
     Attributes
     ----------
@@ -27,8 +25,8 @@ class VersionFiles:
         The newest of this training.
     """
 
-    def __init__(self, folder: Path, name: str, begun_with: ModelRef | None) -> None:
-        self._folder, self._name, self._begun_with = folder, name, begun_with
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
         self.last: ModelRef | None = None
 
     def free_path(self) -> Path:
@@ -38,9 +36,8 @@ class VersionFiles:
             number += 1
         return path
 
-    def add(self, version: ModelRef, course: Course | None) -> ModelRef | None:
-        """A version was written; the one before it, or what the training began with."""
-        before, self.last = self.last or self._begun_with, version
+    def add(self, version: ModelRef, course: Course | None) -> None:
+        """A version was written; so is its course, where there is one."""
+        self.last = version
         if course is not None:
             course.write(version.path.with_name(version.path.stem + COURSE_SUFFIX))
-        return before

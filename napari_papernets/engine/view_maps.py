@@ -133,7 +133,6 @@ class ViewMaps:
         y0, y1, x0, x1 = region = middle_of(view.region)
         labels = np.empty((y1 - y0, x1 - x0), np.uint8)
         doubt = np.empty_like(labels)
-        self._network.eval()
         for window in self._renewed(view, region):
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                 logits = self._network.head(window.maps)[0]
@@ -152,7 +151,8 @@ class ViewMaps:
         return View(view.image, view.plane, region), labels, doubt
 
     def _renewed(self, view: View, region: Region) -> list[Window]:
-        """The windows of the view, with the maps of the network as it is."""
+        """The windows of the view, with the maps of the network as it is: reading must not train it."""
+        self._network.eval()
         if not self._windows:
             self._windows = self._read(view, region)
         elif self._stale:

@@ -24,6 +24,7 @@ from .outputs import (
     make_labels,
     put_output,
     show_labels,
+    take_away,
     update_layer,
 )
 from .part_refresh import Box, in_bands, refresh_boxes
@@ -168,7 +169,7 @@ class LabelSink(QObject):
         if layer is None:
             return
         if self._before is None:
-            self._viewer.layers.remove(layer)
+            take_away(self._viewer, layer)
             return
         data, placement, provenance, visible = self._before
         update_layer(layer, data, placement)

@@ -33,6 +33,7 @@ class LiveState:
 
 OFF = LiveState("off", "Live is off: press Train now, or switch it on.")
 STOPPING = "Stopping…"
+COMPARING = "Comparing the new version with the one in use…"
 
 
 class LiveControl(QObject):
@@ -92,6 +93,11 @@ class LiveControl(QObject):
     def is_running(self) -> bool:
         """Whether there is a job, be it one that rests or is about to end."""
         return self._job is not None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the job was told to stop and has not ended yet."""
+        return self._stopping
 
     @property
     def plan(self) -> LivePlan | None:
@@ -244,9 +250,7 @@ class LiveControl(QObject):
         elif isinstance(event, Step):
             self._count(event)
         elif isinstance(event, Version):
-            self._version, self._kept = event.reason, (event.patch, event.step)
-            if self.state.unsaved:
-                self._set(self.state.kind, self.state.text)
+            self._follow_version(event)
         elif isinstance(event, Resting):
             self._timer.stop()
             text = event.reason
@@ -254,6 +258,14 @@ class LiveControl(QObject):
                 text = f"Resting: {self._version}. Paint where it is wrong."
             unsaved = not event.lacks and self._shown not in (None, self._kept)
             self._set("waiting" if event.lacks else "resting", text, unsaved)
+
+    def _follow_version(self, version: Version) -> None:
+        self._version, self._kept = version.reason, (version.patch, version.step)
+        if version.compares and self.state.kind == "learning":
+            self._timer.stop()
+            self._set("resting", COMPARING)
+        elif self.state.unsaved:
+            self._set(self.state.kind, self.state.text)
 
     def _count(self, step: Step) -> None:
         last, self._last = self._last, step

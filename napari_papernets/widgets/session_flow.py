@@ -95,10 +95,13 @@ class SessionFlow(QObject):
     def _on_rejected(self) -> None:
         """The training that made a worse version ends; with the next stroke another begins with the
         version in use."""
+        control = self._parts.control
         self.offer_versions()
+        self._parts.message.let_pass()
         self.give_up()
-        self._parts.control.auto = False
-        self._parts.control.restart(quiet=True)
+        if not control.is_ending:
+            control.auto = False
+            control.restart(quiet=True)
 
     def _on_back(self) -> None:
         parts = self._parts

@@ -84,7 +84,7 @@ class VersionKeeper(QObject):
         self._current = self._announced = 0
         self._pair = (0, 0)
         self._passed_over: set[int] = set()
-        self._parents: dict[Path, tuple[int, int]] = {}  # of a model's file its number and its parent's
+        self._numbers: dict[Path, int] = {}  # by the files that the engine wrote
         self._waiting = 0  # the version that is judged before it is in use
         self._written = 0.0  # the last patch that going back has made
         store.added.connect(self._on_added)
@@ -128,21 +128,23 @@ class VersionKeeper(QObject):
         in_use : bool
             The next training goes on from it; False where the person has chosen otherwise meanwhile.
         """
-        self.settle()
-        parent, self._announced = self._current, self._announced + 1
-        self._parents[event.model.path] = self._announced, parent
+        if not event.compares:
+            self.settle()
+        parent, self._announced = self._waiting or self._current, self._announced + 1
+        self._numbers[event.model.path] = self._announced
         if not in_use:
             self._passed_over.add(self._announced)
         else:
             self.base = event.model
-            self._waiting = self._announced if event.compares and parent else 0
+            self._waiting = self._announced if event.compares and self._current else 0
         self._store.add_version(event, plan, parent)
         return self._announced
 
     def judge(self, compared: Compared) -> None:
         """A version was compared with the one before it: it takes its place, unless it is worse."""
-        number, parent = self._parents.get(compared.new.path, (0, 0))
-        if not parent:  # a version of another session, or the first
+        number, parent = (self._number_of(ref.path) for ref in (compared.new, compared.old))
+        if not (number and parent):  # of another session, or the first
+            self.settle()
             return
         names = [c.name for c in compared.new.spec.classes]
         self._table.scores.show_scores(parent, number, names, compared.scores)
@@ -159,6 +161,11 @@ class VersionKeeper(QObject):
             self._fill()
             self.moved.emit()
 
+    def _number_of(self, path: Path) -> int:
+        """Of the version with that model; 0 without any."""
+        known = self._numbers | {record.model: record.number for record in self._records}
+        return known.get(path, 0)
+
     def _reject(self, number: int, change: str) -> None:
         self._waiting = 0
         self._passed_over.add(number)
@@ -169,14 +176,15 @@ class VersionKeeper(QObject):
             return
         self.told.emit(
             f"Version {number} answers what is annotated worse (mean IoU {change}), so version "
-            f"{self._current} stays in use. To use {number} all the same, select it and go back to it."
+            f"{self._current} stays in use; training goes on from it with the next stroke or Train now. "
+            f"To use {number} all the same, select it and press Go back."
         )
         self.rejected.emit()
 
     def show(self, records: tuple[VersionRecord, ...]) -> None:
         """Those of another session; the newest is in use."""
         self._records, self._passed_over, self._written = list(records), set(), 0.0
-        self._parents, self._waiting = {}, 0
+        self._numbers, self._waiting = {}, 0
         self._table.scores.clear()
         self._current = self._announced = max((r.number for r in records), default=0)
         self.base = None

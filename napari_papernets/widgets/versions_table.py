@@ -82,19 +82,22 @@ class VersionsTable(QWidget):
         self.view.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + ROOM)
         self.view.selectionModel().selectionChanged.connect(self._on_selection)
         self.scores = ClassScores()
+        self._offered = 0  # the version that is selected since nobody has chosen one
         self._make_buttons()
         self._lay_out()
         self.set_rows(())
 
     def set_rows(self, versions: Sequence[VersionRow]) -> None:
         """Show these versions; what was selected stays so."""
-        chosen = {version.number for version in self.selected()}
+        chosen = {version.number for version in self.selected()} - {self._offered}
         self.model.show(versions)
         picked = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
         for row, version in enumerate(self.model.versions):
             if version.number in chosen:
                 self.view.selectionModel().select(self.model.index(row, 0), picked)
-        if not chosen and self.model.versions:
+        self._offered = 0
+        if not self.selected() and self.model.versions:
+            self._offered = self.model.versions[0].number
             self.view.selectionModel().select(self.model.index(0, 0), picked)
         for column in range(NOTE):  # which takes what is left
             self.view.resizeColumnToContents(column)

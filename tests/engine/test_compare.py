@@ -11,7 +11,7 @@ import pytest
 import torch
 from live_person import TINY, Person, run, stroke
 
-from napari_papernets.core.events import Compared, Version
+from napari_papernets.core.events import Compared, Preview, Version
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import ModelRef, class_infos
 from napari_papernets.core.predict_settings import PredictSettings
@@ -81,6 +81,37 @@ def test_classes_are_known_by_their_names(tmp_path: Path, scene: Any) -> None:
     named = replace(three.spec, classes=class_infos(["a", "b", "c"]))
     assert not can_compare(two, replace(three, spec=named))
     assert can_compare(two, three)
+
+
+def test_classes_that_were_renamed_meanwhile_are_the_same(tmp_path: Path, scene: Any) -> None:
+    old = model(tmp_path, scene, 0)
+    new = replace(old, spec=replace(old.spec, classes=class_infos(["soil", "bud", "edge"])))
+    assert not can_compare(old, new)
+    assert can_compare(old, new, renamed=True)
+    image, strokes = scene
+    planes = read_planes([image], [strokes], "strokes", new.spec)
+    told = run(comparing(old, new, planes, torch.device("cpu"), False, renamed=True))
+    assert [(s.number, s.old) for s in told.scores] == [(s.number, s.new) for s in told.scores]
+    assert len(told.scores) == 3
+
+
+def test_a_version_that_comes_before_its_comparison_ends_is_beside_the_one_that_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def never(old: Any, new: Any, *_: Any) -> Any:
+        asked.append((old.name, new.name))
+        while True:
+            yield
+
+    monkeypatch.setattr("napari_papernets.engine.learner.comparing", never)
+    person = Person(tmp_path, auto=False)
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    for number in (3, 4, 5):
+        person.see(Version, "keep")
+        person.see(Preview, stroke(1, number, row=10 + 5 * number))
+    assert asked == [("toy 1", "toy 2"), ("toy 1", "toy 3")]
 
 
 def test_a_file_that_is_gone_is_no_end_of_the_training(tmp_path: Path, scene: Any) -> None:

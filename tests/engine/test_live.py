@@ -13,6 +13,7 @@ from live_person import CLASSES, TINY, Person, picture, run, stroke
 from napari_papernets.core.annotation import Naming, Patch, View
 from napari_papernets.core.errors import InputError, ModelError
 from napari_papernets.core.events import (
+    Compared,
     EpochDone,
     Notice,
     Preview,
@@ -121,6 +122,36 @@ def test_strokes_of_one_class_make_no_version(tmp_path: Path) -> None:
     person = Person(tmp_path)
     person.see(Resting, stroke(1, 1))
     assert person.see(Version, "stop") is None
+
+
+@pytest.mark.parametrize("model", ["auto", "scratch"])
+def test_to_look_at_an_image_changes_no_weights_and_what_is_shown_is_what_is_kept(
+    tmp_path: Path, model: str
+) -> None:
+    settings = TINY.replace(steps=None, precision="float32")
+    person = Person(tmp_path, settings, model=model, auto=False)
+    person.see(Resting)
+    learner = person.job.gi_frame.f_locals["learner"]
+    begun = {k: v.clone() for k, v in learner.network.state_dict().items() if "running" in k}
+    assert begun
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    version = person.see(Version, "keep")
+    kept = learner.network.state_dict()
+    for name, value in begun.items():
+        assert torch.equal(value, kept[name]), name
+    shown = [e for e in person.events if isinstance(e, Preview)][-1]
+    plain = PredictSettings(precision="float32", zoom=1.0)
+    labels = run(predict(picture()[0], version.model, plain)).labels
+    assert (labels == shown.labels).mean() > 0.9  # in which the forest did not vote yet
+
+
+def test_a_version_that_the_end_of_the_job_leaves_is_compared_too(tmp_path: Path) -> None:
+    person = Person(tmp_path, auto=False)
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    person.see(Version, "keep")
+    person.see(Compared, stroke(1, 3, row=30), "stop")
+    last = [e for e in person.events if isinstance(e, Version)][-1]
+    assert (last.reason, last.compares) == ("stopped", True)
 
 
 def test_erased_strokes_are_forgotten(tmp_path: Path) -> None:

@@ -89,6 +89,18 @@ def test_changes_are_signed(value, text):
     assert signed(value) == text
 
 
+def test_nobody_is_left_with_an_old_version_selected_that_he_did_not_choose(table):
+    rows = list(table.model.versions)
+    table.set_rows(rows[-1:])
+    assert [one.number for one in table.selected()] == [1]
+    table.set_rows(rows)
+    assert [one.number for one in table.selected()] == [3]
+    choose(table, 1)
+    table.set_rows(rows[1:])
+    table.set_rows(rows)
+    assert [one.number for one in table.selected()] == [1]
+
+
 def test_what_can_be_pressed_depends_on_what_is_selected(table):
     assert [one.number for one in table.selected()] == [3]  # the newest, until one chooses
     assert enabled(table) == [True] * 4
