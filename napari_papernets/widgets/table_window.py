@@ -72,6 +72,8 @@ class TableWindow(QDialog):
 
     Attributes
     ----------
+    about : QLabel
+        What the table holds, or why its rows show nothing any more.
     rowChosen : Signal(int)
         A row of `columns` was selected, or clicked again.
     saved : Signal(str)
@@ -93,6 +95,7 @@ class TableWindow(QDialog):
         self._sorted = QSortFilterProxyModel(self)
         self._sorted.setSourceModel(ColumnsModel(columns, self))
         self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
+        self.about = QLabel()
         self.view = QTableView()
         self.view.setModel(self._sorted)
         self.view.setSortingEnabled(True)
@@ -168,9 +171,10 @@ class TableWindow(QDialog):
         )
         save.clicked.connect(self._ask_where)
         copy.clicked.connect(lambda: QApplication.clipboard().setText(self.text()))
-        about, foot = QLabel(f"{counted(count, 'object')}. {LINKED}"), QHBoxLayout()
-        about.setWordWrap(True)
-        foot.addWidget(about, 1)
+        foot = QHBoxLayout()
+        self.about.setText(f"{counted(count, 'object')}. {LINKED}")
+        self.about.setWordWrap(True)
+        foot.addWidget(self.about, 1)
         foot.addWidget(copy)
         foot.addWidget(save)
         layout = QVBoxLayout(self)

@@ -925,6 +925,39 @@ def test_the_link_ends_with_either_end(panel, viewer, gone, qtbot):
     assert len(layer.events.selected_label.callbacks) <= linked
 
 
+@pytest.mark.parametrize("shape", [(40, 50), (3, 40, 50)])
+def test_a_table_of_labels_that_were_replaced_says_so_and_shows_nothing(panel, viewer, qtbot, shape):
+    layer = viewer.add_labels(labels(), name="mine")
+    window, selected = table_of(panel, viewer, layer, qtbot)
+    layer.data = np.ones(shape, np.uint8)
+    centre = camera_of(viewer).center
+    window.view.selectRow(1)
+    assert "Measure again" in window.about.text()
+    assert (layer.selected_label, camera_of(viewer).center) == (1, centre)
+    layer.selected_label = 1
+    assert selected() == ["2"]
+
+
+def test_the_table_of_a_result_says_when_another_run_has_replaced_it(panel, viewer, engine, qtbot):
+    _, layer = run(panel, engine, qtbot)
+    window, _ = table_of(panel, viewer, layer, qtbot)
+    assert "2 objects" in window.about.text()
+    _, again = run(panel, engine, qtbot)
+    assert again == layer
+    assert "Measure again" in window.about.text()
+
+
+def test_a_table_stays_linked_while_labels_are_corrected(panel, viewer, qtbot):
+    layer = viewer.add_labels(labels(), name="mine")
+    window, _ = table_of(panel, viewer, layer, qtbot)
+    layer.paint((30, 30), 2)
+    layer.undo()
+    layer.fill((30, 30), 2)
+    window.view.selectRow(1)
+    assert "2 objects" in window.about.text()
+    assert layer.selected_label == 2
+
+
 def test_labels_of_the_user_are_measured_with_the_chosen_image(panel, viewer, qtbot):
     viewer.layers["image"].units = ("um", "um")
     layer = viewer.add_labels(labels(), name="mine", scale=(0.5, 0.5))
