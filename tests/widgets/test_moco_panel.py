@@ -489,6 +489,25 @@ def known_dictionary(panel, engine, known, qtbot) -> None:
     make_dictionary(panel, engine, qtbot, patch_map())
 
 
+def test_what_the_model_that_is_started_from_determines_is_greyed(panel, engine, known):
+    form = panel.form.settings
+    for name, value in (("encoder", "vgg16"), ("width", 16)):
+        form.editor(name).setValue(value)
+    known.append(encoder("begun"))
+    panel.form.refresh_models()
+    panel.form.start_from.setCurrentText("begun")
+    for name, value in (("encoder", "contracting"), ("width", "4"), ("depth", "2")):
+        editor = form.editor(name)
+        assert not editor.isEnabled()
+        assert f"Taken from the model to start from: {value}." in editor.toolTip()
+    asked = start(panel, engine).arguments["settings"]
+    assert (asked.encoder, asked.width, asked.depth) == ("contracting", 4, 2)
+    panel.form.start_from.setCurrentText("scratch")
+    assert form.editor("encoder").isEnabled()
+    assert "Taken from" not in form.editor("encoder").toolTip()
+    assert panel.form.value()["settings"].width == 16
+
+
 def test_the_dictionary_needs_an_encoder(panel, engine):
     panel.dictionary.make.click()
     assert not engine.jobs
