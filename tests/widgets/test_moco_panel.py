@@ -663,6 +663,19 @@ def test_the_dictionary_of_another_encoder_goes_when_one_was_learnt(panel, engin
     assert "dictionary" not in viewer.layers
 
 
+def test_points_that_were_renamed_stay(panel, engine, known, viewer, qtbot):
+    viewer.add_points([[1, 1]], name="dictionary")  # ours gets a number
+    known_dictionary(panel, engine, known, qtbot)
+    made = [layer.name for layer in viewer.layers]
+    viewer.layers["dictionary [1]"].name = "mine"
+    panel.dictionary.clear()
+    assert "mine" in viewer.layers
+    make_dictionary(panel, engine, qtbot, patch_map())
+    assert [layer.name for layer in viewer.layers] == [*made[:-1], "mine", "dictionary [1]"]
+    panel.dictionary.clear()
+    assert [layer.name for layer in viewer.layers] == [*made[:-1], "mine"]
+
+
 def test_the_map_may_be_umap(panel, engine, known, viewer, qtbot):
     known.append(encoder())
     panel.form.refresh_models()
