@@ -676,6 +676,13 @@ def test_points_that_were_renamed_stay(panel, engine, known, viewer, qtbot):
     assert [layer.name for layer in viewer.layers] == [*made[:-1], "mine"]
 
 
+@pytest.mark.parametrize(("rows", "told"), [(1, "1 patch of"), (2, "4 patches of")])
+def test_patches_are_counted(panel, engine, known, qtbot, rows, told):
+    known_dictionary(panel, engine, known, qtbot)
+    panel.dictionary._on_map(patch_map(rows=rows), panel.sources.value(), "x")
+    assert f"“x”: {told}" in panel.dictionary.about.text()
+
+
 def test_the_map_may_be_umap(panel, engine, known, viewer, qtbot):
     known.append(encoder())
     panel.form.refresh_models()
