@@ -967,6 +967,27 @@ def test_labels_of_the_user_are_measured_with_the_chosen_image(panel, viewer, qt
     assert "intensity_mean" in panel.results.windows[0].text().splitlines()[0]
 
 
+def test_the_selected_labels_are_measured_though_there_is_a_result(panel, viewer, engine, qtbot):
+    _, result = run(panel, engine, qtbot)
+    ours = np.zeros((40, 50), np.int32)
+    ours[5:9, 5:9] = 70_000
+    mine = viewer.add_labels(ours, name="mine")
+    window, _ = table_of(panel, viewer, mine, qtbot)
+    assert window._columns["label"].tolist() == [70_000]
+    assert "intensity_mean" in window._columns
+    assert panel.message.text() == "Measured “mine”: 1 object, on “image”."
+    assert panel.results.command_text() == result.metadata[PROVENANCE]["command"]
+    window.close()
+    strokes = viewer.add_labels(ours, name="strokes", metadata={"class_names": ("a", "b")})
+    window, _ = table_of(panel, viewer, strokes, qtbot)
+    assert len(window._columns["label"]) == 2
+    assert f"“{result.name}”: 2 objects" in panel.message.text()
+    window.close()
+    other = viewer.add_labels(ours[:20], name="other")
+    table_of(panel, viewer, other, qtbot)
+    assert "“other”: 1 object, without brightness: choose the image" in panel.message.text()
+
+
 def test_an_engine_that_takes_no_job_leaves_no_layer(panel, viewer, engine):
     engine.closed = True
     panel.bar.buttons["plane"].click()
