@@ -9,6 +9,7 @@ from .fields import CheckpointEvery, Seed, Settings, TrainingPrecision, describe
 
 Encoder = Literal["unet", "contracting", "vgg16", "resnet18", "resnet50"]
 Contrast = Literal["dense", "image"]
+OF_WEIGHTS = ("encoder", "width", "depth")  # a model that is started from determines them
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..core.errors import InputError, ModelError
-from ..core.moco_settings import MoCoSettings
+from ..core.events import Notice
+from ..core.moco_settings import OF_WEIGHTS, MoCoSettings
 from ..core.model import ModelRef, ModelSpec, Normalisation
 from ..model_files import find_model
 from ..networks import DeepLab, MoCo, UNet
@@ -50,6 +51,20 @@ class EncoderStart:
     def adopt(self, settings: MoCoSettings) -> MoCoSettings:
         """The settings with those that the weights determine."""
         return settings.replace(**(self.adopted or {}))
+
+
+def adopted_notice(asked: MoCoSettings, used: MoCoSettings, base: str) -> Notice | None:
+    """What a pre-training takes from the model that it starts from in place of what a person set; None
+    where that is nothing."""
+    default, parts = MoCoSettings(), {}
+    for name in OF_WEIGHTS:
+        wanted, taken = getattr(asked, name), getattr(used, name)
+        if wanted not in (taken, getattr(default, name)):
+            parts[name] = f"{name} {taken}, not {wanted}"
+    if not parts:
+        return None
+    message = f"Taken from {base}, where the training starts: {'; '.join(parts.values())}."
+    return Notice(message, {name: getattr(used, name) for name in parts})
 
 
 def encoder_of(model: str | Path | ModelRef) -> EncoderStart:

@@ -26,7 +26,7 @@ from ..networks.encoders import encoder_factory
 from ..networks.moco import world_and_rank
 from .checkpoints import check_resumable, checkpoint_path, read_state
 from .device import trains_in_bf16
-from .encoder_starts import NO_CLASSES, SCRATCH, draw_head, encoder_of, take_over
+from .encoder_starts import NO_CLASSES, SCRATCH, adopted_notice, draw_head, encoder_of, take_over
 from .far_greys import near_zero
 from .normalise import normalisation_range
 from .pretrain_account import Request, base_of, describe, fingerprint_of
@@ -68,7 +68,8 @@ def pretrain(
         Where to start: "scratch"; a model of an encoder or a U-Net, by name, file or reference; or a
         public MoCo checkpoint of a ResNet (``.pth``, ``.pth.tar``, ``.pt``).
     settings : MoCoSettings, optional
-        How to train. Encoder, width and depth are those of `model` if there is one.
+        How to train. Encoder, width and depth are those of `model` if there is one; a `Notice` names
+        those that were asked for in vain.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train.
     name : str, optional
@@ -280,9 +281,9 @@ def run(
             training.stop("asked to stop")
 
     take((yield Started(total or 0, "step", message)))
-    if (small := _smaller_than(training.settings.crop, request.images)) is not None:
-        notices.append(small.message)
-        take((yield small))
+    for notice in _to_know(training, request):
+        notices.append(notice.message)
+        take((yield notice))
     for event in training.run():
         if isinstance(event, Notice):
             notices.append(event.message)
@@ -296,6 +297,15 @@ def run(
         yield prober.score(training.step)
     if not training.diverged:
         yield training.save()
+
+
+def _to_know(training: Pretraining, request: Request) -> list[Notice]:
+    """What to say before the first step."""
+    found = (
+        adopted_notice(request.settings, training.settings, base_of(request)),
+        _smaller_than(training.settings.crop, request.images),
+    )
+    return [notice for notice in found if notice is not None]
 
 
 def _smaller_than(crop: int, images: Sequence[ImageBlock]) -> Notice | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.command import training_command
 from ..core.image import ImageBlock
-from ..core.moco_settings import MoCoSettings
+from ..core.moco_settings import OF_WEIGHTS, MoCoSettings
 from ..core.model import ModelRef, ModelSpec
 from ..model_files import takes_place_of, user_folder
 from ..networks.moco import world_and_rank
@@ -47,6 +47,7 @@ def describe(
     about = request.about
     settings = training.settings
     last = training.history[-100:]
+    asked = request.settings.replace(**{name: getattr(settings, name) for name in OF_WEIGHTS})
     provenance = dict(
         verb="pretrain",
         base=base_of(request),
@@ -58,7 +59,7 @@ def describe(
         loss=sum(r["loss"] for r in last) / len(last) if last else None,
         accuracy=sum(r["accuracy"] for r in last) / len(last) if last else None,
         processes=world_and_rank()[0],
-        command=repeating_command(request, training.step),
+        command=repeating_command(replace(request, settings=asked), training.step),
         repeats_exactly=training.repeats(
             as_planned=settings.seconds is None and training.as_planned,
             told=request.shares is None

@@ -13,7 +13,7 @@ from ..core.errors import InputError
 from ..core.patches import PatchMap
 from .image_layers import current_plane, full_data, guess_layer_axes, layer_axes
 from .moco_sources import Sources
-from .outputs import OUTPUT, undisturbed_selection
+from .outputs import OUTPUT, is_renamed, sign, undisturbed_selection
 from .patch_painting import paint_patches, painted
 from .placement import placement_of
 
@@ -148,10 +148,10 @@ class DictionaryPoints(QObject):
         return kept
 
     def clear(self) -> None:
-        """Take the layers away."""
+        """Take the layers away, but for those that the user gave a name of their own."""
         for layer, _ in self._shown:
             layer.selected_data.events.items_changed.disconnect(self._on_selected)
-            if layer in self._viewer.layers:
+            if layer in self._viewer.layers and not is_renamed(layer):
                 self._viewer.layers.remove(layer)
         self._shown, self._images, self._map = [], [], None
         self._image_of.clear()
@@ -177,6 +177,7 @@ class DictionaryPoints(QObject):
                 metadata={OUTPUT: {"key": f"{NAME} {image.unique_id}", "name": NAME}},
                 **placement_of(image).keep(keep).options(),
             )
+        sign(layer)
         layer.selected_data.events.items_changed.connect(self._on_selected)
         return layer
 

@@ -189,9 +189,11 @@ class DictionaryView(QWidget):
         self._map = found
         self.scatter.set_points(found.plane_map, found.axis_names())
         self.points.show(found, sources)
+        count = len(found.keys)
+        counted = f"{count} patch{'es' * (count != 1)}"
         same = float(found.similarity_of_positives().mean())
         self.about.setText(
-            f"Encoder “{encoder}”: {len(found.keys)} patches of {found.side}×{found.side} pixels; "
+            f"Encoder “{encoder}”: {counted} of {found.side}×{found.side} pixels; "
             f"cosine of positive pairs {same:.2f}."
         )
         self.look_up(0)

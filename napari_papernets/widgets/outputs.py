@@ -119,7 +119,7 @@ def rename_output(layer: napari.layers.Layer, name: str) -> None:
     if not str(layer.name).startswith(name):
         layer.metadata[OUTPUT] = {**layer.metadata[OUTPUT], "name": name}  # who hears of it may ask
         layer.name = name
-        _sign(layer)
+        sign(layer)
 
 
 def update_layer(layer: napari.layers.Layer, data: Any, placement: Placement) -> None:
@@ -213,7 +213,7 @@ def show_labels(viewer: napari.viewer.Viewer, layer: napari.layers.Labels) -> No
     """Add what `make_labels` made to a viewer."""
     with undisturbed_selection(viewer):
         viewer.add_layer(layer)
-    _sign(layer)
+    sign(layer)
     _mark_when_painted(layer)
 
 
@@ -237,11 +237,11 @@ def _add(
     metadata = {OUTPUT: {"key": key, "name": name}}
     with undisturbed_selection(viewer):
         layer = add(data, name=name, metadata=metadata, **options, **placement.options())
-    _sign(layer)
+    sign(layer)
     return layer
 
 
-def _sign(layer: napari.layers.Layer) -> None:
+def sign(layer: napari.layers.Layer) -> None:
     """Remember the name that the viewer gave it: another where that was taken."""
     layer.metadata[OUTPUT] = {**layer.metadata[OUTPUT], "name": str(layer.name)}
 

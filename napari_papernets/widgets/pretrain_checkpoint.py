@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError, ModelError
-from ..core.moco_settings import MoCoSettings
+from ..core.moco_settings import OF_WEIGHTS, MoCoSettings
 from ..model_files import (
     CHECKPOINT_SUFFIX,
     MAY_CHANGE,
@@ -19,8 +19,6 @@ from ..model_files import (
     read_training,
     user_folder,
 )
-
-OF_WEIGHTS = ("encoder", "width", "depth")  # a model that is started from determines them
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from ..core.errors import InputError, ModelError
 from ..core.fields import Device
-from ..core.moco_settings import MoCoSettings
+from ..core.moco_settings import OF_WEIGHTS, MoCoSettings
 from ..core.model import ModelRef
 from ..model_files import list_models
 from .calm import CalmComboBox, CalmDoubleSpinBox
@@ -62,6 +62,7 @@ class PretrainForm(QWidget):
         self._lay_out()
         self.refresh_models()
         self._recall()
+        self.start_from.currentIndexChanged.connect(self._offer_weights)
         for chosen in (self.start_from.activated, self.name.textEdited):
             chosen.connect(lambda _: self.take_learnt(None))
         for signal in (
@@ -162,7 +163,18 @@ class PretrainForm(QWidget):
         self.device.setCurrentText(str(values.get("device", "auto")))
 
     def _timed_settings(self) -> MoCoSettings:
-        return self.settings.value().replace(seconds=60 * self.minutes.value())
+        start = self._start()
+        taken = start.spec.options if isinstance(start, ModelRef) else {}
+        taken = {name: taken[name] for name in OF_WEIGHTS if name in taken}
+        return self.settings.value().replace(seconds=60 * self.minutes.value(), **taken)
+
+    def _offer_weights(self, _: object = None) -> None:
+        """Grey what the model that is started from determines."""
+        start = self._start()
+        for name in OF_WEIGHTS:
+            taken = start.spec.options.get(name) if isinstance(start, ModelRef) else None
+            why_not = "" if taken is None else f"Taken from the model to start from: {taken}."
+            self.settings.offer(name, why_not)
 
     def _start(self) -> str | ModelRef:
         index = self.start_from.currentIndex() - 1

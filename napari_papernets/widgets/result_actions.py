@@ -16,11 +16,13 @@ from ..core.errors import InputError, PapernetsError
 from ..core.image import ImageBlock
 from ..core.part import Part
 from ..core.tiles import Region
+from .annotation_layer import annotated_id, classes_of
 from .beside import beside
 from .farewell import when_destroyed
 from .job_adapter import Engine
 from .offered import offer
 from .outputs import PROVENANCE, is_output
+from .run_bar import counted
 from .run_plan import RunPlan
 from .table_link import TableLink
 from .table_window import Columns, TableWindow
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 
 HELP = {
     "measure": (
-        "Measure every object of the selected result, or of the last one: size, shape, place and "
-        "brightness, in pixels and physical units, as a table that can be saved as CSV."
+        "Measure every object of the selected labels layer, or of the last result: size, shape, place "
+        "and brightness, in pixels and physical units, as a table that can be saved as CSV."
     ),
     "command": (
         "Copy the command line that repeats the last result (or that of the selected layer) exactly, "
@@ -104,8 +106,8 @@ class ResultActions(QWidget):
         self.refresh()
 
     def labels_layer(self) -> napari.layers.Labels:
-        """The selected result, else the last result, else the selected labels layer (strokes are seldom
-        what one wants to measure).
+        """The selected labels layer; where there is none, or it is annotation, which one seldom wants to
+        measure, the last result if there is one.
 
         Raises
         ------
@@ -116,11 +118,11 @@ class ResultActions(QWidget):
 
         active = self._viewer.layers.selection.active
         selected = isinstance(active, Labels)
-        if selected and is_output(active):
+        if selected and not _is_annotation(active):
             return active
-        for layer in self._viewer.layers:
-            if layer.unique_id == self._last:
-                return layer
+        last = self._last_result()
+        if last is not None:
+            return last
         if selected:
             return active
         raise InputError("labels", "no result yet", "run a prediction or select a labels layer")
@@ -160,7 +162,13 @@ class ResultActions(QWidget):
 
     def _repeatable(self) -> napari.layers.Layer:
         layer = self._viewer.layers.selection.active
-        return layer if layer is not None and layer.metadata.get(PROVENANCE) else self.labels_layer()
+        if layer is not None and layer.metadata.get(PROVENANCE):
+            return layer
+        last = self._last_result()
+        return self.labels_layer() if last is None else last
+
+    def _last_result(self) -> napari.layers.Layer | None:
+        return next((la for la in self._viewer.layers if la.unique_id == self._last), None)
 
     def _on_diagnostics(self) -> None:
         QApplication.clipboard().setText(self._engine().diagnostics())
@@ -182,12 +190,17 @@ class ResultActions(QWidget):
         start = _start_of(layer, plan, image)
         self._measuring = True
         self.refresh()
-        worker.returned.connect(lambda columns: self._on_measured(layer, start, columns))
+        used = image if plan is None else plan.image
+        worker.returned.connect(lambda columns: self._on_measured(layer, start, columns, used))
         worker.errored.connect(lambda error: self._on_measured(layer, start, error))
         worker.start()
 
     def _on_measured(
-        self, layer: napari.layers.Labels, start: dict[str, int], found: Columns | Exception
+        self,
+        layer: napari.layers.Labels,
+        start: dict[str, int],
+        found: Columns | Exception,
+        image: ImageBlock | None = None,
     ) -> None:
         self._measuring = False
         try:
@@ -197,6 +210,7 @@ class ResultActions(QWidget):
         if isinstance(found, Exception):
             self.failed.emit(found)
         else:
+            self.told.emit(_measured(layer, len(found["label"]), image))
             self._show(found, layer, start)
 
     def _image_of(self, layer: napari.layers.Labels) -> ImageBlock | None:
@@ -234,6 +248,19 @@ def _obstacle(attempt: Callable[[], object]) -> str:
         text = f"{error.received}: {error.mend}."
         return text[:1].upper() + text[1:]
     return ""
+
+
+def _is_annotation(layer: napari.layers.Labels) -> bool:
+    """Whether it is there to be painted on: ours, or the strokes of a sample."""
+    return bool((annotated_id(layer) or classes_of(layer)) and not is_output(layer))
+
+
+def _measured(layer: napari.layers.Labels, count: int, image: ImageBlock | None) -> str:
+    """One line on what was measured, with which image."""
+    what = f"Measured “{layer.name}”: {counted(count, 'object')}"
+    if image is None:
+        return f"{what}, without brightness: choose the image that has its shape, and measure again."
+    return f"{what}, on “{image.name}”."
 
 
 def _missing_file(command: str) -> str:

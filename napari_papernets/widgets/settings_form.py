@@ -12,6 +12,7 @@ from superqt import QCollapsible
 
 from ..core.fields import FieldInfo, Settings
 from .editors import Editor, OptionalEditor, make_editor
+from .offered import offer
 
 S = TypeVar("S", bound=Settings)
 
@@ -96,6 +97,11 @@ class SettingsForm(QWidget, Generic[S]):
     def editor(self, name: str) -> Editor:
         """The editor of a field."""
         return self._editors[name]
+
+    def offer(self, name: str, obstacle: str = "") -> None:
+        """Grey a field that has no say now, which its tooltip explains; or give it back."""
+        (about,) = (info.tooltip for info in type(self._base).fields() if info.name == name)
+        offer(self._editors[name], about, obstacle)
 
     def _add(self, info: FieldInfo, rows: QFormLayout, start: Any) -> None:
         editor = self._editors[info.name] = make_editor(info, start)

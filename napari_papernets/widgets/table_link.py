@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     import napari.viewer
 
 
+CHANGED = "The labels have changed since they were measured, and rows show nothing now. Measure again."
+
+
 class TableLink(QObject):
     """A row that is chosen shows its object; a label that is chosen in the layer shows its row.
 
-    Ends when the window is closed or the layer is removed.
+    Ends when the window is closed, the layer is removed or gets other labels, of which the window then
+    tells. What is painted leaves it.
 
     Parameters
     ----------
@@ -50,20 +54,23 @@ class TableLink(QObject):
         super().__init__(window)
         self._window, self._columns = window, columns
         self._viewer, self._layer, self._start = viewer, layer, dict(start)
-        self._looking = False
+        self._looking = self._ended = False
         window.rowChosen.connect(self._on_row)
         layer.events.selected_label.connect(self._on_label)
+        layer.events.data.connect(self._on_data)
         viewer.layers.events.removed.connect(self._on_removed)
         window.finished.connect(self.end)
         when_destroyed(window, self.end)
 
     def end(self, *_: object) -> None:
         """Let go of the layer; may be called again."""
+        self._ended = True
         self._layer.events.selected_label.disconnect(self._on_label)
+        self._layer.events.data.disconnect(self._on_data)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _on_row(self, row: int) -> None:
-        if is_shown(self._viewer, self._layer):
+        if not self._ended and is_shown(self._viewer, self._layer):
             self._looking = True
             try:
                 self._look_at(row)
@@ -73,6 +80,11 @@ class TableLink(QObject):
     def _on_label(self, _: object = None) -> None:
         if not self._looking:
             self._window.show_row(self._row_of(int(self._layer.selected_label)))
+
+    def _on_data(self, _: object = None) -> None:
+        """Other labels, perhaps along other axes: the numbers of the rows are no longer theirs."""
+        self.end()
+        self._window.about.setText(CHANGED)
 
     def _on_removed(self, event: Any) -> None:
         if event.value == self._layer:

@@ -72,8 +72,10 @@ class TableWindow(QDialog):
 
     Attributes
     ----------
+    about : QLabel
+        What the table holds, or why its rows show nothing any more.
     rowChosen : Signal(int)
-        A row of `columns` was selected.
+        A row of `columns` was selected, or clicked again.
     saved : Signal(str)
         The path of the CSV file.
     problem : Signal(object)
@@ -93,13 +95,18 @@ class TableWindow(QDialog):
         self._sorted = QSortFilterProxyModel(self)
         self._sorted.setSourceModel(ColumnsModel(columns, self))
         self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
+        self.about = QLabel()
         self.view = QTableView()
         self.view.setModel(self._sorted)
         self.view.setSortingEnabled(True)
         self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.verticalHeader().hide()
-        self.view.selectionModel().currentRowChanged.connect(self._on_row)
+        self._told: int | None = None  # row of `columns` that is chosen
+        # Qt makes the first row the current one when the table gets the focus; only a selection chooses.
+        self.view.selectionModel().currentRowChanged.connect(self._on_chosen)
+        self.view.selectionModel().selectionChanged.connect(self._on_chosen)
+        self.view.clicked.connect(self._on_clicked)
         self._lay_out()
 
     def show_row(self, row: int | None) -> None:
@@ -130,8 +137,25 @@ class TableWindow(QDialog):
         else:
             self.saved.emit(str(path))
 
-    def _on_row(self, index: QModelIndex, before: QModelIndex) -> None:
-        self.rowChosen.emit(self._sorted.mapToSource(index).row())
+    def _on_chosen(self, *_: object) -> None:
+        """The current row or the selection changed: one of them after the other, in either order."""
+        row = self._chosen()
+        if row != self._told:
+            self._told = row
+            if row is not None:
+                self.rowChosen.emit(row)
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        """Tells the first click on a row a second time, which shows the same."""
+        row = self._chosen()
+        if row is not None:
+            self.rowChosen.emit(row)
+
+    def _chosen(self) -> int | None:
+        """The current row of `columns` where it is selected, too."""
+        index = self.view.currentIndex()
+        chosen = index.isValid() and self.view.selectionModel().isSelected(index)
+        return self._sorted.mapToSource(index).row() if chosen else None
 
     def _ask_where(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save table", f"{self._name}.csv", "CSV (*.csv)")
@@ -147,9 +171,10 @@ class TableWindow(QDialog):
         )
         save.clicked.connect(self._ask_where)
         copy.clicked.connect(lambda: QApplication.clipboard().setText(self.text()))
-        about, foot = QLabel(f"{counted(count, 'object')}. {LINKED}"), QHBoxLayout()
-        about.setWordWrap(True)
-        foot.addWidget(about, 1)
+        foot = QHBoxLayout()
+        self.about.setText(f"{counted(count, 'object')}. {LINKED}")
+        self.about.setWordWrap(True)
+        foot.addWidget(self.about, 1)
         foot.addWidget(copy)
         foot.addWidget(save)
         layout = QVBoxLayout(self)

@@ -271,6 +271,21 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return drain(pretrain(images(), settings=settings, folder=folder)).model
 
 
+def test_what_the_model_has_in_place_of_what_was_set_is_told(pretrained: Any, tmp_path: Path) -> None:
+    told: list[Event] = []
+    asked = SETTINGS.replace(encoder="vgg16", width=16, steps=1)
+    tuned = drain(pretrain(images(), pretrained, asked, folder=tmp_path, name="more"), told.append)
+    (notice,) = [e for e in told if isinstance(e, Notice)]
+    assert "encoder unet, not vgg16; width 4, not 16." in notice.message
+    assert notice.message in tuned.provenance["notices"]
+    words = shlex.split(tuned.provenance["command"])
+    assert (words[words.index("--width") + 1], "vgg16" in words) == ("4", False)
+    told.clear()
+    default = SETTINGS.replace(encoder="unet", width=MoCoSettings().width, steps=1)
+    drain(pretrain(images(), pretrained, default, folder=tmp_path, name="same"), told.append)
+    assert not [e for e in told if isinstance(e, Notice)]
+
+
 def strokes() -> list[np.ndarray]:
     painted = np.zeros((80, 80), np.uint8)
     painted[10:20, 10:40], painted[50:60, 10:40] = 1, 2

@@ -489,6 +489,25 @@ def known_dictionary(panel, engine, known, qtbot) -> None:
     make_dictionary(panel, engine, qtbot, patch_map())
 
 
+def test_what_the_model_that_is_started_from_determines_is_greyed(panel, engine, known):
+    form = panel.form.settings
+    for name, value in (("encoder", "vgg16"), ("width", 16)):
+        form.editor(name).setValue(value)
+    known.append(encoder("begun"))
+    panel.form.refresh_models()
+    panel.form.start_from.setCurrentText("begun")
+    for name, value in (("encoder", "contracting"), ("width", "4"), ("depth", "2")):
+        editor = form.editor(name)
+        assert not editor.isEnabled()
+        assert f"Taken from the model to start from: {value}." in editor.toolTip()
+    asked = start(panel, engine).arguments["settings"]
+    assert (asked.encoder, asked.width, asked.depth) == ("contracting", 4, 2)
+    panel.form.start_from.setCurrentText("scratch")
+    assert form.editor("encoder").isEnabled()
+    assert "Taken from" not in form.editor("encoder").toolTip()
+    assert panel.form.value()["settings"].width == 16
+
+
 def test_the_dictionary_needs_an_encoder(panel, engine):
     panel.dictionary.make.click()
     assert not engine.jobs
@@ -642,6 +661,26 @@ def test_the_dictionary_of_another_encoder_goes_when_one_was_learnt(panel, engin
         job.give(Tuned(encoder("next"), (), {"steps_done": 7}))
     assert panel.dictionary.patch_map is None
     assert "dictionary" not in viewer.layers
+
+
+def test_points_that_were_renamed_stay(panel, engine, known, viewer, qtbot):
+    viewer.add_points([[1, 1]], name="dictionary")  # ours gets a number
+    known_dictionary(panel, engine, known, qtbot)
+    made = [layer.name for layer in viewer.layers]
+    viewer.layers["dictionary [1]"].name = "mine"
+    panel.dictionary.clear()
+    assert "mine" in viewer.layers
+    make_dictionary(panel, engine, qtbot, patch_map())
+    assert [layer.name for layer in viewer.layers] == [*made[:-1], "mine", "dictionary [1]"]
+    panel.dictionary.clear()
+    assert [layer.name for layer in viewer.layers] == [*made[:-1], "mine"]
+
+
+@pytest.mark.parametrize(("rows", "told"), [(1, "1 patch of"), (2, "4 patches of")])
+def test_patches_are_counted(panel, engine, known, qtbot, rows, told):
+    known_dictionary(panel, engine, known, qtbot)
+    panel.dictionary._on_map(patch_map(rows=rows), panel.sources.value(), "x")
+    assert f"“x”: {told}" in panel.dictionary.about.text()
 
 
 def test_the_map_may_be_umap(panel, engine, known, viewer, qtbot):

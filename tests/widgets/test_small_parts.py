@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fakes import FakeEngine
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QFocusEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_papernets.core.errors import InputError
 from napari_papernets.core.events import Notice, Started, TileDone
@@ -126,6 +128,32 @@ def test_a_row_is_shown_without_a_word(table, qtbot):
     assert told == []
     table.view.selectRow(2)
     assert told == [1]
+
+
+def click_row(table, row):
+    place = table.view.visualRect(table.view.model().index(row, 0)).center()
+    QTest.mouseClick(table.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+
+
+def test_a_table_that_gets_the_focus_chooses_nothing_and_a_click_chooses_again(table, qtbot):
+    told = []
+    table.rowChosen.connect(told.append)
+    table.show()
+    qtbot.waitExposed(table)
+    table.view.setFocus()
+    QApplication.sendEvent(table.view, QFocusEvent(QEvent.Type.FocusIn))
+    assert table.view.currentIndex().row() == 0
+    assert told == []
+    click_row(table, 0)
+    assert set(told) == {2}
+    told.clear()
+    click_row(table, 0)
+    assert told == [2]
+    QTest.keyClick(table.view, Qt.Key.Key_Down)
+    assert told == [2, 0]
+    table.show_row(1)
+    click_row(table, 2)
+    assert told == [2, 0, 1]
 
 
 def test_the_buttons_of_a_table_say_what_they_do(table):

@@ -925,6 +925,39 @@ def test_the_link_ends_with_either_end(panel, viewer, gone, qtbot):
     assert len(layer.events.selected_label.callbacks) <= linked
 
 
+@pytest.mark.parametrize("shape", [(40, 50), (3, 40, 50)])
+def test_a_table_of_labels_that_were_replaced_says_so_and_shows_nothing(panel, viewer, qtbot, shape):
+    layer = viewer.add_labels(labels(), name="mine")
+    window, selected = table_of(panel, viewer, layer, qtbot)
+    layer.data = np.ones(shape, np.uint8)
+    centre = camera_of(viewer).center
+    window.view.selectRow(1)
+    assert "Measure again" in window.about.text()
+    assert (layer.selected_label, camera_of(viewer).center) == (1, centre)
+    layer.selected_label = 1
+    assert selected() == ["2"]
+
+
+def test_the_table_of_a_result_says_when_another_run_has_replaced_it(panel, viewer, engine, qtbot):
+    _, layer = run(panel, engine, qtbot)
+    window, _ = table_of(panel, viewer, layer, qtbot)
+    assert "2 objects" in window.about.text()
+    _, again = run(panel, engine, qtbot)
+    assert again == layer
+    assert "Measure again" in window.about.text()
+
+
+def test_a_table_stays_linked_while_labels_are_corrected(panel, viewer, qtbot):
+    layer = viewer.add_labels(labels(), name="mine")
+    window, _ = table_of(panel, viewer, layer, qtbot)
+    layer.paint((30, 30), 2)
+    layer.undo()
+    layer.fill((30, 30), 2)
+    window.view.selectRow(1)
+    assert "2 objects" in window.about.text()
+    assert layer.selected_label == 2
+
+
 def test_labels_of_the_user_are_measured_with_the_chosen_image(panel, viewer, qtbot):
     viewer.layers["image"].units = ("um", "um")
     layer = viewer.add_labels(labels(), name="mine", scale=(0.5, 0.5))
@@ -932,6 +965,27 @@ def test_labels_of_the_user_are_measured_with_the_chosen_image(panel, viewer, qt
     panel.results.measure.click()
     qtbot.waitUntil(lambda: len(panel.results.windows) == 1)
     assert "intensity_mean" in panel.results.windows[0].text().splitlines()[0]
+
+
+def test_the_selected_labels_are_measured_though_there_is_a_result(panel, viewer, engine, qtbot):
+    _, result = run(panel, engine, qtbot)
+    ours = np.zeros((40, 50), np.int32)
+    ours[5:9, 5:9] = 70_000
+    mine = viewer.add_labels(ours, name="mine")
+    window, _ = table_of(panel, viewer, mine, qtbot)
+    assert window._columns["label"].tolist() == [70_000]
+    assert "intensity_mean" in window._columns
+    assert panel.message.text() == "Measured “mine”: 1 object, on “image”."
+    assert panel.results.command_text() == result.metadata[PROVENANCE]["command"]
+    window.close()
+    strokes = viewer.add_labels(ours, name="strokes", metadata={"class_names": ("a", "b")})
+    window, _ = table_of(panel, viewer, strokes, qtbot)
+    assert len(window._columns["label"]) == 2
+    assert f"“{result.name}”: 2 objects" in panel.message.text()
+    window.close()
+    other = viewer.add_labels(ours[:20], name="other")
+    table_of(panel, viewer, other, qtbot)
+    assert "“other”: 1 object, without brightness: choose the image" in panel.message.text()
 
 
 def test_an_engine_that_takes_no_job_leaves_no_layer(panel, viewer, engine):
