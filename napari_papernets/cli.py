@@ -23,6 +23,7 @@ from .cli_tools import (
     friendly_errors,
     given,
 )
+from .core.command import names_of
 from .core.errors import InputError
 from .core.tune_settings import TuneSettings
 
@@ -43,7 +44,8 @@ def main() -> None:
 @click.option("--model", "-m", default="auto", show_default=True,
               help="Where to start: scratch, a model name or a file (of VGG-16's weights for a DeepLab "
                    "too); auto: the start taught for strokes, else scratch.")  # fmt: skip
-@click.option("--classes", help="Names of the classes 1 to K, separated by commas.")
+@click.option("--classes", help="Names of the classes 1 to K, separated by commas; one with a comma "
+                                "in it between double quotes.")  # fmt: skip
 @click.option("--name", help="Name of the new model, which replaces one of that name. Default: tuned, "
                              "or tuned-2, … so that none is replaced.")  # fmt: skip
 @click.option("--out", "-o", type=FILE,
@@ -84,7 +86,7 @@ def finetune(
             settings,
             device=device,
             name=name,
-            class_names=[c.strip() for c in classes.split(",")] if classes else None,
+            class_names=names_of(classes) if classes else None,
             folder=out,
             resume=resume,
             inputs=[str(images), str(annotations)],

@@ -39,6 +39,8 @@ from .session_files import (
     MODEL,
     copy_to_disk,
     delete,
+    move_links,
+    moved_command,
     new_folder,
     not_copied,
     refuse_filled,
@@ -231,6 +233,12 @@ class Session:
         with self._open(), replacing(folder) as temporary:
             self.journal.sync()
             shutil.copytree(self.folder, temporary, symlinks=True, ignore=not_copied)
+            for version in version_folders(temporary):
+                with suppress(InputError):
+                    record = read_version(version)
+                    command = moved_command(record.command, self.folder, folder)
+                    write_version(version, replace(record, command=command))
+            move_links(temporary, self.folder, folder)
 
     def close(self) -> None:
         """Let go of it; one in which nothing was painted is deleted. May be called again.

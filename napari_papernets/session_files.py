@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shlex
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +22,26 @@ def copy_to_disk(source: Path, path: Path) -> Path:
     shutil.copyfile(source, path)
     sync(path)
     return path
+
+
+def moved_command(command: str, old: Path, new: Path) -> str:
+    """A command line that names files of another folder, with those of the new one."""
+    return shlex.join(_moved(word, old, new) for word in shlex.split(command))
+
+
+def move_links(copy: Path, old: Path, new: Path) -> None:
+    """Let links in a copy that point into the old folder point into the new one, where it will be."""
+    for path in copy.rglob("*"):
+        if path.is_symlink() and (target := os.readlink(path)) != (moved := _moved(target, old, new)):
+            path.unlink()
+            path.symlink_to(moved)
+
+
+def _moved(word: str, old: Path, new: Path) -> str:
+    for folder in (old, old.resolve()):
+        if Path(word).is_relative_to(folder):
+            return str(new.absolute() / Path(word).relative_to(folder))
+    return word
 
 
 def refuse_filled(folder: Path) -> None:

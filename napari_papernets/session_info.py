@@ -91,6 +91,8 @@ class SessionInfo:
     current : tuple of int
         Numbers of the images that are annotated now; the others were taken from the list. Where it is
         empty, all are.
+    in_use : int or None
+        The version that training goes on from; 0 is none, None the newest.
     """
 
     images: tuple[ImageInfo, ...] = ()
@@ -100,6 +102,7 @@ class SessionInfo:
     created: str = ""
     programs: Mapping[str, str] = field(default_factory=dict, compare=False)
     current: tuple[int, ...] = ()
+    in_use: int | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,7 @@ def read_info(folder: Path) -> SessionInfo:
             created=values["created"],
             programs=values["programs"],
             current=tuple(map(int, values.get("current", ()))),
+            in_use=None if values.get("in_use") is None else int(values["in_use"]),
         )
     except InputError:
         raise

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -203,6 +204,30 @@ def test_save_as_is_complete_and_overwrites_nothing(
     copy.close()
     with pytest.raises(InputError, match="empty"):
         session.save_as(tmp_path / "copy")
+
+
+def test_commands_and_links_of_a_copy_name_the_copy(
+    session: Session, model: Path, tmp_path: Path
+) -> None:
+    image = session.keep_image(0, IMAGE.data)
+    round_ = session.folder / "rounds" / "0001"
+    (round_ / "images").mkdir(parents=True)
+    (round_ / "images" / "cells.tif").symlink_to(image.resolve())
+    (round_ / "images" / "own.tif").symlink_to(tmp_path / "own.tif")
+    words = ["papernets", "finetune", str(image), str(tmp_path / "own.tif"), "--classes", "a, b"]
+    words += ["--course", str(round_ / "course.json")]
+    session.add_version(model, VersionRecord(0, Path(), patch=1, command=shlex.join(words)))
+    new = tmp_path / "a copy"
+    session.save_as(new)
+    expected = [*words]
+    expected[2], expected[-1] = str(new / "images/0.tif"), str(new / "rounds/0001/course.json")
+    copy = open_session(new)
+    assert shlex.split(copy.versions()[0].command) == expected
+    assert copy.versions()[0].model.parent.parent.parent == new
+    copy.close()
+    assert os.readlink(new / "rounds/0001/images/cells.tif") == str(new / "images/0.tif")
+    assert os.readlink(new / "rounds/0001/images/own.tif") == str(tmp_path / "own.tif")
+    assert shlex.split(session.versions()[0].command) == words
 
 
 @pytest.mark.parametrize("damage", ["cut", "newer", "gone", "fields"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .fields import Settings
@@ -75,6 +77,26 @@ def training_command(
     axes = {image.axes for image in images}
     told = dict(axes=axes.pop() if len(axes) == 1 else None, device=None if device == "auto" else device)
     return command_line(verb, inputs, options | told, settings.replace(steps=steps, seconds=None))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as one text; `names_of` gives them back, whatever is in them.
+
+    >>> listed(["cell", "cell, dead"])
+    'cell,"cell, dead"'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(names)
+    return text.getvalue()
+
+
+def names_of(text: str) -> list[str]:
+    """The names in a text; those with a comma in them stand between double quotes.
+
+    >>> names_of('cell, "cell, dead"')
+    ['cell', 'cell, dead']
+    """
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True))]
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -46,7 +46,9 @@ class Course:
     begun : list of Patch or dict
         What was annotated when it began; like patches of `deeds` packed when it is written.
     made : mapping
-        Device, precision, threads and versions of packages with which it was done.
+        Checksums of images and start; device, precision, threads, processor and versions of packages.
+    classes : int
+        K.
     deeds : list of list
         ``look`` at a view and ``read`` it, ``take`` patches, ``fit`` the quick head, ``grow`` the
         forest, ``begin`` a round, ``step`` (so many of the optimiser), ``keep`` a version.
@@ -55,6 +57,7 @@ class Course:
     settings: Mapping[str, Any]
     begun: list[Patch | Packed]
     made: Mapping[str, Any]
+    classes: int
     deeds: list[Deed] = field(default_factory=list)
 
     def note(self, kind: str, *values: Any) -> None:
@@ -107,8 +110,8 @@ class Course:
             if deed[0] == TAKE:
                 deed[1:] = [packed(patch) for patch in deed[1:]]
         known = dict(
-            format=FORMAT, settings=dict(self.settings), made=dict(self.made), begun=self.begun,
-            deeds=self.deeds,
+            format=FORMAT, settings=dict(self.settings), made=dict(self.made), classes=self.classes,
+            begun=self.begun, deeds=self.deeds,
         )  # fmt: skip
         write_atomically(path, json.dumps(known).encode())
 
@@ -127,7 +130,8 @@ def read_course(path: Path) -> Course:
         if known["format"] > FORMAT:
             newer = f"{path}, of format {known['format']}"
             raise InputError("course", newer, f"this program knows {FORMAT}: get a newer one")
-        course = Course(known["settings"], known["begun"], dict(known["made"]), known["deeds"])
+        made, classes = dict(known["made"]), int(known["classes"])
+        course = Course(known["settings"], known["begun"], made, classes, known["deeds"])
         for deed in course.deeds:
             _check(deed)
         for one in course.begun:

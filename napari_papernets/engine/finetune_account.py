@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.command import training_command
+from ..core.command import listed, training_command
 from ..core.image import ImageBlock
 from ..core.model import ModelRef, ModelSpec
 from ..model_files import takes_place_of, user_folder
@@ -80,7 +80,7 @@ def repeating_command(request: Request, steps: int) -> str:
     """The command line that trains again, by steps where this run went by the clock."""
     options = dict(
         model=None if start_of(request) == AUTO else start_of(request),
-        classes=",".join(request.class_names) if request.class_names else None,
+        classes=listed(request.class_names) if request.class_names else None,
         name=request.name if request.named else None,
         out=None if request.folder == user_folder() else str(request.folder),
     )

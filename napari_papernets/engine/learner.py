@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from ..core.results import Tuned
 from ..core.tune_settings import TuneSettings
 from ..model_files import check_name
 from ..networks.forested import Forested
+from ..session_info import checksum_of
 from .annotated import Plane
 from .checkpoints import checkpoint_path, read_state
 from .compare import can_compare, comparing
@@ -68,6 +70,9 @@ class Learner:
         Of what was settled last, on what is held out; None without any.
     comparison : generator or None
         Judges the last version beside the one before, in steps; returns a `Compared`.
+    made : dict
+        What decides, beside the strokes, what comes of them: checksums of images and start, and how it
+        is rounded.
     course : Course or None
         What was done so far; None where it depends on the clock or on what a former run has left, so
         that it cannot be repeated, and where too much was annotated to be kept with every version.
@@ -99,6 +104,8 @@ class Learner:
         self.base_name = getattr(model, "name", str(model))
         self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
         self.bf16 = trains_in_bf16(settings.precision, self.device)
+        begun = dict(images=[checksum_of(image) for image in images], start=self._checksum())
+        self.made = begun | made_with(self.device, self.bf16)
         self.course = self._begin_course(asked)
         self.network = self.start.network.to(self.device, memory_format=torch.channels_last)
         self._maps = ViewMaps(images, self.start.spec, self.network, self.device, self.bf16)
@@ -351,7 +358,15 @@ class Learner:
         by_clock = settings.seconds is not None and settings.schedule != "constant"
         if by_clock or sum(patch.labels.size for patch in begun) > MOST_BEGUN:
             return None
-        return Course(settings.to_dict(), [*begun], made_with(self.device, self.bf16))
+        return Course(settings.to_dict(), [*begun], self.made, len(self.start.spec.classes))
+
+    def _checksum(self) -> str:
+        """Of the weights that it begins with."""
+        digest = hashlib.sha256()
+        for name, values in self.start.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()[:32]
 
     def _note(self, kind: str, *values: Any) -> None:
         if self.course is not None:

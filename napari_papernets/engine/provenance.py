@@ -20,7 +20,7 @@ from ..image_folders import PROBABILITIES
 from ..model_files import is_bundled
 from .models import LoadedModel
 
-PACKAGES = ("napari-papernets", "torch", "numpy", "scikit-image")
+PACKAGES = ("napari-papernets", "torch", "numpy", "scipy", "scikit-image", "scikit-learn")
 
 
 def where_trained(images: Sequence[ImageBlock], device: torch.device, bf16: bool) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def made_with(device: torch.device, bf16: bool) -> dict[str, Any]:
         device=str(device),
         precision="bfloat16" if bf16 else "float32",
         threads=torch.get_num_threads(),
+        processor=torch.backends.cpu.get_cpu_capability(),
         versions=versions(),
     )
 

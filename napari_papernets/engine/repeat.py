@@ -19,7 +19,6 @@ from ..model_files import model_path
 from .course import BEGIN, FIT, GROW, KEEP, LOOK, READ, TAKE, Course, Deed, unpacked, view_of
 from .learner import Learner
 from .listener import Request
-from .provenance import made_with
 
 OF_THE_COURSE = ("steps", "seconds", "kind")  # settings that it has of its own
 
@@ -57,8 +56,10 @@ def repeat(
         If images, annotations, classes or settings are not those of the course.
     """
     settings = _settings(request, course)
-    if request.class_names is None:
-        raise InputError("classes", "none", "name those of the course, in their order")
+    if request.class_names is None or len(request.class_names) != course.classes:
+        received = "none" if request.class_names is None else ", ".join(request.class_names)
+        mend = f"name the {course.classes} classes of the course, in their order"
+        raise InputError("classes", received, mend)
     _check_end(request, course, whole)
     learner = Learner(
         whole, course.annotations(whole, last=False), request.model, settings,
@@ -102,14 +103,15 @@ def _followed(learner: Learner, deeds: Sequence[Deed]) -> Iterator[Event]:
 
 
 def _differences(course: Course, learner: Learner) -> list[Notice]:
-    """What rounds otherwise than when the course was run."""
-    now = made_with(learner.device, learner.bf16)
-    other = [
-        f"{k} {course.made.get(k)} then, {v} now" for k, v in now.items() if course.made.get(k) != v
-    ]
-    if not other:
+    """What is otherwise than when the course was run."""
+    then, found = course.made, []
+    for name, now in learner.made.items():
+        if then.get(name) != now:
+            exact = name in ("images", "start")
+            found.append(f"other {name}" if exact else f"{name} {then.get(name)} then, {now} now")
+    if not found:
         return []
-    return [Notice(f"Not to the last digit: {'; '.join(other)}", dict(other=other))]
+    return [Notice(f"Not the same weights: {'; '.join(found)}", dict(other=found))]
 
 
 def _settings(request: Request, course: Course) -> TuneSettings:

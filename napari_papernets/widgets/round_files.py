@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.command import training_command
+from ..core.command import listed, training_command
 from ..core.events import Version
 from ..core.image import ImageBlock
 from ..core.part import Part
@@ -70,14 +70,17 @@ def write_round(
             write_strokes(target, image, planes)
             pairs.append((_image_file(session, plan.numbers[at], image), target))
             images.append(image)
+    as_read = all(
+        file == Path(image.source or "") for (file, _), image in zip(pairs, images, strict=True)
+    )
     inputs = [str(path) for path in pairs[0]] if pairs else []
     if len(pairs) > 1:
         inputs = [str(_gather(folder / "images", pairs)), str(folder / "annotations")]
-    if not all(image.source for image in images):
+    if not as_read:
         images = []  # what the session keeps tells its axes, which may stand in another order
     return training_command(
         "finetune", inputs, images, plan.settings, event.step, plan.device,
-        model=start, classes=",".join(c.name for c in event.model.spec.classes),
+        model=start, classes=listed(c.name for c in event.model.spec.classes),
         name=usable_name(f"{session.folder.name} {number}"), course=course,
     )  # fmt: skip
 
@@ -125,10 +128,10 @@ def _file_names(plan: LivePlan) -> list[str]:
 
 
 def _image_file(session: Session, number: int, image: ImageBlock) -> Path:
-    """The image's own file, or one in the session; written now where there is none."""
-    if image.source:
-        return Path(image.source)
+    """The file in the session, or the image's own; written now where there is none."""
     kept = session.kept_image(number)
+    if kept is None and image.source:
+        return Path(image.source)
     return kept or session.keep_image(number, image.data)
 
 

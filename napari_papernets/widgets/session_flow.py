@@ -63,7 +63,8 @@ class SessionFlow(QObject):
         settings, start = parts.settings().changed(), parts.start.key()
         current = parts.painting.images.numbers()
         classes = parts.painting.classes()
-        parts.store.describe(Contents(images, classes, settings, start, places, current))
+        in_use = parts.keeper.in_use if parts.keeper.newest else None
+        parts.store.describe(Contents(images, classes, settings, start, places, current, in_use))
 
     def give_up(self) -> None:
         """What the training that runs still keeps is not gone on from."""
@@ -170,7 +171,7 @@ class SessionFlow(QObject):
             parts.start.choose(info.start)
         except (InputError, ModelError) as error:
             parts.message.complain(error)
-        parts.keeper.show(opened.versions)
+        parts.keeper.show(opened.versions, info.in_use)
         self.offer_versions()
         return missing
 
@@ -180,6 +181,8 @@ class SessionFlow(QObject):
         parts.control.ended.connect(self._on_end)
         parts.control.failed.connect(self._on_end)
         parts.keeper.wentBack.connect(self._on_back)
+        for moved in (parts.keeper.moved, parts.store.added):
+            moved.connect(lambda *_: self.describe())
         parts.keeper.moved.connect(self.offer_versions)
         parts.keeper.rejected.connect(self._on_rejected)
         for ended in (parts.control.ended, parts.control.failed):

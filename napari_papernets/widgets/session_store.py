@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from ..core.annotation import Patch
+from ..core.errors import InputError
 from ..core.events import Version
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef
@@ -47,6 +48,8 @@ class Contents:
         Where the layers of the images lie, in napari's words, by number.
     current : sequence of int
         Numbers of the images that are annotated now.
+    in_use : int or None
+        The version that training goes on from; 0 is none, None the newest.
     """
 
     images: Mapping[int, ImageBlock] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class Contents:
     start: str = ""
     places: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     current: Sequence[int] = ()
+    in_use: int | None = None
 
 
 class SessionStore(QObject):
@@ -221,7 +225,7 @@ class SessionStore(QObject):
             info = replace(
                 session.info, images=tuple(kept[number] for number in sorted(kept)),
                 classes=tuple(now.classes), settings=dict(now.settings), start=now.start,
-                current=tuple(now.current),
+                current=tuple(now.current), in_use=now.in_use,
             )  # fmt: skip
             if info != session.info:
                 session.save_info(info)
@@ -229,12 +233,14 @@ class SessionStore(QObject):
                 self._known |= set(kept)
 
     def _keep_image(self, session: Session, number: int) -> None:
-        """An image without a file would be gone with its layer."""
+        """An image that is in no file, or not as its file has it, would be gone with its layer."""
         block = self._contents.images.get(number)
-        if block is None or block.source or not isinstance(block.data, np.ndarray):
-            return
-        if block.data.nbytes <= LARGEST_KEPT:
-            self._later(session.keep_image, number, block.data)
+        if (
+            block is not None
+            and isinstance(block.data, np.ndarray)
+            and block.data.nbytes <= LARGEST_KEPT
+        ):
+            self._later(_keep_unless_filed, session, number, block)
 
     def _add_version(self, session: Session, event: Version, plan: LivePlan, parent: int) -> None:
         strokes = session.annotation(event.patch)
@@ -286,6 +292,14 @@ def _up_to_date(info: ImageInfo, now: Contents) -> ImageInfo:
     """What a session knows of an image, under the name and at the place that its layer has now."""
     block, place = now.images.get(info.number), now.places.get(info.number, info.place)
     return replace(info, name=info.name if block is None else block.name, place=dict(place))
+
+
+def _keep_unless_filed(session: Session, number: int, block: ImageBlock) -> None:
+    if block.source:
+        with contextlib.suppress(InputError):
+            session.image(number)
+            return
+    session.keep_image(number, block.data)
 
 
 def _strokes_of(annotation: Mapping[Place, NDArray[Any]], plan: LivePlan) -> int:

@@ -181,12 +181,14 @@ class VersionKeeper(QObject):
         )
         self.rejected.emit()
 
-    def show(self, records: tuple[VersionRecord, ...]) -> None:
-        """Those of another session; the newest is in use."""
+    def show(self, records: tuple[VersionRecord, ...], in_use: int | None = None) -> None:
+        """Those of another session, and which of them is in use: 0 is none, None the newest."""
         self._records, self._passed_over, self._written = list(records), set(), 0.0
         self._numbers, self._waiting = {}, 0
         self._table.scores.clear()
-        self._current = self._announced = max((r.number for r in records), default=0)
+        self._announced = max((r.number for r in records), default=0)
+        known = in_use is not None and in_use in {0, *(r.number for r in records)}
+        self._current = in_use if in_use is not None and known else self._announced
         self.base = None
         if self._current:
             with contextlib.suppress(ModelError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +159,9 @@ def test_what_is_no_course_or_another_is_refused(tmp_path: Path) -> None:
         again(tmp_path, **options, settings=TuneSettings(width=8))
     with pytest.raises(InputError, match="resume"):
         again(tmp_path, **options, resume=True)
-    with pytest.raises(InputError, match="classes"):
-        again(tmp_path, **options, class_names=None)
+    for names in (None, ("ground", "cell")):
+        with pytest.raises(InputError, match="classes"):
+            again(tmp_path, **options, class_names=names)
     with pytest.raises(InputError, match="same order"):
         again(tmp_path, **options | dict(images=images[:1], painted=strokes[:1]))
     assert not (tmp_path / "again").exists() or not list((tmp_path / "again").glob("*.safetensors"))
@@ -193,6 +195,36 @@ def test_another_number_of_threads_is_told_and_not_called_exact(tmp_path: Path) 
     tuned = follow(finetune(images, painted[0], "scratch", **options), told)
     assert any(isinstance(event, Notice) and "threads 97 then" in event.message for event in told)
     assert not tuned.provenance["repeats_exactly"]
+
+
+def test_other_pixels_and_another_start_of_the_same_name_are_told(tmp_path: Path) -> None:
+    settings = TuneSettings(width=4, depth=2, crop=32, batch=2, steps=2, precision="float32")
+    images, versions, painted = train(tmp_path, 0, settings, "scratch")
+    first, strokes = versions[0], painted[0]
+    turned = [replace(image, data=255 - image.data) for image in images]
+    told: list[Any] = []
+    place = first.model.path.with_name(first.model.path.stem + COURSE_SUFFIX)
+    options: dict[str, Any] = dict(class_names=NAMES, folder=tmp_path / "again", course=place)
+    tuned = follow(finetune(turned, strokes, "scratch", **options), told)
+    assert any(isinstance(e, Notice) and "other images" in e.message for e in told)
+    assert not tuned.provenance["repeats_exactly"]
+    told.clear()
+    tuned = follow(finetune(images, strokes, first.model, **options), told)
+    assert any(isinstance(e, Notice) and "other start" in e.message for e in told)
+    assert not tuned.provenance["repeats_exactly"]
+
+
+def test_a_deeplab_with_its_dropout_is_repeated_too(tmp_path: Path) -> None:
+    settings = TuneSettings(
+        architecture="deeplab", width=8, crop=33, batch=2, steps=2, precision="float32"
+    )
+    images, versions, painted = train(tmp_path, 3, settings, "scratch")
+    tuned = again(tmp_path, images, versions[-1], painted[-1], "scratch")
+    assert tuned.provenance["repeats_exactly"]
+    then, now = (
+        load_weights(find_model(r.path)).state_dict() for r in (versions[-1].model, tuned.model)
+    )
+    assert all(torch.equal(value, now[name]) for name, value in then.items())
 
 
 def test_a_stop_keeps_what_was_learnt_so_far_and_says_so(tmp_path: Path) -> None:

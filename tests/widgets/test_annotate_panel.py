@@ -31,7 +31,7 @@ from napari_papernets.core.events import (
 from napari_papernets.core.model import ClassInfo, ModelRef
 from napari_papernets.model_files import HEADER_KEY
 from napari_papernets.samples import sample_layers
-from napari_papernets.session import open_session
+from napari_papernets.session import open_session, read_info
 from napari_papernets.widgets import annotate_panel, remembered, start_picker
 from napari_papernets.widgets.annotate_panel import AnnotatePanel
 from napari_papernets.widgets.annotation_layer import SESSION
@@ -327,6 +327,26 @@ def test_what_was_annotated_anew_is_what_one_goes_on_with(make, engine, qtbot):
     (pair,) = again.parts.painting.images.pairs()
     assert (pair.axes, pair.labels.unique_id) == ("ZYX", labels.unique_id)
     assert "Not found" not in again.parts.message.text()
+
+
+def test_a_version_that_was_passed_over_is_not_in_use_when_the_panel_is_opened_again(
+    make, viewer, engine, qtbot, tmp_path
+):
+    first = make(viewer)
+    annotate(first, qtbot, engine)
+    stroke(first, qtbot)
+    kept = keep_version(first, engine, qtbot, tmp_path)
+    judged(first, engine, qtbot, tmp_path, "live 2", (0.8, 0.6))
+    folder = first.parts.store.session.folder
+    first.shut_down()
+    assert read_info(folder).in_use == 1
+    again = make(viewer)
+    again.parts.image.adopt_evident()
+    qtbot.waitUntil(lambda: again.parts.store.session is not None, timeout=5000)
+    assert again.parts.keeper.in_use == 1
+    assert [row.number for row in again.parts.versions.model.versions] == [2, 1]
+    qtbot.waitUntil(lambda: engine.jobs[-1].arguments["model"] != "auto", timeout=5000)
+    assert engine.jobs[-1].arguments["model"].path == kept.model
 
 
 def test_closing_and_opening_again_keeps_the_colours(make, viewer, engine, qtbot):

@@ -17,6 +17,7 @@ from napari_papernets.core.events import Version
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.model import class_infos
 from napari_papernets.core.tune_settings import TuneSettings
+from napari_papernets.files import write_image
 from napari_papernets.model_files import check_name
 from napari_papernets.session import create_session, describe_image
 from napari_papernets.widgets import session_bar
@@ -163,3 +164,16 @@ def test_the_session_is_closed_once_also_when_python_has_ended_its_threads(qapp,
     assert session.closed == 1
     assert store.session is None
     assert not store.work.exists()
+
+
+def test_an_image_that_is_not_as_its_file_has_it_is_kept(store, qtbot, tmp_path):
+    path = tmp_path / "cells.tif"
+    write_image(path, picture().data, "YX")
+    whole = replace(picture(), source=str(path))
+    turned = replace(whole, data=np.ascontiguousarray(np.flip(picture().data, 1)), name="turned")
+    store.describe(Contents({0: whole, 1: turned}, CLASSES))
+    store.append(STROKE)
+    store.append(replace(STROKE, image=1, number=STROKE.number + 1))
+    qtbot.waitUntil(lambda: store.session.kept_image(1) is not None, timeout=5000)
+    assert store.session.kept_image(0) is None
+    np.testing.assert_array_equal(store.session.image(1).data, turned.data)
