@@ -9,12 +9,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..core.errors import PapernetsError
-from ..core.image import ImageBlock
 from ..core.model import ModelRef
 from .inside import LookInside
 from .job_adapter import Engine
 from .offered import NO_IMAGE, offer
-from .outputs import PROVENANCE, find_output, output_key
+from .outputs import PROVENANCE, find_output, key_of, output_key
 from .run_plan import INSIDE, Kind, RunPlan
 from .tile_layer import plan_of, show_tiles
 
@@ -84,15 +83,19 @@ class CloserLook(QWidget):
         offer(self.tiles, TILES_HELP, obstacle)
         self.inside.set_image(identity, obstacle)
 
-    def last_run(self, image: ImageBlock, model: ModelRef) -> Mapping[str, Any] | None:
-        """Provenance of the newest result of this image by this model, whatever its settings."""
-        newest = None
+    def last_run(self, model: ModelRef) -> Mapping[str, Any] | None:
+        """Provenance of the newest labels of the chosen image by this model, whatever its settings.
+
+        Raises
+        ------
+        InputError
+            If there is no image.
+        """
+        newest, end = None, f" of {self._layer().unique_id}"
         for layer in self._viewer.layers:
             account = layer.metadata.get(PROVENANCE, {})
-            seen = account.get("image", {})
-            same_image = (seen.get("name"), seen.get("axes")) == (image.name, image.axes)
-            same_model = account.get("model") == model.name
-            if account.get("verb") == "predict" and same_model and same_image:
+            same_model = account.get("verb") == "predict" and account.get("model") == model.name
+            if same_model and key_of(layer).endswith(end):
                 newest = account
         return newest
 
@@ -105,7 +108,7 @@ class CloserLook(QWidget):
                 self.told.emit("")
                 return
             plan = self._plan("plane")
-            tiles, zoom, source = plan_of(plan, self.last_run(plan.image, plan.model))
+            tiles, zoom, source = plan_of(plan, self.last_run(plan.model))
             self.told.emit(f"{source}: {show_tiles(self._viewer, layer, plan, tiles, zoom)}")
         except PapernetsError as error:
             self.failed.emit(error)
@@ -113,7 +116,7 @@ class CloserLook(QWidget):
     def _on_look(self) -> None:
         try:
             plan = self._plan("view")
-            last = self.last_run(plan.image, plan.model)
+            last = self.last_run(plan.model)
             self.inside.look(self._engine(), plan, output_key(INSIDE, self._layer()), last)
         except PapernetsError as error:
             self.failed.emit(error)

@@ -58,6 +58,7 @@ class ImagePicker(QWidget):
         self._corrected: dict[Any, str] = {}
         self._named = LayerEvents(("name",), self._rename)
         self._filled = LayerEvents(("data",), self._on_data)
+        self._told = LayerEvents(("units", "axis_labels"), self._on_told)
         self._sizes: tuple[int, ...] = ()  # of the array that is shown
         self.combo = CalmComboBox()
         self.axes = QLineEdit()
@@ -125,7 +126,7 @@ class ImagePicker(QWidget):
         """Let go of the viewer."""
         for happening in ("inserted", "removed", "reordered"):
             getattr(self._viewer.layers.events, happening).disconnect(self._refill)
-        for events in (self._named, self._filled):
+        for events in (self._named, self._filled, self._told):
             events.follow(())
 
     def _refill(self, event: object = None) -> None:
@@ -135,7 +136,7 @@ class ImagePicker(QWidget):
         known = {layer.unique_id for layer in self._layers}
         images = [la for la in self._viewer.layers if isinstance(la, Image) and not is_output(la)]
         self._layers = images
-        for events in (self._named, self._filled):
+        for events in (self._named, self._filled, self._told):
             events.follow(images)
         ids = [layer.unique_id for layer in images]
         fresh = [i for i, identity in enumerate(ids) if identity not in known]
@@ -179,6 +180,16 @@ class ImagePicker(QWidget):
         """Pixels that change are no matter; a movie that is played into a layer must not be slowed."""
         if self.identity() is not None and full_data(self.layer()).shape != self._sizes:
             self._corrected.pop(self.identity(), None)
+            self._on_layer()
+
+    def _on_told(self, event: object = None) -> None:
+        """Somebody says what the axes of a layer are; what was typed here goes before."""
+        chosen = self.identity()
+        if (
+            chosen is not None
+            and chosen not in self._corrected
+            and _guess(self.layer()) != self.axes_text()
+        ):
             self._on_layer()
 
     def _on_axes(self) -> None:

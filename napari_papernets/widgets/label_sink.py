@@ -23,6 +23,7 @@ from .outputs import (
     key_of,
     make_labels,
     put_output,
+    rename_output,
     show_labels,
     take_away,
     update_layer,
@@ -141,6 +142,7 @@ class LabelSink(QObject):
         self._reveal()
         self._layer = layer
         layer.metadata[PROVENANCE] = dict(result.provenance)
+        rename_output(layer, self._plan.name)  # the image may have another name by now
         self._stand_alone()
         return layer
 

@@ -165,6 +165,7 @@ class UNetPanel(DockedPanel):
         self._on_model()
         self.control.started.connect(self._remember)
         self.control.finished.connect(self._foresee_zoom)
+        self._viewer.layers.events.removed.connect(self._foresee_zoom)
         self.control.finished.connect(self.runFinished)
         self.control.failed.connect(self.runFailed)
         self.model.problem.connect(self.message.complain)
@@ -177,7 +178,12 @@ class UNetPanel(DockedPanel):
         self.bar.cancelRequested.connect(lambda: inside.cancel())
         self.bar.runningChanged.connect(lambda running: inside.set_free(not running))
         # The window was destroyed, and its widgets with it: nothing of the panel outlives it.
-        when_destroyed(self, self.control.drop, self.image.close_events, self._hold.release)
+        when_destroyed(
+            self, self.control.drop, self.image.close_events, self._close_events, self._hold.release
+        )
+
+    def _close_events(self) -> None:
+        self._viewer.layers.events.removed.disconnect(self._foresee_zoom)
 
     def _on_image(self) -> None:
         """Another image, axes or channels: what was told of an image that is gone goes with it."""
@@ -208,7 +214,7 @@ class UNetPanel(DockedPanel):
         """Show what automatic has come to where this model has seen this image."""
         last = None
         with suppress(PapernetsError):  # there is no image, or no model
-            last = self.closer.last_run(self.image.block(), self.model.ref())
+            last = self.closer.last_run(self.model.ref())
         automatic = last is not None and last["settings"].get("zoom") is None
         self.form.foresee("zoom", last["zoom"] if last is not None and automatic else None)
 
