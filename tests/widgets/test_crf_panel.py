@@ -293,6 +293,18 @@ def test_the_preview_and_a_whole_result_are_not_seen_together(panel, viewer, eng
     assert whole.visible
 
 
+def test_a_whole_result_is_seen_each_time(panel, viewer, engine, qtbot):
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[0], labels())
+    for share in (20, 30):
+        panel.bar.buttons["plane"].click()
+        with qtbot.waitSignal(panel.runFinished):
+            engine.jobs[-1].give(refinement(labels()))
+        seen = [viewer.layers[name].visible for name in ("cells CRF preview", "cells CRF")]
+        assert seen == [False, True]
+        panel.view.swipe.setValue(share)  # the preview takes over
+
+
 def test_probabilities_are_preferred_to_the_labels_that_came_before_them(qtbot, engine):
     """As the layers of a result of the U-Net do."""
     viewer = ViewerModel()
