@@ -22,6 +22,7 @@ from napari_papernets.widgets.job_adapter import JobAdapter
 from napari_papernets.widgets.label_numbers import OBJECTS
 from napari_papernets.widgets.layer_parts import Target
 from napari_papernets.widgets.outputs import OUTPUT
+from napari_papernets.widgets.probability_layers import CLASSES
 
 pytestmark = pytest.mark.gui
 SHAPE = (40, 50)
@@ -538,6 +539,7 @@ def test_results_of_this_plugin_are_offered_first(viewer):
     for name, values in zip(("background", "cell"), maps(), strict=True):
         layer = viewer.add_image(values, name=f"cells toy p({name})")
         layer.metadata[OUTPUT] = {"key": f"x {name}", "name": str(layer.name)}
+        layer.metadata[CLASSES] = ["background", "cell"]
     found = find_sources(viewer, target_of(viewer, "cells", "YX"))
     assert [s.kind for s in found] == ["result", "image"]
     beliefs = found[0].beliefs(())
