@@ -280,6 +280,35 @@ def test_one_plane_of_a_stack_is_refined_where_it_lies(make, engine, qtbot):
     assert "whole stack" in panel.message.text()
 
 
+def test_a_preview_of_another_plane_is_hidden_and_comes_back(make, engine, qtbot):
+    """napari may crash where a layer is removed that the slider is outside of."""
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((5, *SHAPE), np.uint8), name="stack", scale=(2, 0.5, 0.5))
+    viewer.dims.set_current_step(0, 3)
+    add_result(viewer, "stack", "plane", maps(shape=(1, *SHAPE)), "ZYX")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    shown, jobs = viewer.layers["stack CRF preview"], len(engine.jobs)
+    viewer.dims.set_current_step(0, 1)
+    qtbot.waitUntil(lambda: not shown.visible)
+    assert shown in viewer.layers
+    viewer.dims.set_current_step(0, 3)
+    qtbot.waitUntil(lambda: len(engine.jobs) > jobs)
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    assert viewer.layers["stack CRF preview"] == shown
+    assert shown.visible
+    viewer.dims.set_current_step(0, 0)
+    qtbot.waitUntil(lambda: not shown.visible)
+    viewer.add_image(np.zeros((5, *SHAPE), np.uint8), name="other", scale=(2, 0.5, 0.5))
+    viewer.layers.remove("stack")
+    qtbot.waitUntil(lambda: shown.visible)  # to be drawn in view before it goes
+    assert (shown.translate[0], shown.opacity) == (0, 0)
+    qtbot.waitUntil(lambda: "stack CRF preview" not in viewer.layers)
+
+
 def test_results_of_an_image_with_channels_fit(qapp):
     viewer = ViewerModel()
     viewer.add_image(np.zeros((3, 2, *SHAPE), np.uint8), name="stack")
