@@ -488,6 +488,18 @@ def test_without_probabilities_it_waits_and_its_buttons_say_why(qtbot, engine):
     qtbot.waitUntil(lambda: len(engine.jobs) == 1)
 
 
+def test_probabilities_that_go_while_they_wait_for_their_turn_are_no_error(panel, viewer, engine, qtbot):
+    viewer.add_image(np.zeros((9, 9), np.uint8), name="other")
+    panel.image.combo.setCurrentText("cells")
+    qtbot.waitUntil(lambda: panel.beliefs.combo.currentText() == "scores")
+    panel.previews.request()  # while the first is on its way
+    viewer.layers.remove("scores")
+    answer(engine.jobs[0], labels())
+    qtbot.wait(120)
+    assert not panel.message.text()
+    assert len(engine.jobs) == 1
+
+
 def test_what_was_waited_for_is_forgotten_when_it_comes(panel, engine, qtbot):
     panel.previews.jobs.waiting.emit("Waiting for the engine to start.")
     assert panel.message.text() == "Waiting for the engine to start."
