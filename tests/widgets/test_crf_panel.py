@@ -110,13 +110,23 @@ def test_an_error_goes_with_the_next_preview_that_succeeds(panel, engine, qtbot)
 
 
 WORDS = "give one map for each class, classes first: shape (K, 40, 50) for cells"
+SIZE = "make them as large as the image: shape (2, 40, 50)"
+DIVIDE = "divide them by 255, as numbers with a fraction"
+DIVIDE16 = DIVIDE.replace("255", "65535")
 
 
 @pytest.mark.parametrize(
     ("added", "told"),
     [
         (np.moveaxis(maps(classes=3), 0, -1), f"shape (40, 50, 3); {WORDS}"),
-        (maps((20, 25)), f"shape (2, 20, 25); {WORDS}"),
+        (maps((20, 25)), f"maps of shape (20, 25); {SIZE}"),
+        ((255 * maps()).astype(np.uint8), f"whole numbers up to 255; {DIVIDE}"),
+        ((65535 * maps(classes=3)).astype(np.uint16), "whole numbers up to 65535; " + DIVIDE16),
+        (
+            (255 * np.moveaxis(maps(), 0, -1)).astype(np.uint8),
+            f"shape (40, 50, 2); {WORDS}, and {DIVIDE}",
+        ),
+        (np.random.default_rng(0).integers(0, 255, (3, *SHAPE)).astype(np.uint8), ""),  # a movie
         (maps()[0], "one class alone; put the map of the rest, 1 − p, before it: shape (2, 40, 50)"),
         (maps()[:1], "one class alone; put the map of the rest, 1 − p, before it: shape (2, 40, 50)"),
         (maps(classes=25), "25 classes; join some of them: the panel takes 2 to 20"),
@@ -135,6 +145,23 @@ def test_what_looks_like_probabilities_and_is_none_is_told_with_the_mend(qtbot, 
     begun = "“scores” is taken for an image: as probabilities of “cells” it has "
     assert panel.beliefs.unfit.text() == (f"{begun}{told}." if told else "")
     panel.image.choose(viewer.layers["cells"])
+    assert panel.beliefs.unfit.isHidden()
+
+
+def test_probabilities_that_are_taken_for_colours_are_told_by_the_names_of_now(qtbot, engine):
+    viewer = ViewerModel()
+    image = viewer.add_image(np.arange(2000).reshape(SHAPE).astype(np.uint8), name="cells")
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    softmax = viewer.add_image(np.moveaxis(maps(classes=3), 0, -1), name="softmax")
+    assert softmax.rgb
+    begun = "“softmax” is taken for an image: as probabilities of “cells” it has shape (40, 50, 3)"
+    assert panel.beliefs.unfit.text().startswith(begun)
+    softmax.name, image.name = "scores", "tissue"
+    assert panel.beliefs.unfit.text().startswith(
+        "“scores” is taken for an image: as probabilities of “tissue”"
+    )
+    viewer.layers.remove(image)
     assert panel.beliefs.unfit.isHidden()
 
 
