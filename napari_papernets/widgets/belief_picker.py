@@ -91,6 +91,7 @@ class BeliefPicker(QWidget):
         layout.addLayout(rows)
         layout.addWidget(self.unfit)
         self.combo.changed.connect(self._on_source)
+        self.combo.looked.connect(self._tell_unfit)
         numbers.counted.connect(self._on_counted)
         self.confidence.valueChanged.connect(lambda _: self.changed.emit())
         self._on_source()
@@ -125,8 +126,11 @@ class BeliefPicker(QWidget):
         return False
 
     def refresh(self) -> None:
-        """Look again, for another image; say so where it looks like probabilities of one."""
+        """Look again, for another image."""
         self.combo.refresh()
+
+    def _tell_unfit(self) -> None:
+        """Say so where the image looks like probabilities of another one."""
         reason = ""
         with contextlib.suppress(InputError):  # there is no image
             reason = why_unfit(self._viewer, self._target().layer)

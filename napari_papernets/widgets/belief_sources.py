@@ -18,8 +18,8 @@ from .image_layers import full_data
 from .label_numbers import MOST_LABELS, OBJECTS, Numbers
 from .layer_parts import Index, LaterArray, NothingToRefine, Target, fit_layer, part_of
 from .live_layers import is_preview
-from .outputs import OUTPUT, PROVENANCE
-from .probability_layers import class_of_ramp
+from .outputs import OUTPUT, PROVENANCE, key_of
+from .probability_layers import CLASSES, class_of_ramp
 
 if TYPE_CHECKING:
     import napari.layers
@@ -185,18 +185,30 @@ def _names(layer: napari.layers.Labels) -> dict[int, str]:
 
 
 def _results(viewer: napari.viewer.Viewer, target: Target) -> Iterator[BeliefSource]:
-    """Layers named “… p(class)” that this plugin made, together."""
-    found: dict[str, list[tuple[str, Any]]] = {}
+    """Layers named “… p(class)” that this plugin made, together, where all of a result are there.
+
+    They are known by their keys: while a new result replaces them, or they become “(earlier)” ones,
+    their names change one after the other.
+    """
+    found: dict[Any, dict[str, Any]] = {}
     for layer in viewer.layers:
-        match = RESULT.fullmatch(str(layer.metadata.get(OUTPUT, {}).get("name", "")))
-        if match and fit_layer(layer, target) is not None:
-            stem = match["stem"] + (match["copy"] or "")
-            found.setdefault(stem, []).append((match["name"], layer))
-    for stem, maps in found.items():
-        if len(maps) > 1:
-            names, layers = zip(*maps, strict=True)
-            name = f"{stem} (probabilities)"
-            yield BeliefSource(name, ("result", stem), "result", layers, target, names)
+        match, classes = _result_name(layer), layer.metadata.get(CLASSES)
+        if match and classes and fit_layer(layer, target) is not None:
+            stem = key_of(layer).removesuffix(f" {match['name']}")
+            found.setdefault((stem, tuple(classes)), {})[match["name"]] = layer
+    for (stem, names), maps in found.items():
+        if set(maps) == set(names) and len(names) > 1:
+            layers = tuple(maps[name] for name in names)
+            called = _result_name(layers[0])
+            name = f"{called['stem']}{called['copy'] or ''} (probabilities)" if called else stem
+            yield BeliefSource(name, ("result", stem, names), "result", layers, target, names)
+
+
+def _result_name(layer: napari.layers.Layer) -> re.Match[str] | None:
+    """What the name of a map of a result tells; None for others, also for those that were renamed."""
+    given, now = str(layer.metadata.get(OUTPUT, {}).get("name", "")), str(layer.name)
+    numbered = now.startswith(f"{given} [")  # by napari, just now
+    return RESULT.fullmatch(now) if now == given or numbered else None
 
 
 def _images(viewer: napari.viewer.Viewer, target: Target) -> Iterator[BeliefSource]:

@@ -17,6 +17,7 @@ from .energy_plot import EnergyPlot
 from .label_sink import class_colours
 from .outputs import PROVENANCE, find_output, output_key, put_output, refill_layer
 from .probability_layers import map_options
+from .safe_removal import SafeRemoval
 from .settings_form import add_row, aligned_rows
 from .theme_colours import theme_colours
 
@@ -62,6 +63,8 @@ class BeliefView(QWidget):
         self._before: NDArray[Any] | None = None
         self._result: Refinement | None = None
         self._instead: Any = None  # a whole result that is seen in place of the preview
+        self._resting: Any = None  # a preview of a plane that is not in view, which is hidden meanwhile
+        self._removal = SafeRemoval(viewer, self)
         self._coloured: Any = None  # the layer, and classes and numbers that it has the colours of
         self.plot = EnergyPlot()
         self.iteration, self.swipe = _slider(), _slider(STEPS)
@@ -113,9 +116,13 @@ class BeliefView(QWidget):
         return [f"all that is in view is {name}: the CRF has no border to move"]
 
     def clear(self) -> None:
-        """Forget what is shown, and take its layer away."""
-        if self._plan is not None:
-            self._remove_of(self._plan.identity)
+        """Forget what is shown, and take its layer away, or hide it where it lies in another plane."""
+        layer = self._layer_of(self._plan.identity) if self._plan is not None else None
+        if layer is not None and not self._removal.at_once(layer) and layer.visible:
+            layer.visible, self._resting = False, layer
+        self._forget_plan()
+
+    def _forget_plan(self) -> None:
         self._plan, self._result, self._history = None, None, []
         self._draw_plot()
         self._enable()
@@ -125,21 +132,25 @@ class BeliefView(QWidget):
         could not be told apart."""
         self._instead = result
         if self._plan is not None:
-            layer = find_output(self._viewer, output_key(PREVIEW, self._plan.identity))
+            layer = self._layer_of(self._plan.identity)
             if layer is not None:
                 layer.visible = False
 
     def forget(self, image: napari.layers.Layer) -> None:
         """An image is gone: so is the preview of it."""
-        if self._plan is not None and self._plan.identity == image:
-            self.clear()
-        else:
-            self._remove_of(image)
-
-    def _remove_of(self, image: napari.layers.Layer) -> None:
-        layer = find_output(self._viewer, output_key(PREVIEW, image))
+        layer = self._layer_of(image)
         if layer is not None:
-            self._viewer.layers.remove(layer)
+            self._removal.soon(layer)
+        if self._plan is not None and self._plan.identity == image:
+            self._forget_plan()
+
+    def leave(self) -> None:
+        """The panel goes away."""
+        self._removal.leave()
+
+    def _layer_of(self, image: napari.layers.Layer) -> napari.layers.Layer | None:
+        """The preview of an image."""
+        return find_output(self._viewer, output_key(PREVIEW, image))
 
     def add_layers(self) -> None:
         """Add the probabilities and labels of the preview as layers of their own."""
@@ -220,7 +231,11 @@ class BeliefView(QWidget):
             )
             self._coloured = self._colour_key(layer)
         else:
+            self._removal.keep(layer)
             refill_layer(layer, data, placement)
+            if self._resting is not None and self._resting == layer:
+                layer.visible = True
+        self._resting = None
         if self._coloured != self._colour_key(layer):  # dear, and seldom another
             for name, value in self._colours(self._plan).items():
                 setattr(layer, name, value)

@@ -141,7 +141,7 @@ class CRFPanel(DockedPanel):
 
     def _let_go(self) -> None:
         """Nothing of the panel outlives it, also where the window was destroyed with its widgets."""
-        for part in (self.previews, self.control, self.tuning):
+        for part in (self.previews, self.control, self.tuning, self.view):
             with contextlib.suppress(RuntimeError):  # its half in C++ is gone
                 part.leave()
         for listener in (self.beliefs, self.tuning, self.image, self.numbers):

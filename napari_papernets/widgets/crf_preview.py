@@ -179,6 +179,8 @@ class CRFPreview(QObject):
         if isinstance(error, NothingToRefine):
             self._view.clear()
             self.wait_for(f"Nothing to refine: {error.received}; {error.mend}.")
+        elif isinstance(error, InputError) and self._chosen() is None:
+            self._view.clear()  # what was chosen went before its turn came
         else:
             self._message.complain(error)
 

@@ -46,9 +46,12 @@ class LayerCombo(CalmComboBox):
         What there is.
     changed : Signal()
         Something else is chosen.
+    looked : Signal()
+        It has looked again, whether or not there is something else.
     """
 
     changed = Signal()
+    looked = Signal()
 
     def __init__(
         self,
@@ -75,6 +78,10 @@ class LayerCombo(CalmComboBox):
 
     def refresh(self, event: object = None) -> None:
         """Look again; `changed` is emitted where the choice is not there any more."""
+        self._look()
+        self.looked.emit()
+
+    def _look(self) -> None:
         before = self.current()
         listed = [(offer.key, offer.name) for offer in self.offers]
         self._layers.follow(_with_pixels(self._viewer))

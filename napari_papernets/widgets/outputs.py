@@ -104,13 +104,12 @@ def put_output(
         viewer.layers.remove(layer)
         layer = None
     if layer is None:
-        layer = _add(viewer, kind, key, name, data, placement, options)
-    else:
-        update_layer(layer, data, placement)
-        for attribute, value in options.items():
-            if attribute != "visible" or layer.visible != value:  # setting it, too, draws all again
-                setattr(layer, attribute, value)
-    layer.metadata.update(metadata or {})
+        return _add(viewer, kind, key, name, data, placement, metadata or {}, options)
+    layer.metadata.update(metadata or {})  # first: who hears of new data may look at it
+    update_layer(layer, data, placement)
+    for attribute, value in options.items():
+        if attribute != "visible" or layer.visible != value:  # setting it, too, draws all again
+            setattr(layer, attribute, value)
     return layer
 
 
@@ -224,17 +223,19 @@ def _add(
     name: str,
     data: Any,
     placement: Placement,
+    about: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> napari.layers.Layer:
     if kind == "labels":
         labels = make_labels(key, name, data, placement, **options)
+        labels.metadata.update(about)
         show_labels(viewer, labels)
         return labels
     adders = {"image": viewer.add_image, "shapes": viewer.add_shapes, "points": viewer.add_points}
     add = adders[kind]
     if kind == "image":  # three planes are no colours, unless one says so
         options = {"rgb": False, **options}
-    metadata = {OUTPUT: {"key": key, "name": name}}
+    metadata = {**about, OUTPUT: {"key": key, "name": name}}
     with undisturbed_selection(viewer):
         layer = add(data, name=name, metadata=metadata, **options, **placement.options())
     sign(layer)

@@ -13,6 +13,7 @@ from .run_plan import RunPlan
 if TYPE_CHECKING:
     import napari.viewer
 
+CLASSES = "papernets_classes"  # metadata key of the names of all classes of the result
 RAMP = "p "  # begins the name of our colormaps
 
 
@@ -23,6 +24,7 @@ def show_probabilities(
     between them. They are hidden at first: laid over the labels, they would only wash them out."""
     if result.probabilities is None:
         return
+    classes = [about.name for about in plan.model.spec.classes]
     for about, chances in zip(plan.model.spec.classes, result.probabilities, strict=True):
         data, placement = plan.place(chances)
         name = f"{plan.name} p({about.name})"
@@ -33,7 +35,7 @@ def show_probabilities(
             name,
             data,
             placement,
-            metadata={PROVENANCE: dict(result.provenance)},
+            metadata={PROVENANCE: dict(result.provenance), CLASSES: classes},
             **map_options(about),
         )
         rename_output(layer, name)  # which an earlier run may have left behind

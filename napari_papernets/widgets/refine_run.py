@@ -142,6 +142,7 @@ class RefineRun(QObject):
         account: dict[str, Any] = {PROVENANCE: dict(result.provenance)}
         layer = put_output(
             self._viewer, "labels", plan.key("labels"), plan.name, data, placement, metadata=account,
+            visible=True,  # a preview may have taken its place
             **class_colours(plan.beliefs.classes, plan.beliefs.values),
         )  # fmt: skip
         self.told.emit(outcome(found))

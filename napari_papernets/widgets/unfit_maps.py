@@ -37,16 +37,17 @@ def why_unfit(viewer: napari.viewer.Viewer, layer: napari.layers.Image) -> str:
     """
     data = full_data(layer)
     held = isinstance(data, np.ndarray) and data.size > 0
-    if layer.rgb or is_output(layer) or not held or data.dtype.kind != "f":
+    if is_output(layer) or not held or data.dtype.kind not in "fu":
         return ""
     targets = list(_other_images(viewer, layer))
-    if not targets or any(_fits(layer, target) for target in targets):
+    floats = data.dtype.kind == "f"
+    if not targets or (floats and not layer.rgb and any(_fits(layer, target) for target in targets)):
         return ""
     alike = [t for t in targets if set(t.block.plane_shape) <= set(data.shape)]
-    if any(_sums_to_one(data, axis) for axis in (0, -1) if data.shape[axis] > 1):
+    if any(_sums_to_all(data, axis) for axis in (0, -1) if data.shape[axis] > 1):
         meant = alike or targets
     else:
-        meant = [t for t in alike if _is_one_map(data, t.block)]
+        meant = [t for t in alike if floats and _is_one_map(data, t.block)]
     return _told(layer, data, meant[0].block) if meant else ""
 
 
@@ -67,10 +68,19 @@ def _fits(layer: napari.layers.Image, target: Target) -> bool:
     return 2 <= count <= MOST_LABELS and fit_layer(layer, target, lead=1) is not None
 
 
-def _sums_to_one(data: NDArray[Any], axis: int) -> bool:
+def _sums_to_all(data: NDArray[Any], axis: int) -> bool:
+    """Whether the numbers along an axis sum to 1, or to the most that a whole number may be."""
     some = _some_of(np.moveaxis(data, axis, 0), kept=1)
+    whole = _whole(data)
+    rounded = min(len(some), MOST_LABELS) if whole > 1 else 0  # by up to 1 each
     with np.errstate(invalid="ignore", over="ignore"):
-        return bool(some.min() >= -NEARLY and np.allclose(some.sum(0), 1, atol=NEARLY))
+        sums = some.sum(0, dtype=float) / whole
+        return bool(some.min() >= -NEARLY and np.allclose(sums, 1, atol=NEARLY + rounded / whole))
+
+
+def _whole(data: NDArray[Any]) -> int:
+    """What stands for a probability of 1."""
+    return 1 if data.dtype.kind == "f" else int(np.iinfo(data.dtype).max)
 
 
 def _is_one_map(data: NDArray[Any], image: ImageBlock) -> bool:
@@ -102,9 +112,18 @@ def _problem(data: NDArray[Any], image: ImageBlock) -> InputError:
     if tuple(n for n in data.shape if n > 1) == tuple(n for n in wanted if n > 1):
         mend = f"put the map of the rest, 1 − p, before it: shape {(2, *wanted)}"
         return InputError("probabilities", "one class alone", mend)
+    whole, whole_mend = _whole(data), ""
+    if whole > 1:
+        whole_mend = f"divide them by {whole}, as numbers with a fraction"
     try:
         check_shape(data, image, None)
     except InputError as error:
-        return error
-    mend = f"join some of them: the panel takes 2 to {MOST_LABELS}"
-    return InputError("probabilities", f"{data.shape[0]} classes", mend)
+        received, mend = error.received, error.mend
+        if data.ndim == len(wanted) + 1 and data.shape[0] > 1 and _sums_to_all(data, 0):
+            mend = f"make them as large as the image: shape {(data.shape[0], *wanted)}"
+            received = f"maps of shape {data.shape[1:]}"
+        return InputError("probabilities", received, ", and ".join(filter(None, (mend, whole_mend))))
+    if data.shape[0] > MOST_LABELS:
+        mend = f"join some of them: the panel takes 2 to {MOST_LABELS}"
+        return InputError("probabilities", f"{data.shape[0]} classes", mend)
+    return InputError("probabilities", f"whole numbers up to {whole}", whole_mend)

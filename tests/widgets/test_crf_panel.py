@@ -22,6 +22,7 @@ from napari_papernets.widgets.job_adapter import JobAdapter
 from napari_papernets.widgets.label_numbers import OBJECTS
 from napari_papernets.widgets.layer_parts import Target
 from napari_papernets.widgets.outputs import OUTPUT
+from napari_papernets.widgets.probability_layers import CLASSES
 
 pytestmark = pytest.mark.gui
 SHAPE = (40, 50)
@@ -109,13 +110,23 @@ def test_an_error_goes_with_the_next_preview_that_succeeds(panel, engine, qtbot)
 
 
 WORDS = "give one map for each class, classes first: shape (K, 40, 50) for cells"
+SIZE = "make them as large as the image: shape (2, 40, 50)"
+DIVIDE = "divide them by 255, as numbers with a fraction"
+DIVIDE16 = DIVIDE.replace("255", "65535")
 
 
 @pytest.mark.parametrize(
     ("added", "told"),
     [
         (np.moveaxis(maps(classes=3), 0, -1), f"shape (40, 50, 3); {WORDS}"),
-        (maps((20, 25)), f"shape (2, 20, 25); {WORDS}"),
+        (maps((20, 25)), f"maps of shape (20, 25); {SIZE}"),
+        ((255 * maps()).astype(np.uint8), f"whole numbers up to 255; {DIVIDE}"),
+        ((65535 * maps(classes=3)).astype(np.uint16), "whole numbers up to 65535; " + DIVIDE16),
+        (
+            (255 * np.moveaxis(maps(), 0, -1)).astype(np.uint8),
+            f"shape (40, 50, 2); {WORDS}, and {DIVIDE}",
+        ),
+        (np.random.default_rng(0).integers(0, 255, (3, *SHAPE)).astype(np.uint8), ""),  # a movie
         (maps()[0], "one class alone; put the map of the rest, 1 − p, before it: shape (2, 40, 50)"),
         (maps()[:1], "one class alone; put the map of the rest, 1 − p, before it: shape (2, 40, 50)"),
         (maps(classes=25), "25 classes; join some of them: the panel takes 2 to 20"),
@@ -134,6 +145,23 @@ def test_what_looks_like_probabilities_and_is_none_is_told_with_the_mend(qtbot, 
     begun = "“scores” is taken for an image: as probabilities of “cells” it has "
     assert panel.beliefs.unfit.text() == (f"{begun}{told}." if told else "")
     panel.image.choose(viewer.layers["cells"])
+    assert panel.beliefs.unfit.isHidden()
+
+
+def test_probabilities_that_are_taken_for_colours_are_told_by_the_names_of_now(qtbot, engine):
+    viewer = ViewerModel()
+    image = viewer.add_image(np.arange(2000).reshape(SHAPE).astype(np.uint8), name="cells")
+    panel = CRFPanel(viewer, engine=engine)
+    qtbot.addWidget(panel)
+    softmax = viewer.add_image(np.moveaxis(maps(classes=3), 0, -1), name="softmax")
+    assert softmax.rgb
+    begun = "“softmax” is taken for an image: as probabilities of “cells” it has shape (40, 50, 3)"
+    assert panel.beliefs.unfit.text().startswith(begun)
+    softmax.name, image.name = "scores", "tissue"
+    assert panel.beliefs.unfit.text().startswith(
+        "“scores” is taken for an image: as probabilities of “tissue”"
+    )
+    viewer.layers.remove(image)
     assert panel.beliefs.unfit.isHidden()
 
 
@@ -291,6 +319,18 @@ def test_the_preview_and_a_whole_result_are_not_seen_together(panel, viewer, eng
     whole.visible = True  # what the user shows stays
     panel.view.swipe.setValue(30)
     assert whole.visible
+
+
+def test_a_whole_result_is_seen_each_time(panel, viewer, engine, qtbot):
+    with qtbot.waitSignal(panel.previewed):
+        answer(engine.jobs[0], labels())
+    for share in (20, 30):
+        panel.bar.buttons["plane"].click()
+        with qtbot.waitSignal(panel.runFinished):
+            engine.jobs[-1].give(refinement(labels()))
+        seen = [viewer.layers[name].visible for name in ("cells CRF preview", "cells CRF")]
+        assert seen == [False, True]
+        panel.view.swipe.setValue(share)  # the preview takes over
 
 
 def test_probabilities_are_preferred_to_the_labels_that_came_before_them(qtbot, engine):
@@ -475,6 +515,18 @@ def test_without_probabilities_it_waits_and_its_buttons_say_why(qtbot, engine):
     qtbot.waitUntil(lambda: len(engine.jobs) == 1)
 
 
+def test_probabilities_that_go_while_they_wait_for_their_turn_are_no_error(panel, viewer, engine, qtbot):
+    viewer.add_image(np.zeros((9, 9), np.uint8), name="other")
+    panel.image.combo.setCurrentText("cells")
+    qtbot.waitUntil(lambda: panel.beliefs.combo.currentText() == "scores")
+    panel.previews.request()  # while the first is on its way
+    viewer.layers.remove("scores")
+    answer(engine.jobs[0], labels())
+    qtbot.wait(120)
+    assert not panel.message.text()
+    assert len(engine.jobs) == 1
+
+
 def test_what_was_waited_for_is_forgotten_when_it_comes(panel, engine, qtbot):
     panel.previews.jobs.waiting.emit("Waiting for the engine to start.")
     assert panel.message.text() == "Waiting for the engine to start."
@@ -526,6 +578,7 @@ def test_results_of_this_plugin_are_offered_first(viewer):
     for name, values in zip(("background", "cell"), maps(), strict=True):
         layer = viewer.add_image(values, name=f"cells toy p({name})")
         layer.metadata[OUTPUT] = {"key": f"x {name}", "name": str(layer.name)}
+        layer.metadata[CLASSES] = ["background", "cell"]
     found = find_sources(viewer, target_of(viewer, "cells", "YX"))
     assert [s.kind for s in found] == ["result", "image"]
     beliefs = found[0].beliefs(())

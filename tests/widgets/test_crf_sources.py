@@ -25,15 +25,15 @@ from napari_papernets.widgets.label_numbers import OBJECTS, count_numbers
 from napari_papernets.widgets.label_sink import class_colours
 from napari_papernets.widgets.layer_parts import LayerPart, NothingToRefine, Target, fit_layer
 from napari_papernets.widgets.outputs import OUTPUT, PROVENANCE
-from napari_papernets.widgets.probability_layers import show_probabilities
+from napari_papernets.widgets.probability_layers import set_earlier_apart, show_probabilities
 from napari_papernets.widgets.run_plan import plan_run
 
 pytestmark = pytest.mark.gui
 SHAPE = (40, 48)
 
 
-def maps(seed=0, shape=SHAPE):
-    found = np.random.default_rng(seed).random((2, *shape)).astype(np.float32)
+def maps(seed=0, shape=SHAPE, classes=2):
+    found = np.random.default_rng(seed).random((classes, *shape)).astype(np.float32)
     return found / found.sum(0)
 
 
@@ -51,15 +51,28 @@ def give(job):
     job.give(Refinement(found, labels, ((2.0, 1.0),), dict(notices=[], seconds=0.1)))
 
 
-def add_result(viewer, image, kind, chances, axes, **account):
-    """The probability layers of a U-Net run on an image layer."""
+def adding_result(viewer, image, kind, chances, axes, **account):
+    """The probability layers of a U-Net run on an image layer, one at each step."""
     layer = viewer.layers[image]
-    model = ref("semantic", name="toy")
+    model = ref("semantic" if len(chances) == 2 else "instances", name="toy")
     settings = PredictSettings(channels=(0,) if "C" in axes else None)
     plan = plan_run(viewer, layer, block_of(layer, axes), model, settings, kind, probabilities=True)
-    labels = np.zeros(chances.shape[1:], np.uint8)
-    for _ in show_probabilities(viewer, plan, plan.prepare(prediction(labels, chances, **account))):
+    result = plan.prepare(prediction(np.zeros(chances.shape[1:], np.uint8), chances, **account))
+    set_earlier_apart(viewer, plan, result)
+    yield from show_probabilities(viewer, plan, result)
+
+
+def add_result(*given, **account):
+    for _ in adding_result(*given, **account):
         pass
+
+
+def run_without_probabilities(viewer):
+    """A run of the same model that brings labels alone."""
+    image = viewer.layers["cells"]
+    model, settings = ref("instances", name="toy"), PredictSettings()
+    plan = plan_run(viewer, image, block_of(image, "YX"), model, settings, "plane", probabilities=False)
+    set_earlier_apart(viewer, plan, plan.prepare(prediction(np.zeros(SHAPE, np.uint8))))
 
 
 def target_of(viewer, name, axes):
@@ -103,6 +116,48 @@ def test_maps_of_two_runs_are_not_mixed(viewer):
     viewer.layers[-1].metadata[PROVENANCE] = {"seconds": 99}
     with pytest.raises(NothingToRefine, match="two results"):
         source.beliefs(())
+
+
+def test_only_all_maps_of_a_result_are_offered(viewer):
+    target = target_of(viewer, "cells", "YX")
+    offered = []
+    for _ in adding_result(viewer, "cells", "plane", maps(classes=3), "YX"):
+        offered.append([len(source.layers) for source in find_sources(viewer, target)])
+    assert offered == [[], [], [3]]
+    viewer.layers.remove("cells toy p(inside)")
+    assert not find_sources(viewer, target)
+
+
+def test_the_choice_stays_while_probabilities_come_back_after_earlier_ones(viewer, make, engine, qtbot):
+    add_result(viewer, "cells", "plane", maps(classes=3), "YX")
+    viewer.add_labels(np.eye(*SHAPE, dtype=np.uint8), name="drawn")
+    panel = make(viewer)
+    panel.beliefs.combo.setCurrentIndex(1)
+    panel.beliefs.combo.setCurrentIndex(0)  # by hand
+    run_without_probabilities(viewer)
+    assert panel.beliefs.combo.currentText() == "cells toy (earlier) (probabilities)"
+    for _ in adding_result(viewer, "cells", "plane", maps(1, classes=3), "YX", seed=1):
+        assert panel.beliefs.combo.count() == 2
+        qtbot.wait(120)
+        assert not panel.message.is_error
+        assert all(job.arguments["probabilities"].shape[0] == 3 for job in engine.jobs)
+    assert panel.beliefs.combo.currentText() == "cells toy (probabilities)"
+    np.testing.assert_array_equal(panel.beliefs.source().beliefs(()).probabilities, maps(1, classes=3))
+
+
+def test_a_map_that_was_given_another_name_is_no_part_of_a_result(viewer, make, qtbot):
+    add_result(viewer, "cells", "plane", maps(classes=3), "YX")
+    panel = make(viewer)
+    combo = panel.beliefs.combo
+    kept = viewer.layers["cells toy p(inside)"]
+    kept.name = "keep"
+    assert combo.count() == 0
+    add_result(viewer, "cells", "plane", maps(1, classes=3), "YX", seed=1)
+    assert combo.currentText() == "cells toy (probabilities)"
+    source = panel.beliefs.source()
+    np.testing.assert_array_equal(source.beliefs(()).probabilities, maps(1, classes=3))
+    assert source.names == ("background", "inside", "border")  # in the order of the result
+    np.testing.assert_array_equal(kept.data, maps(classes=3)[1])
 
 
 def test_classes_of_labels_are_those_of_the_whole_layer(viewer, make, engine, qtbot):
@@ -223,6 +278,35 @@ def test_one_plane_of_a_stack_is_refined_where_it_lies(make, engine, qtbot):
     panel.bar.buttons["stack"].click()
     assert panel.message.is_error
     assert "whole stack" in panel.message.text()
+
+
+def test_a_preview_of_another_plane_is_hidden_and_comes_back(make, engine, qtbot):
+    """napari may crash where a layer is removed that the slider is outside of."""
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((5, *SHAPE), np.uint8), name="stack", scale=(2, 0.5, 0.5))
+    viewer.dims.set_current_step(0, 3)
+    add_result(viewer, "stack", "plane", maps(shape=(1, *SHAPE)), "ZYX")
+    panel = make(viewer)
+    qtbot.waitUntil(lambda: bool(engine.jobs))
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    shown, jobs = viewer.layers["stack CRF preview"], len(engine.jobs)
+    viewer.dims.set_current_step(0, 1)
+    qtbot.waitUntil(lambda: not shown.visible)
+    assert shown in viewer.layers
+    viewer.dims.set_current_step(0, 3)
+    qtbot.waitUntil(lambda: len(engine.jobs) > jobs)
+    with qtbot.waitSignal(panel.previewed):
+        give(engine.jobs[-1])
+    assert viewer.layers["stack CRF preview"] == shown
+    assert shown.visible
+    viewer.dims.set_current_step(0, 0)
+    qtbot.waitUntil(lambda: not shown.visible)
+    viewer.add_image(np.zeros((5, *SHAPE), np.uint8), name="other", scale=(2, 0.5, 0.5))
+    viewer.layers.remove("stack")
+    qtbot.waitUntil(lambda: shown.visible)  # to be drawn in view before it goes
+    assert (shown.translate[0], shown.opacity) == (0, 0)
+    qtbot.waitUntil(lambda: "stack CRF preview" not in viewer.layers)
 
 
 def test_results_of_an_image_with_channels_fit(qapp):
