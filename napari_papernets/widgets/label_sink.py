@@ -25,12 +25,12 @@ from .outputs import (
     put_output,
     rename_output,
     show_labels,
-    take_away,
     update_layer,
 )
 from .part_refresh import Box, in_bands, refresh_boxes
 from .placement import placement_of
 from .run_plan import RunPlan
+from .safe_removal import take_away
 
 if TYPE_CHECKING:
     import napari.layers

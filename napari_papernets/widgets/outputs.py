@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
 
 from .placement import Placement, placement_of
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 PROVENANCE = "papernets"  # metadata key of the account of how a result was made
 OUTPUT = "papernets_output"  # metadata key by which a layer of ours is known again
 EDITED = "papernets_edited"  # metadata key that protects what the user painted
-DRAWN = 200  # ms in which a layer that is to go is drawn once more
 
 
 def output_key(role: str, image: napari.layers.Layer) -> str:
@@ -171,31 +169,6 @@ def is_shown(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> bool:
 def has_layer(viewer: napari.viewer.Viewer, identity: Any) -> bool:
     """Whether a layer of that unique_id is in the viewer."""
     return any(layer.unique_id == identity for layer in viewer.layers)
-
-
-def take_away(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> None:
-    """Remove a layer from a viewer, whatever plane is in view.
-
-    Where GL is software, napari does not live through the next move of a slider that stood outside of
-    the planes of a layer when that was removed. Such a layer comes to where the slider is, unseen, is
-    drawn there once, and goes then.
-    """
-    lead = viewer.dims.ndim - layer.ndim
-    places = [
-        viewer.dims.point[lead + axis] if layer.data.shape[axis] == 1 else place
-        for axis, place in enumerate(layer.translate[:-2])
-    ]
-    if np.allclose(places, layer.translate[:-2]):
-        viewer.layers.remove(layer)
-        return
-    layer.opacity = 0
-    layer.translate = [*places, *layer.translate[-2:]]
-
-    def remove() -> None:
-        if is_shown(viewer, layer):
-            viewer.layers.remove(layer)
-
-    QTimer.singleShot(DRAWN, remove)
 
 
 def make_labels(

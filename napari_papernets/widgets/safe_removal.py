@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 DRAWN = 100  # ms in which the canvas has been drawn anew
 
 
+def take_away(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> None:
+    """Remove a layer, now or when it has been drawn in view; for whoever may be gone by then."""
+    removal = SafeRemoval(viewer)
+    removal.soon(layer)
+    QTimer.singleShot(2 * DRAWN, lambda: removal.leave())  # which keeps it until then
+
+
 class SafeRemoval(QObject):
     """Removes layers from a viewer.
 

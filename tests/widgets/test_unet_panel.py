@@ -244,6 +244,22 @@ def test_cancel_puts_things_back(panel, viewer, engine, qtbot):
     run(panel, engine, qtbot)
 
 
+def test_what_a_cancel_takes_away_from_another_plane_is_drawn_first(panel, viewer, qtbot):
+    """napari does not live through the next move of the slider otherwise, where GL is software."""
+    viewer.add_image(np.random.default_rng(0).random((3, 40, 50)), name="movie", scale=(2, 1, 1))
+    panel.image.choose(viewer.layers["movie"])
+    viewer.dims.set_current_step(0, 1)
+    panel.bar.buttons["plane"].click()
+    qtbot.waitUntil(lambda: "movie toy" in viewer.layers and viewer.layers["movie toy"].visible)
+    viewer.dims.set_current_step(0, 2)
+    qtbot.wait(50)
+    layer = viewer.layers["movie toy"]
+    panel.bar.cancel.click()
+    assert layer in viewer.layers
+    assert (layer.opacity, layer.translate[0]) == (0, 4)
+    qtbot.waitUntil(lambda: "movie toy" not in viewer.layers, timeout=2000)
+
+
 @pytest.mark.parametrize("how", ["remove", "clear"])
 def test_a_run_ends_when_its_image_is_removed(panel, viewer, engine, qtbot, how):
     run(panel, engine, qtbot)
