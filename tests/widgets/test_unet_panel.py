@@ -246,7 +246,7 @@ def test_cancel_puts_things_back(panel, viewer, engine, qtbot):
 
 def test_what_a_cancel_takes_away_from_another_plane_is_drawn_first(panel, viewer, qtbot):
     """napari does not live through the next move of the slider otherwise, where GL is software."""
-    viewer.add_image(np.random.default_rng(0).random((3, 40, 50)), name="movie", scale=(2, 1, 1))
+    viewer.add_image(np.random.default_rng(0).random((5, 40, 50)), name="movie", scale=(2, 1, 1))
     panel.image.choose(viewer.layers["movie"])
     viewer.dims.set_current_step(0, 1)
     panel.bar.buttons["plane"].click()
