@@ -250,14 +250,16 @@ def test_what_a_cancel_takes_away_from_another_plane_is_drawn_first(panel, viewe
     panel.image.choose(viewer.layers["movie"])
     viewer.dims.set_current_step(0, 1)
     panel.bar.buttons["plane"].click()
-    qtbot.waitUntil(lambda: "movie toy" in viewer.layers and viewer.layers["movie toy"].visible)
+    qtbot.waitUntil(
+        lambda: "movie toy plane" in viewer.layers and viewer.layers["movie toy plane"].visible
+    )
     viewer.dims.set_current_step(0, 2)
     qtbot.wait(50)
-    layer = viewer.layers["movie toy"]
+    layer = viewer.layers["movie toy plane"]
     panel.bar.cancel.click()
     assert layer in viewer.layers
     assert (layer.opacity, layer.translate[0]) == (0, 4)
-    qtbot.waitUntil(lambda: "movie toy" not in viewer.layers, timeout=2000)
+    qtbot.waitUntil(lambda: "movie toy plane" not in viewer.layers, timeout=2000)
 
 
 @pytest.mark.parametrize("how", ["remove", "clear"])
