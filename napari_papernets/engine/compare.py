@@ -7,17 +7,18 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from ..core.errors import ModelError
 from ..core.events import ClassScore, Compared
 from ..core.model import ModelRef
 from ..core.tiles import Tile, plan_tiles
+from ..networks.forest import PixelForest
 from .annotated import Plane
 from .quick import to_device
 from .weights import load_weights
 
-WINDOW = 256**2  # pixels of one pass: a new stroke waits for no more
+WINDOW = 448**2  # pixels of one pass, of which a third may be counted: a new stroke waits for no more
 NO_CLASS = -1
 
 
@@ -55,63 +56,63 @@ def comparing(
     Compared
         The IoU of each class on the annotated pixels; none where a file is gone.
     """
-    counts: list[NDArray[np.int64]] = []
-    classes = len(new.spec.classes)
+    judges: list[_Judge] = []
     for ref in (old, new):
         try:
             network = load_weights(ref).to(device)
         except (ModelError, OSError):  # somebody has taken the file away
             return Compared(old, new, ())
+        judges.append(_Judge(network, _numbers(ref, new, renamed), len(new.spec.classes), bf16))
         yield
-        numbers = _numbers(ref, new, renamed)
-        counts.append((yield from _counting(network, numbers, classes, planes, device, bf16)))
-    before, after = counts
+    for plane in planes:
+        for tile in plan_tiles(plane.shape, judges[1].network.size_rule, max_pixels=WINDOW):
+            known = np.stack(np.nonzero(plane.annotation[tile.write] >= 0))  # (2, N)
+            if known.size:
+                part = _Part(plane, tile, known, device)
+                for judge in judges:
+                    judge.take(part)
+                    yield
+    before, after = (judge.matrix for judge in judges)
     both = [c for c in _shared(old, new, renamed) if after[c].any()]
     return Compared(old, new, tuple(_score(c, before, after) for c in both))
 
 
-def _counting(
-    network: nn.Module,
-    numbers: NDArray[np.intp],
-    classes: int,
-    planes: Sequence[Plane],
-    device: torch.device,
-    bf16: bool,
-) -> Generator[None, None, NDArray[np.int64]]:
-    """Annotated pixels by their class and the one that is answered, (K, K + 1): the last is none of
-    them; `numbers` are the classes of the answers, of K `classes`."""
-    matrix = np.zeros((classes, classes + 1), np.int64)
-    for plane in planes:
-        for tile in plan_tiles(plane.shape, network.size_rule, max_pixels=WINDOW):
-            truth = plane.annotation[tile.write]
-            known = np.stack(np.nonzero(truth >= 0))  # (2, N)
-            if known.size:
-                said = numbers[_answers(network, plane, tile, known, device, bf16)]
-                np.add.at(matrix, (truth[tuple(known)], said), 1)
-                yield
-    return matrix
+class _Part:
+    """The annotated pixels that a tile writes; what the forests look at there is read once."""
+
+    def __init__(self, plane: Plane, tile: Tile, known: NDArray[np.intp], device: torch.device) -> None:
+        self.truth = plane.annotation[tile.write][tuple(known)]
+        self.window = to_device(plane.window(tile.y.read, tile.x.read), device)
+        places = (k + c.start for k, c in zip(known, tile.crop, strict=True))
+        self.y, self.x = (torch.from_numpy(place).to(device) for place in places)
+        self._features: dict[tuple[int, ...], Tensor] = {}
+
+    def features(self, forest: PixelForest) -> Tensor:
+        """(1, F, N, 1), of these pixels alone: to ask for those between would take longest."""
+        sees = tuple(forest.sees)
+        if sees not in self._features:
+            self._features[sees] = forest.features(self.window)[:, :, self.y, self.x][..., None]
+        return self._features[sees]
 
 
-@torch.no_grad()
-def _answers(
-    network: nn.Module,
-    plane: Plane,
-    tile: Tile,
-    known: NDArray[np.intp],
-    device: torch.device,
-    bf16: bool,
-) -> NDArray[np.int64]:
-    """The most probable class at some of the pixels that the tile writes, (N,)."""
-    window = to_device(plane.window(tile.y.read, tile.x.read), device)
-    y, x = (torch.from_numpy(k + c.start).to(device) for k, c in zip(known, tile.crop, strict=True))
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        logits = network(window)
-    p = torch.softmax(logits[0, :, y, x].float(), 0)  # (K, N)
-    forest = getattr(network, "forest", None)
-    if forest is not None:  # it takes longest, and nobody asks for the pixels between
-        features = forest.features(window)[:, :, y, x]
-        p = (p + forest.vote(features[..., None])[0, :, :, 0]) / 2
-    return p.argmax(0).cpu().numpy()
+class _Judge:
+    """What a network says of annotated pixels: how many of each class, by its answer, (K, K + 1); the
+    last answer is none of the K classes. `numbers` are the classes of the network's."""
+
+    def __init__(self, network: nn.Module, numbers: NDArray[np.intp], classes: int, bf16: bool) -> None:
+        self.network, self._numbers, self._bf16 = network, numbers, bf16
+        self.matrix = np.zeros((classes, classes + 1), np.int64)
+
+    @torch.no_grad()
+    def take(self, part: _Part) -> None:
+        """Answer some more."""
+        with torch.autocast(part.window.device.type, torch.bfloat16, enabled=self._bf16):
+            logits = self.network(part.window)
+        p = torch.softmax(logits[0, :, part.y, part.x].float(), 0)  # (K, N)
+        forest = getattr(self.network, "forest", None)
+        if forest is not None:
+            p = (p + forest.vote(part.features(forest))[0, :, :, 0]) / 2
+        np.add.at(self.matrix, (part.truth, self._numbers[p.argmax(0).cpu().numpy()]), 1)
 
 
 def _score(c: int, before: NDArray[np.int64], after: NDArray[np.int64]) -> ClassScore:
