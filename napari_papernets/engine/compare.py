@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +24,14 @@ NO_CLASS = -1
 
 
 def can_compare(old: ModelRef, new: ModelRef, renamed: bool = False) -> bool:
-    """Whether both answer with classes, at least two of which are the same; see `comparing`."""
+    """Whether both are fed alike and answer with classes, at least two of which are the same."""
     semantic = old.spec.task == new.spec.task == "semantic"
-    return semantic and len(_shared(old, new, renamed)) >= 2
+    return semantic and _fed(old) == _fed(new) and len(_shared(old, new, renamed)) >= 2
+
+
+def _fed(ref: ModelRef) -> tuple[Any, ...]:
+    spec = ref.spec
+    return spec.architecture, spec.in_channels, spec.size_rule, spec.normalisation
 
 
 def comparing(

@@ -131,11 +131,9 @@ def read_course(path: Path) -> Course:
             newer = f"{path}, of format {known['format']}"
             raise InputError("course", newer, f"this program knows {FORMAT}: get a newer one")
         made, classes = dict(known["made"]), int(known["classes"])
-        course = Course(known["settings"], known["begun"], made, classes, known["deeds"])
-        for deed in course.deeds:
-            _check(deed)
-        for one in course.begun:
-            unpacked(one)
+        begun: list[Patch | Packed] = [unpacked(one) for one in known["begun"]]
+        deeds = [_read_deed(*deed) for deed in known["deeds"]]
+        course = Course(known["settings"], begun, made, classes, deeds)
     except OSError as error:
         raise InputError("course", f"{path}: {error.strerror}", mend) from error
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, zlib.error) as error:
@@ -181,16 +179,15 @@ def view_of(values: Sequence[Any]) -> View:
     return View(int(image), tuple(map(int, plane)), (int(y0), int(y1), int(x0), int(x1)))
 
 
-def _check(deed: Deed) -> None:
-    """Raise ValueError, KeyError or the like where it is none."""
-    kind, *values = deed
+def _read_deed(kind: str, *values: Any) -> Deed:
+    """A deed with its patches unpacked; raises ValueError, KeyError or the like where it is none."""
     if kind == TAKE:
-        for one in values:
-            unpacked(one)
-    elif kind == LOOK:
+        return [kind, *(unpacked(one) for one in values)]
+    if kind == LOOK:
         view_of(values)
     elif kind == STEP:
         if int(values[0]) != values[0] or values[0] < 1:
             raise ValueError("steps are counted")
     elif kind not in (READ, FIT, GROW, BEGIN, KEEP):
         raise ValueError(f"unknown deed {kind!r}")
+    return [kind, *values]

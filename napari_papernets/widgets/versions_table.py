@@ -33,7 +33,8 @@ HELP = {
     "far. Select a second row with Ctrl.",
     "save": "Save the model of the selected version as a file of its own.",
     "command": "Copy the command line that repeats the training of the selected version, stroke by "
-    "stroke as they were painted: on this computer it gives the same weights.",
+    "stroke as they were painted. On a CPU like this one it gives the same weights; a GPU adds in any "
+    "order.",
     "like it": "Copy the command line that trains on the same strokes as the selected version, from the "
     "same start, for as many steps. Its weights will not be quite the same, since nothing tells how "
     "they were painted.",

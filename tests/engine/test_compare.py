@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from live_person import TINY, Person, run, stroke
+from live_person import TINY, Person, picture, run, stroke
 
 from napari_papernets.core.events import Compared, Preview, Version
 from napari_papernets.core.image import ImageBlock
@@ -81,6 +81,20 @@ def test_classes_are_known_by_their_names(tmp_path: Path, scene: Any) -> None:
     named = replace(three.spec, classes=class_infos(["a", "b", "c"]))
     assert not can_compare(two, replace(three, spec=named))
     assert can_compare(two, three)
+
+
+def test_a_start_that_is_fed_otherwise_is_not_compared_with(tmp_path: Path) -> None:
+    """A plain U-Net takes no channels on a shared scale; the versions that grow from it do."""
+    image, truth = picture()
+    plain = TINY.replace(kind="classes")
+    options: dict[str, Any] = dict(class_names=NAMES[:2], folder=tmp_path, name="plain")
+    start = run(finetune([image], [truth - 1], "scratch", plain, **options)).model
+    person = Person(tmp_path, model=start, auto=False)
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    assert not person.see(Version, "keep").compares
+    person.see(Preview, stroke(1, 3, row=30))
+    assert person.see(Version, "keep").compares
+    assert person.see(Compared).scores
 
 
 def test_classes_that_were_renamed_meanwhile_are_the_same(tmp_path: Path, scene: Any) -> None:
