@@ -16,6 +16,7 @@ from ..core.model import ModelRef
 from ..core.tiles import Tile, plan_tiles
 from ..networks.forest import PixelForest
 from .annotated import Plane
+from .metrics import class_ious
 from .quick import to_device
 from .weights import load_weights
 
@@ -78,9 +79,11 @@ def comparing(
                 for judge in judges:
                     judge.take(part)
                     yield
-    before, after = (judge.matrix for judge in judges)
-    both = [c for c in _shared(old, new, renamed) if after[c].any()]
-    return Compared(old, new, tuple(_score(c, before, after) for c in both))
+    before, after = (class_ious(judge.matrix) for judge in judges)
+    pixels = judges[1].matrix.sum(1)
+    both = [c for c in _shared(old, new, renamed) if pixels[c]]
+    scores = [ClassScore(c + 1, float(before[c]), float(after[c]), int(pixels[c])) for c in both]
+    return Compared(old, new, tuple(scores))
 
 
 class _Part:
@@ -119,15 +122,6 @@ class _Judge:
         if forest is not None:
             p = (p + forest.vote(part.features(forest))[0, :, :, 0]) / 2
         np.add.at(self.matrix, (part.truth, self._numbers[p.argmax(0).cpu().numpy()]), 1)
-
-
-def _score(c: int, before: NDArray[np.int64], after: NDArray[np.int64]) -> ClassScore:
-    return ClassScore(c + 1, _iou(before, c), _iou(after, c), int(after[c].sum()))
-
-
-def _iou(matrix: NDArray[np.int64], c: int) -> float:
-    both = matrix[c, c]
-    return float(both / max(1, matrix[c].sum() + matrix[:, c].sum() - both))
 
 
 def _shared(old: ModelRef, new: ModelRef, renamed: bool) -> list[int]:

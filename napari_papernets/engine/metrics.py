@@ -182,18 +182,23 @@ def thin_borders(inside: NDArray[Any]) -> NDArray[np.int32]:
     return ndimage.label(inside)[0][tuple(nearest)].astype(np.int32)
 
 
-def mean_iou(confusion: NDArray[Any]) -> float:
-    """Mean over the true classes of intersection over union.
+def class_ious(confusion: NDArray[Any]) -> NDArray[np.float64]:
+    """Intersection over union of each class, (K,); NaN for those that no pixel is of.
 
     Parameters
     ----------
-    confusion : ndarray, shape (K, K)
-        Pixels by true class (rows) and predicted class.
+    confusion : ndarray, shape (K, ≥ K)
+        Pixels by true class (rows) and predicted class; columns beyond K are answers that are none.
     """
     hits = np.diag(confusion).astype(float)
-    union = confusion.sum(0) + confusion.sum(1) - hits
-    present = confusion.sum(1) > 0
-    return float((hits[present] / union[present]).mean()) if present.any() else 0.0
+    union = confusion[:, : len(hits)].sum(0) + confusion.sum(1) - hits
+    return np.divide(hits, union, out=np.full_like(hits, np.nan), where=confusion.sum(1) > 0)
+
+
+def mean_iou(confusion: NDArray[Any]) -> float:
+    """Mean of `class_ious` over the classes that pixels are of; 0 without any."""
+    ious = class_ious(confusion)
+    return float(np.nanmean(ious)) if np.isfinite(ious).any() else 0.0
 
 
 def estimate_diameter(labels: NDArray[Any]) -> float | None:
