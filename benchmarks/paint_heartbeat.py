@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import napari
@@ -34,14 +34,16 @@ from napari_papernets.widgets.annotate_panel import AnnotatePanel
 
 from .gap_watch import BareTimer, GapWatch
 
+IMAGE = "large"
 WINDOW = (1280, 800)  # pixels, so that the panel does not enlarge it
 BEAT = 5  # ms
 MOVE = 15  # ms between two moves of the mouse
 BRUSH = 5
 LENGTH = 40  # moves of a stroke
 SECONDS = 30.0  # that it learns
-ALONE = 15.0  # seconds in napari alone
-START = 2.0  # seconds of napari's own start that are left out
+ALONE = 15.0  # seconds in napari alone, and again with as many layers as the panel has
+START = 2.0  # seconds that are left out after napari's start, and after layers were added
+CLEAR = 0.3  # seconds between two layers that are removed
 OPEN = 5.0  # seconds that a person looks at the panel before pressing Annotate
 
 
@@ -96,6 +98,113 @@ def strokes(layer: napari.layers.Labels, size: int) -> Iterator[None]:
             yield
 
 
+class Play:
+    """The acts, one after the other: napari alone, with as many layers as the panel has, the panel.
+
+    Attributes
+    ----------
+    beats : list of float
+        Of the 5 ms timer.
+    marks : dict of str to float
+        When each act began.
+    moves : dict of str to list of float
+        Seconds that a move of the mouse took in napari alone ("alone") and with the panel ("panel").
+    told : Counter of str
+        How many events of each kind came meanwhile.
+    panel : AnnotatePanel
+        Once it is open.
+    """
+
+    panel: AnnotatePanel
+
+    def __init__(self, viewer: napari.viewer.Viewer, model: str) -> None:
+        self._viewer, self._model = viewer, model
+        self.beats: list[float] = []
+        self.moves: dict[str, list[float]] = {"alone": [], "panel": []}
+        self.marks: dict[str, float] = {}
+        self.told: Counter[str] = Counter()
+        self._image = np.tile(np.asarray(load_sample("nuclei").image.data), (4, 4))
+        viewer.add_image(self._image, name=IMAGE)
+        self._bare = viewer.add_labels(np.zeros(self._image.shape, np.uint8), name="bare")
+        self._bare.brush_size, self._bare.mode = BRUSH, "paint"
+        self._act, self._painting = "alone", strokes(self._bare, len(self._image))
+        self._beat = QTimer(timerType=Qt.TimerType.PreciseTimer, interval=BEAT)
+        self._beat.timeout.connect(lambda: self.beats.append(time.perf_counter()))
+        self._hand = QTimer(interval=MOVE)
+        self._hand.timeout.connect(self._move)
+
+    def run(self) -> None:
+        """Play them all in the viewer's event loop."""
+        self._beat.start()
+        self._hand.start()
+        self._begin("alone")
+        _after(ALONE, self._add_layers)
+        napari.run()
+        self._beat.stop()
+        self._hand.stop()
+
+    def _begin(self, act: str) -> None:
+        self.marks[act] = time.perf_counter()
+
+    def _move(self) -> None:
+        began = time.perf_counter()
+        next(self._painting)
+        self.moves[self._act].append(time.perf_counter() - began)
+
+    def _add_layers(self) -> None:
+        """As the panel has them: classes in view, and an image that is hidden."""
+        classes = (self._image > self._image.mean()).astype(np.uint8) + 1
+        self._viewer.add_labels(classes, name="classes", opacity=0.45)
+        self._viewer.add_image(self._image, name="doubt", visible=False)
+        self._viewer.layers.selection.active = self._bare
+        self._begin("layers")
+        _after(ALONE, self._end_alone)
+
+    def _end_alone(self) -> None:
+        self._hand.stop()
+        self._begin("alone ends")
+        assert self._bare.data.max() > 0, "napari alone painted nothing"
+        self._clear()
+
+    def _clear(self) -> None:
+        """One layer at a time, each drawn before: napari's canvas does not live through more."""
+        last = self._viewer.layers[-1]
+        if last.name == IMAGE:
+            self._open_panel()
+            return
+        if last.visible:
+            self._viewer.layers.remove(last)
+        else:
+            last.visible = True
+        _after(CLEAR, self._clear)
+
+    def _open_panel(self) -> None:
+        self._begin("panel")
+        self._act = "panel"
+        self.panel = AnnotatePanel(self._viewer)
+        self._viewer.window.add_dock_widget(self.panel, name="Annotate & fine-tune", area="right")
+        self.panel.parts.start.choose(self._model)
+        _after(OPEN, self._annotate)
+
+    def _annotate(self) -> None:
+        self._begin("annotate")
+        self.panel.parts.image.annotate.click()
+        self._hand.start()
+        self._painting = strokes(self._viewer.layers[f"{IMAGE} strokes"], len(self._image))
+        self.panel.parts.control.happened.connect(self._follow)
+        self.panel.parts.control.failed.connect(lambda _: QApplication.instance().quit())
+
+    def _follow(self, event: object) -> None:
+        self.told[type(event).__name__] += 1
+        if isinstance(event, Preview) and "answer" not in self.marks:
+            self._begin("answer")
+            _after(SECONDS, QApplication.instance().quit)
+
+
+def _after(seconds: float, call: Callable[[], None]) -> None:
+    QTimer.singleShot(int(seconds * 1000), call)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="scratch", help="where to start: scratch, a name or a file")
@@ -104,88 +213,31 @@ def main() -> None:
     given = parser.parse_args()
     viewer = napari.Viewer()
     viewer.window.resize(*WINDOW)
-    image = np.tile(np.asarray(load_sample("nuclei").image.data), (4, 4))
-    viewer.add_image(image, name="large")
-    bare = viewer.add_labels(np.zeros(image.shape, np.uint8), name="bare")
-    bare.brush_size, bare.mode = BRUSH, "paint"
-    beats: list[float] = []
-    moves: dict[str, list[float]] = {"alone": [], "panel": []}
-    marks: dict[str, float] = {}
-    counts: Counter[str] = Counter()
-    held: list[AnnotatePanel] = []
-    painted: list[bool] = []
-    painting = strokes(bare, len(image))
-    beat, hand = QTimer(timerType=Qt.TimerType.PreciseTimer), QTimer()
-    beat.timeout.connect(lambda: beats.append(time.perf_counter()))
-
-    def move() -> None:
-        began = time.perf_counter()
-        next(painting)
-        moves["panel" if held else "alone"].append(time.perf_counter() - began)
-
-    def follow(event: object) -> None:
-        counts[type(event).__name__] += 1
-        if isinstance(event, Preview) and "answer" not in marks:
-            marks["answer"] = time.perf_counter()
-            QTimer.singleShot(int(SECONDS * 1000), QApplication.instance().quit)
-
-    def open_panel() -> None:
-        marks["panel"] = time.perf_counter()
-        hand.stop()
-        painted.append(bare.data.max() > 0)
-        viewer.layers.remove("bare")
-        panel = AnnotatePanel(viewer)
-        held.append(panel)
-        viewer.window.add_dock_widget(panel, name="Annotate & fine-tune", area="right")
-        panel.parts.start.choose(given.model)
-        QTimer.singleShot(int(OPEN * 1000), annotate)
-
-    def annotate() -> None:
-        nonlocal painting
-        marks["annotate"] = time.perf_counter()
-        panel = held[0]
-        panel.parts.image.annotate.click()
-        hand.start(MOVE)
-        painting = strokes(viewer.layers["large strokes"], len(image))
-        panel.parts.control.happened.connect(follow)
-        panel.parts.control.failed.connect(lambda _: QApplication.instance().quit())
-
-    hand.timeout.connect(move)
-    beat.start(BEAT)
-    watch, bare_timer = GapWatch(beats), BareTimer()
+    play = Play(viewer, given.model)
+    watch, bare_timer = GapWatch(play.beats), BareTimer()
     if given.explain:
         watch.start()
-    hand.start(MOVE)
-    marks["alone"] = time.perf_counter()
-    QTimer.singleShot(int(ALONE * 1000), open_panel)
-    napari.run()
-    beat.stop()
-    hand.stop()
-    panel = held[0]
+    play.run()
     assert "torch" not in sys.modules
-    assert painted == [True], "napari alone painted nothing"
-    folder = panel.parts.store.session.folder
-    panel.shut_down()
+    folder = play.panel.parts.store.session.folder
+    play.panel.shut_down()
     discard_session(folder)
     viewer.close()
     from .report import publish  # torch comes with it
 
-    told = f"{counts['Preview']} answers and {counts['Step']} steps of training meanwhile."
-    text = report(np.array(beats), bare_timer.gaps(), moves, marks, given.model, told)
-    publish(text, "paint-heartbeat", given.write)
-    watch.tell(marks["annotate"], longest=20)
+    publish(report(play, bare_timer.gaps(), given.model), "paint-heartbeat", given.write)
+    watch.tell(play.marks["annotate"], longest=20)
 
 
-def report(
-    beats: np.ndarray, bare: np.ndarray, moves: dict[str, list[float]], marks: dict[str, float],
-    model: str, told: str,
-) -> str:  # fmt: skip
+def report(play: Play, bare: np.ndarray, model: str) -> str:
     """What the page says; `bare` are times and gaps of the other process."""
     from .report import machine, markdown_table  # which imports torch
 
+    beats, marks = np.array(play.beats), play.marks
     gaps, at = np.diff(beats) * 1000, beats[1:]
     parts = {
-        "napari alone": (at > marks["alone"] + START) & (at < marks["panel"]),
+        "napari alone": (at > marks["alone"] + START) & (at < marks["layers"]),
+        "napari alone, two layers more": (at > marks["layers"] + START) & (at < marks["alone ends"]),
         "the panel opens, nobody paints": (at >= marks["panel"]) & (at < marks["annotate"]),
         "from Annotate to the first answer": (at >= marks["annotate"]) & (at < marks["answer"]),
         "while it learns": at >= marks["answer"],
@@ -197,12 +249,13 @@ def report(
         (name, f"{np.percentile(g, 99):.0f}", f"{g.max():.0f}", f"{(g > 50).sum()} of {len(g)}")
         for name, g in found.items()
     ]
-    slow = {name: np.percentile(times, 99) * 1000 for name, times in moves.items()}
+    slow = {name: np.percentile(times, 99) * 1000 for name, times in play.moves.items()}
     return (
         "## Does painting stay smooth?\n\n"
         "Gaps between the beats of a 5 ms timer while strokes are painted without end on a 2048×2048 "
         f"image, in a virtual screen with software GL, everything on the same cores; start `{model}`. "
-        f"{told} Made by `benchmarks/paint_heartbeat.py`.\n\n"
+        f"{play.told['Preview']} answers and {play.told['Step']} steps of training meanwhile. "
+        "Made by `benchmarks/paint_heartbeat.py`.\n\n"
         f"{markdown_table(('', '99th percentile, ms', 'longest, ms', 'over 50 ms'), rows)}\n\n"
         f"A move of the mouse took {slow['alone']:.0f} ms in napari alone and {slow['panel']:.0f} ms "
         f"with the panel (99th percentile). {machine('napari')}"

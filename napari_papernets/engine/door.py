@@ -127,6 +127,21 @@ class Engine:
             self.start()
             return self._desk.take(verb, arguments, callbacks)
 
+    def give_way(self) -> None:
+        """Let the process compute only while nobody else wants the processor, until `take_turns`: the
+        window has to keep up with a brush. Nothing happens where it computes on a GPU, and where the
+        system would not let it have its share again (on Linux only the superuser, or a limit set by
+        them, does)."""
+        process = self._desk.process
+        if process is not None and self.info.get("device") == "cpu":
+            process.give_way()
+
+    def take_turns(self) -> None:
+        """Let it have the usual share of the processor again."""
+        process = self._desk.process
+        if process is not None:
+            process.take_turns()
+
     def close(self) -> None:
         """End the process: within 2 s, by force if need be. Unfinished jobs are cancelled."""
         desk = self._desk

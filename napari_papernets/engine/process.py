@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from multiprocessing.connection import Pipe
 from typing import Any
 
@@ -93,6 +94,22 @@ class EngineProcess:
                 self._line.post(parcel)
                 return
         parcel.close()
+
+    def give_way(self) -> None:
+        """Compute only while nobody else wants the processor, until `take_turns`; nothing happens where
+        that could not be taken back."""
+        if can_give_way():
+            self._schedule(os.SCHED_IDLE)
+
+    def take_turns(self) -> None:
+        """Have the usual share of the processor again."""
+        if can_give_way():
+            self._schedule(os.SCHED_OTHER)
+
+    def _schedule(self, policy: int) -> None:
+        with suppress(OSError):  # it has ended, or is just ending a thread
+            for thread in os.listdir(f"/proc/{self.pid}/task"):
+                os.sched_setscheduler(int(thread), policy, os.sched_param(0))
 
     def quit(self) -> None:
         """Ask it to end; it is killed if it has not after `QUIT_SECONDS`."""
@@ -193,6 +210,27 @@ class EngineProcess:
             for line in output:
                 self.last_line = line.decode("utf-8", "replace").rstrip()
                 self._log.append(self.last_line)
+
+
+@cache
+def can_give_way() -> bool:
+    """Whether a thread may leave the processor to all others and take its turns again: on Linux, where
+    the system's limits allow this user the latter (RLIMIT_NICE, CAP_SYS_NICE). A thread that ends at
+    once tries it."""
+    if not hasattr(os, "SCHED_IDLE"):
+        return False
+    done = []
+
+    def try_it() -> None:
+        with suppress(OSError):
+            for policy in (os.SCHED_IDLE, os.SCHED_OTHER):
+                os.sched_setscheduler(0, policy, os.sched_param(0))
+            done.append(True)
+
+    trial = threading.Thread(target=try_it)
+    trial.start()
+    trial.join()
+    return bool(done)
 
 
 def start_python(handle: int, verbs: str, threads: int | None) -> subprocess.Popen[bytes]:

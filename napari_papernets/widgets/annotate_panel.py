@@ -87,6 +87,7 @@ class AnnotatePanel(DockedPanel):
         parts = self.parts
         self._inserted.disconnect(self._on_layer)
         parts.follower.close_events()
+        parts.right_of_way.leave()
         parts.painting.close()
         parts.image.close_events()
         parts.control.leave()

@@ -28,6 +28,7 @@ from .live_plan import LivePlan, plan_live
 from .message_line import MessageLine
 from .model_comparison import ModelComparison
 from .painting import Painting
+from .right_of_way import RightOfWay
 from .session_bar import RestoreBar, SessionRow
 from .session_store import SessionStore
 from .settings_form import SettingsForm
@@ -58,7 +59,7 @@ class AnnotateParts(QObject):
     Attributes
     ----------
     painting, image, start, form, device, bar, message, restore, row, store, versions, comparison,
-    keeper, curves, augmentation, apply, control, layers, follower
+    keeper, curves, augmentation, apply, control, layers, follower, right_of_way
         See their classes.
     """
 
@@ -83,9 +84,12 @@ class AnnotateParts(QObject):
         self.layers = LiveLayers(viewer, lambda number: self.painting.images.pair(number), self)
         self._suited: tuple[int, ...] | None = None  # channels that nobody chose
         self.follower = ViewFollower(viewer, lambda: self.painting.images.view(), self)
+        self.right_of_way = RightOfWay(engine, self)
+        self.painting.imagesChanged.connect(self._on_images)
 
     def drop(self) -> None:
         """The window was destroyed, and the widgets with it: no thread and no job outlives them."""
+        self.right_of_way.leave()
         self.control.leave()
         self.comparison.leave()
         self.apply.drop()
@@ -126,6 +130,9 @@ class AnnotateParts(QObject):
             except ModelError:
                 return pair.block().channels > 1
         return False
+
+    def _on_images(self) -> None:
+        self.right_of_way.follow([pair.labels for pair in self.painting.images.pairs()])
 
     def plan(self) -> LivePlan:
         """What a live training would start with now.

@@ -24,6 +24,7 @@ from napari_papernets.core.events import Started
 from napari_papernets.core.image import ImageBlock
 from napari_papernets.core.predict_settings import PredictSettings
 from napari_papernets.engine.door import Engine, shared_engine
+from napari_papernets.engine.process import can_give_way
 
 HERE = Path(__file__).parent
 PATIENCE = 40.0  # seconds after which something is taken to have hung
@@ -631,6 +632,55 @@ def test_the_engine_steps_back_for_the_viewer(fresh: Any) -> None:
     assert facts["threads"] == "3"
     if LINUX:
         assert int(facts["out of memory"]) > 0
+
+
+def policies(pid: int) -> set[int]:
+    """How the kernel schedules the threads of a process."""
+    return {os.sched_getscheduler(int(thread)) for thread in os.listdir(f"/proc/{pid}/task")}
+
+
+@on_linux
+@pytest.mark.parametrize(("device", "gives"), [("cpu", True), ("cuda", False)])
+def test_the_engine_gives_way_and_takes_turns_again(
+    fresh: Any, monkeypatch: Any, device: str, gives: bool
+) -> None:
+    if not can_give_way():
+        pytest.skip("the limits of this system do not allow it")
+    monkeypatch.setenv("TOY_DEVICE", device)
+    engine = fresh()
+    engine.give_way()  # there is none yet
+    engine.take_turns()
+    engine.start()
+    wait_until(lambda: engine.info)
+    engine.give_way()
+    assert policies(engine.pid) == {os.SCHED_IDLE if gives else os.SCHED_OTHER}
+    assert Watched(engine, "about_process").result()["nice"] > os.nice(0)
+    engine.take_turns()
+    assert policies(engine.pid) == {os.SCHED_OTHER}
+    assert Watched(engine, "about_process").result()["nice"] > os.nice(0)
+
+
+@on_linux
+def test_what_could_not_be_taken_back_is_not_done(fresh: Any, monkeypatch: Any) -> None:
+    asked = []
+
+    def refuse(thread: int, policy: int, _: Any) -> None:
+        asked.append(thread)
+        if policy == os.SCHED_OTHER:
+            raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    monkeypatch.setenv("TOY_DEVICE", "cpu")
+    can_give_way.cache_clear()
+    try:
+        engine = fresh()
+        engine.start()
+        wait_until(lambda: engine.info)
+        engine.give_way()
+        assert asked == [0, 0], "a thread of its own tries it"
+        assert policies(engine.pid) == {os.SCHED_OTHER}
+    finally:
+        can_give_way.cache_clear()
 
 
 def test_the_verbs_run_as_they_do_in_this_process(fresh: Any, tmp_path: Path) -> None:

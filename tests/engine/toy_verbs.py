@@ -22,7 +22,7 @@ Toy = Generator[Any, Any, Any]
 
 def prepare() -> dict[str, Any]:
     sys.stderr.write("toy verbs are ready\n")
-    return {"device": "toy", "pid": os.getpid()}
+    return {"device": os.environ.get("TOY_DEVICE", "toy"), "pid": os.getpid()}
 
 
 def rest() -> None:

@@ -50,7 +50,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.jobs: list[FakeJob] = []
         self.info: dict[str, Any] = {}
-        self.started = self.closed = False
+        self.started = self.closed = self.gives_way = False
 
     def start(self) -> None:
         self.started = True
@@ -63,6 +63,12 @@ class FakeEngine:
         )
         self.jobs.append(FakeJob(verb, arguments, callbacks))
         return self.jobs[-1]
+
+    def give_way(self) -> None:
+        self.gives_way = True
+
+    def take_turns(self) -> None:
+        self.gives_way = False
 
     def diagnostics(self) -> str:
         return "fake engine: fine"
