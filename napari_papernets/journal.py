@@ -232,6 +232,17 @@ class Journal:
                 self._stale.set()
 
 
+def are_equal(one: Mapping[Place, NDArray[Any]], other: Mapping[Place, NDArray[Any]]) -> bool:
+    """Whether the same is painted; planes on which nothing is may be left out."""
+
+    def same(place: Place) -> bool:
+        if place in one and place in other:
+            return np.array_equal(one[place], other[place])
+        return not (one[place] if place in one else other[place]).any()
+
+    return all(same(place) for place in {*one, *other})
+
+
 def _paint(plane: NDArray[Any], patch: Patch) -> NDArray[Any]:
     """`plane` with the patch in it, in a wider type where the patch has one."""
     (height, width), (y, x) = patch.labels.shape, (patch.y, patch.x)

@@ -27,8 +27,8 @@ class TuneSettings(Settings):
         float | None,
         described(
             "Seconds",
-            "Stop after this time. Leave it out to train for a number of steps, which can be "
-            "repeated exactly.",
+            "Stop after this time; what comes before the first step and after the last counts, up to "
+            "half of it. Leave it out to train for a number of steps, which can be repeated exactly.",
             min=0.0,
             max=1e7,
             step=5.0,

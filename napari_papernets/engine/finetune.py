@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -188,6 +189,7 @@ def train(request: Request, resume: bool, whole: Sequence[ImageBlock]) -> Genera
 
 def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], Training]:
     """Check everything, read the annotated planes, and make ready for the first step."""
+    began = time.monotonic()
     settings, device = request.settings, pick_device(request.device)
     path = checkpoint_path(request.folder, request.name)
     state = read_state(path) if resume else None
@@ -215,7 +217,10 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
         HeadFitter(start.network.to(device), device, bf16).fit(planes)
     teacher = None
     if settings.kind == "strokes" and isinstance(start.network, Forested):
+        growing = time.monotonic()
         ForestGrower(start.network.to(device), device, settings.seed).grow(planes)
+        if any(plane.held.any() for plane in planes):
+            began -= time.monotonic() - growing  # in the end it is grown again, from all of them
         teacher = Teacher(start.network, device, bf16)
     begun = start_of(request) if state is None else state.facts.get("start", start_of(request))
     decided = dict(fresh=start.fresh, fits_head=start.fits_head, start=begun)
@@ -234,6 +239,8 @@ def open_training(request: Request, resume: bool) -> tuple[Start, list[Plane], T
     )
     if state is not None:
         training.restore(state)
+    else:
+        training.count_from(began)
     return start, planes, training
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.annotation import Patch, View
 from ..core.errors import InputError
-from ..core.events import Compared, Event, Version
+from ..core.events import Event, Version
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef, ModelSpec
 from ..core.results import Tuned
@@ -26,25 +24,22 @@ from ..networks.forested import Forested
 from ..session_info import checksum_of
 from .annotated import Plane
 from .checkpoints import checkpoint_path, read_state
-from .compare import can_compare, comparing
 from .course import BEGIN, FIT, GROW, KEEP, LOOK, MOST_BEGUN, READ, STEP, TAKE, Course
 from .crops import Problem, pose_problem
 from .device import pick_device, trains_in_bf16
-from .grow import ForestGrower, warm_up
+from .in_use import InUse
 from .live_round import LiveRound
 from .optimisation import with_rates
 from .provenance import made_with, where_trained
-from .quick import HeadFitter
+from .quick_answers import QuickAnswers
 from .readiness import lack_of_judges, lack_of_strokes
 from .recipes import recipe_of
 from .scene import Scene
 from .shared_scale import with_shared_scale
 from .starts import live_start
-from .teacher import Teacher
 from .training import Training
 from .version_files import VersionFiles
-from .view_maps import ViewMaps
-from .weights import save_weights
+from .weights import checksum_of_state, save_weights
 
 Source = Literal["quick", "trained"]
 
@@ -64,12 +59,12 @@ class Learner:
         Something was learnt since the last version.
     renamed : bool
         The last version has former names of the classes.
-    forest_is_due : bool
-        The strokes have changed since the forest was grown.
+    answers : QuickAnswers
+        What it says at once.
+    in_use : InUse
+        The version that a new one has to be as good as.
     score : float or None
         Of what was settled last, on what is held out; None without any.
-    comparison : generator or None
-        Judges the last version beside the one before, in steps; returns a `Compared`.
     made : dict
         What decides, beside the strokes, what comes of them: checksums of images and start, and how it
         is rounded.
@@ -104,29 +99,23 @@ class Learner:
         self.base_name = getattr(model, "name", str(model))
         self.scene = Scene(images, annotations, self.start.spec, settings.held_out)
         self.bf16 = trains_in_bf16(settings.precision, self.device)
-        begun = dict(images=[checksum_of(image) for image in images], start=self._checksum())
+        begun = dict(
+            images=[checksum_of(image) for image in images],
+            start=checksum_of_state(start.network.state_dict()),
+        )
         self.made = begun | made_with(self.device, self.bf16)
         self.course = self._begin_course(asked)
-        self.network = self.start.network.to(self.device, memory_format=torch.channels_last)
-        self._maps = ViewMaps(images, self.start.spec, self.network, self.device, self.bf16)
-        self._fitter = HeadFitter(
-            self.network, self.device, self.bf16, not self.start.fits_head, self._maps.features
-        )
-        self._grower: ForestGrower | None = None
-        if isinstance(self.network, Forested):
-            self._grower = ForestGrower(self.network, self.device, settings.seed)
-            threading.Thread(target=warm_up, daemon=True).start()
+        self.network = start.network.to(self.device, memory_format=torch.channels_last)
+        self.answers = QuickAnswers(self.network, start, images, self.device, self.bf16, settings.seed)
         self._training: Training | None = None
-        self._teacher: Teacher | None = None
         self._lessons_are_due = False
         self._round = LiveRound(settings)
         self.score: float | None = None
         self._before: float | None = None
         self._files = VersionFiles(folder, name)
-        self._begun_with = self._in_use = model if isinstance(model, ModelRef) else None
-        self.comparison: Generator[None, None, Compared] | None = None
+        begun_with = model if isinstance(model, ModelRef) else None
+        self.in_use = InUse(begun_with, self.device, self.bf16)
         self._resume = resume
-        self.forest_is_due = False
         self.unsaved = self.renamed = False
 
     # What is there.
@@ -144,7 +133,7 @@ class Learner:
     def blind(self) -> str:
         """Why nobody could tell whether training makes the quick answer better or worse; empty if one
         can, or where the quick answer is no match for training (no forest stands beside the network)."""
-        forested = self._grower is not None and not self.start.fresh
+        forested = self.answers.has_forest and not self.start.fresh
         if not forested or not self.settings.held_out or any(p.held.any() for p in self.scene.planes):
             return ""
         return lack_of_judges(self.settings.held_out, goes_on=not self.start.fits_head)
@@ -159,7 +148,7 @@ class Learner:
 
     @property
     def view(self) -> View | None:
-        return self._maps.view
+        return self.answers.view
 
     # What the person does.
 
@@ -173,7 +162,7 @@ class Learner:
         """
         if not 0 <= view.image < len(self.scene.images):
             raise InputError("view", f"image {view.image}", f"there are {len(self.scene.images)}")
-        self._maps.look_at(view)
+        self.answers.look_at(view)
         self._note(LOOK, view)
 
     def take(self, patches: Sequence[Patch]) -> None:
@@ -206,18 +195,9 @@ class Learner:
     # Answers.
 
     def fit_quickly(self) -> None:
-        """Fit the head to all strokes on the features of the network as it is.
-
-        A forest, which knows the former strokes only, is left out until `grow`.
-        """
-        if isinstance(self.network, Forested):
-            self.network.set_forest(None)
-        self._teacher = None  # it does not know them
-        if self.step:
-            self._maps.read()
-        self._fitter.fit(self.scene.planes)
+        """Fit the head to all strokes on the features of the network as it is."""
+        self.answers.fit(self.scene.planes, anew=self.step > 0)
         self._note(FIT)
-        self.forest_is_due = self._grower is not None
         self.unsaved = self.unsaved or self.start.fits_head
 
     def grow(self) -> None:
@@ -228,25 +208,22 @@ class Learner:
     def growing(self) -> Iterator[None]:
         """As `grow`, and let it vote on the view, in short steps; given up half-way, it is still due."""
         yield from self._forest_steps()
-        yield from self._maps.voting()
+        yield from self.answers.voting()
 
     def _forest_steps(self) -> Iterator[None]:
-        if self._grower is not None:
-            yield from self._grower.growing(self.scene.planes)
-            self._teacher = Teacher(self.network, self.device, self.bf16)
-            self._maps.forest_changed()
+        if self.answers.has_forest:
+            yield from self.answers.growing(self.scene.planes)
             self._note(GROW)
-        self.forest_is_due = False
 
     def read_view(self) -> None:
         """Make ready for the first strokes in view."""
-        self._maps.read()
+        self.answers.read()
         self._note_reading()
 
     def preview(self) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
         """Classes and uncertainty of the view."""
         self._note_reading()
-        return self._maps.answer()
+        return self.answers.answer()
 
     # Rounds.
 
@@ -282,17 +259,17 @@ class Learner:
         if self._lessons_are_due:
             self._lessons_are_due = False
             self._training.learn_from(*self._lessons())
-        self._training.be_taught_by(self._teacher)
+        self._training.be_taught_by(self.answers.teacher)
         self._note(STEP)
         for event in self._training.advance():
             self._round.take(event)
             yield event
-        self._network_changed()
+        self.answers.network_changed()
         self.unsaved = True
 
     def settle(self) -> None:
         """Make what was learnt the best of this round, where that is known."""
-        if self.forest_is_due:
+        if self.answers.forest_is_due:
             self.grow()
         self._note(KEEP)
         training, self.score = self._training, None
@@ -300,7 +277,7 @@ class Learner:
             training.judge()
             training.keep()
             self.score = training.best_score
-            self._network_changed()
+            self.answers.network_changed()
 
     def save(self, path: Path, reason: str, **facts: Any) -> ModelRef:
         """Write the network as it is, with an account of how it came about."""
@@ -312,31 +289,11 @@ class Learner:
         self.settle()
         new = self.save(self._files.free_path(), reason)
         self._files.add(new, self.course)
-        compares = self._compare_with(new)
+        compares = self.in_use.challenge(new, self.scene.planes)
         self.unsaved = self.renamed = False
         scores = self.score, self._before
         self._before = self.score
         return Version(new, self.patch, self.step, *scores, self.source, reason, compares)
-
-    def _compare_with(self, new: ModelRef) -> bool:
-        """Begin to judge a version beside the last one that was judged; whether they can be."""
-        old, self.comparison = self._in_use, None
-        renamed = old is not self._begun_with  # by the person, since it is of this training
-        if old is None or not can_compare(old, new, renamed):
-            self._in_use = new
-            return False
-        planes = self.scene.planes
-        self.comparison = comparing(old, new, planes, self.device, self.bf16, renamed)
-        return True
-
-    def compare(self) -> Iterator[Compared]:
-        """A step of the comparison; the last one tells of it."""
-        assert self.comparison is not None
-        try:
-            next(self.comparison)
-        except StopIteration as end:
-            self.comparison, self._in_use = None, end.value.new
-            yield end.value
 
     def result(self) -> Tuned:
         """The last version; without one, the start as a description that lies in no file."""
@@ -360,14 +317,6 @@ class Learner:
             return None
         return Course(settings.to_dict(), [*begun], self.made, len(self.start.spec.classes))
 
-    def _checksum(self) -> str:
-        """Of the weights that it begins with."""
-        digest = hashlib.sha256()
-        for name, values in self.start.network.state_dict().items():
-            digest.update(name.encode())
-            digest.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()[:32]
-
     def _note(self, kind: str, *values: Any) -> None:
         if self.course is not None:
             self.course.note(kind, *values)
@@ -376,10 +325,6 @@ class Learner:
         """The quick head takes features of what was read; in training it reads the view anew."""
         if self.view is not None and not self.step:
             self._note(READ)
-
-    def _network_changed(self) -> None:
-        self._fitter.network_changed()
-        self._maps.network_changed()
 
     def _open(self) -> Training:
         planes, chances, problem = self._lessons()

@@ -188,8 +188,8 @@ class Loop:
                 yield learner.keep(BY_YOU)
         elif self._growing is not None or self._forest_is_next:
             yield from self._grow()
-        elif learner.comparison is not None and (stepped or not (self._trains and self._paused)):
-            yield from learner.compare()  # it takes turns with the training, if any goes on
+        elif learner.in_use.comparison is not None and (stepped or not (self._trains and self._paused)):
+            yield from learner.in_use.compare()  # it takes turns with the training, if any goes on
         elif self._trains and self._paused:
             self._stepped = True  # so that steady painting does not keep it from learning
             yield from self._train()
@@ -206,7 +206,7 @@ class Loop:
     @property
     def _forest_is_next(self) -> bool:
         """In a pause, and where it trains after the first trained answer: a forest takes its time."""
-        if not self.learner.forest_is_due or (self._trains and self._only_quick):
+        if not self.learner.answers.forest_is_due or (self._trains and self._only_quick):
             return False
         return self._is_pause
 
@@ -233,8 +233,8 @@ class Loop:
     def judge_last(self) -> Iterator[Event]:
         """Compare the last version before the end, where that does not take long."""
         until = time.monotonic() + LAST
-        while self.learner.comparison is not None and time.monotonic() < until:
-            yield from self.learner.compare()
+        while self.learner.in_use.comparison is not None and time.monotonic() < until:
+            yield from self.learner.in_use.compare()
 
     def finish(self) -> None:
         """Learn the strokes that were sent before the stop, so that what is kept knows them."""
@@ -279,7 +279,7 @@ class Loop:
                 self._training = False
         if not self._training or self.learner.round_is_over:
             self._training = False
-            if self.learner.forest_is_due:
+            if self.learner.answers.forest_is_due:
                 self._growing = None
                 self.learner.grow()
             yield from self._preview("trained")
@@ -313,4 +313,4 @@ class Loop:
         if reason != self._rest_reason and not waits:
             self._rest_reason = reason
             yield Resting(reason, bool(self.learner.lack))
-        yield Idle(PAUSE / 4 if self.learner.forest_is_due or self._training else WAIT)
+        yield Idle(PAUSE / 4 if self.learner.answers.forest_is_due or self._training else WAIT)

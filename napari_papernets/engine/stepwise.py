@@ -100,6 +100,12 @@ class Stepwise(Generic[S, Batch]):
         """Time spent training, interruptions left out."""
         return self.seconds_before + time.monotonic() - self.started
 
+    def count_from(self, moment: float) -> None:
+        """Count what was done before, since a moment of the monotonic clock, up to half of the seconds
+        that were asked for: the rest is left to train in."""
+        if self.settings.seconds is not None:
+            self.seconds_before += min(self.started - moment, self.settings.seconds / 2)
+
     @property
     def total_steps(self) -> int | None:
         """Steps that were asked for; None for training by the clock alone."""

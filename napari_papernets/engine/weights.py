@@ -121,6 +121,15 @@ def check_finite(weights: Mapping[str, Tensor], source: str) -> None:
             raise ModelError("model", f"{source} whose {name} holds numbers that are not finite", mend)
 
 
+def checksum_of_state(weights: Mapping[str, Tensor]) -> str:
+    """Of names and values, wherever the tensors are; 32 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, values in weights.items():
+        digest.update(name.encode())
+        digest.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:32]
+
+
 def hash_file(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

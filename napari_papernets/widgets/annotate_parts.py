@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import typing
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
@@ -143,9 +144,10 @@ class AnnotateParts(QObject):
             If there is nothing to annotate.
         """
         model = self.keeper.base or self.start.model()
-        return plan_live(
+        plan = plan_live(
             self.painting, model, self.settings(), self.device.currentText(), self.store.work
         )
+        return replace(plan, knows_all=self.keeper.knows_all(plan.patch, plan.settings))
 
     def resume(self, quiet: bool = False) -> None:
         """Start the live training, where there is an image; `quiet`: learn with the next stroke only,

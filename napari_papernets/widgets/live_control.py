@@ -51,7 +51,8 @@ class LiveControl(QObject):
     state : LiveState
         What it does now.
     auto : bool
-        Train whenever there is something new; counts from the next start.
+        Train whenever there is something new; counts from the next start. Where that begins with a
+        version that knows all, it is off until `follow`.
     stateChanged : Signal(object)
         The new LiveState.
     happened : Signal(object)
@@ -208,6 +209,7 @@ class LiveControl(QObject):
         job.returned.connect(self._on_returned)
         job.failed.connect(self._fail)
         job.cancelled.connect(self._on_returned)
+        self.auto = self.auto and not plan.knows_all
         arguments = plan.arguments(self.auto, self._resumes)
         self._plan, self._last, self._version, self._pace = plan, None, "", 0.0
         # Patch and step of what is shown, and of the last version, which may be what it begins with.

@@ -42,6 +42,8 @@ class LivePlan:
         What the person looks at, by the session's number.
     patch : int
         Number of the newest patch that `annotations` contain.
+    knows_all : bool
+        It begins with a version that was trained on all of them, by the same settings.
     """
 
     numbers: tuple[int, ...]
@@ -54,6 +56,7 @@ class LivePlan:
     folder: Path
     view: View | None
     patch: int
+    knows_all: bool = False
 
     @property
     def goes_on(self) -> bool:

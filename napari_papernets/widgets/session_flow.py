@@ -171,7 +171,7 @@ class SessionFlow(QObject):
             parts.start.choose(info.start)
         except (InputError, ModelError) as error:
             parts.message.complain(error)
-        parts.keeper.show(opened.versions, info.in_use)
+        parts.keeper.show(opened.versions, info.in_use, opened.known)
         self.offer_versions()
         return missing
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InputError
 from ..core.image import ImageBlock
-from ..journal import Place
+from ..journal import Place, are_equal
 from ..session import ImageInfo, Session, VersionRecord, check_image, open_session
 from .annotation_layer import (
     SESSION,
@@ -46,12 +46,15 @@ class OpenedSession:
         The images that lie in files.
     versions : tuple of VersionRecord
         By number.
+    known : int
+        The version in use has learnt from the strokes as they were at this patch; 0 without one.
     """
 
     session: Session
     strokes: dict[Place, NDArray[Any]]
     blocks: Mapping[int, ImageBlock]
     versions: tuple[VersionRecord, ...]
+    known: int
 
 
 def read_session(folder: Path) -> OpenedSession:
@@ -69,10 +72,18 @@ def read_session(folder: Path) -> OpenedSession:
         for info in session.info.images:
             with contextlib.suppress(InputError, OSError):  # it may be in the viewer
                 blocks[info.number] = session.image(info.number)
-        return OpenedSession(session, strokes, blocks, session.versions())
+        known = session.journal.newest if _knows(session, strokes) else 0
+        return OpenedSession(session, strokes, blocks, session.versions(), known)
     except BaseException:
         session.close()
         raise
+
+
+def _knows(session: Session, strokes: Mapping[Place, NDArray[Any]]) -> bool:
+    """Whether the version in use has seen these strokes and no others."""
+    versions, in_use = session.versions(), session.info.in_use
+    used = [v for v in versions if v.number == in_use] if in_use is not None else versions[-1:]
+    return any(are_equal(strokes, session.annotation(version.patch)) for version in used)
 
 
 def show_session(

@@ -20,7 +20,7 @@ from ..core.errors import InputError
 from ..core.events import Version
 from ..core.image import ImageBlock
 from ..core.model import ClassInfo, ModelRef
-from ..journal import Place
+from ..journal import Place, are_equal
 from ..session import ImageInfo, Session, VersionRecord, create_session, describe_image
 from .live_plan import LivePlan
 from .plane_shadow import add_counts, count_strokes
@@ -264,7 +264,7 @@ class SessionStore(QObject):
         newest, kept = session.journal.newest, 0
         now = session.annotation(newest)
         patches = {v.patch for v in (current, *session.versions()[-1:])}
-        if not any(_are_equal(now, session.annotation(patch)) for patch in patches):
+        if not any(are_equal(now, session.annotation(patch)) for patch in patches):
             fresh = replace(
                 current, patch=newest, strokes=_count(now.values()), when="", note="", command="",
                 reason=f"strokes before going back to version {record.number}", parent=current.number,
@@ -310,14 +310,3 @@ def _strokes_of(annotation: Mapping[Place, NDArray[Any]], plan: LivePlan) -> int
 def _count(planes: Iterable[NDArray[Any]]) -> int:
     counts = add_counts(count_strokes(labels.astype(np.uint8)) for labels in planes)
     return sum(strokes for strokes, _ in counts.values())
-
-
-def _are_equal(one: Mapping[Place, NDArray[Any]], other: Mapping[Place, NDArray[Any]]) -> bool:
-    """Whether the same is painted; planes on which nothing is may be left out."""
-
-    def same(place: Place) -> bool:
-        if place in one and place in other:
-            return np.array_equal(one[place], other[place])
-        return not (one[place] if place in one else other[place]).any()
-
-    return all(same(place) for place in {*one, *other})

@@ -16,6 +16,7 @@ from ..core.annotation import Patch
 from ..core.errors import InputError, ModelError
 from ..core.events import Compared, Version
 from ..core.model import ModelRef
+from ..core.tune_settings import TuneSettings
 from ..journal import Place
 from ..model_files import find_model
 from ..session import VersionRecord
@@ -86,7 +87,7 @@ class VersionKeeper(QObject):
         self._passed_over: set[int] = set()
         self._numbers: dict[Path, int] = {}  # by the files that the engine wrote
         self._waiting = 0  # the version that is judged before it is in use
-        self._written = 0.0  # the last patch that going back has made
+        self._written = 0.0  # the last patch that brought back the strokes of the version in use
         store.added.connect(self._on_added)
         store.recalled.connect(self._restore)
         comparison.finished.connect(self._on_compared)
@@ -181,14 +182,17 @@ class VersionKeeper(QObject):
         )
         self.rejected.emit()
 
-    def show(self, records: tuple[VersionRecord, ...], in_use: int | None = None) -> None:
-        """Those of another session, and which of them is in use: 0 is none, None the newest."""
-        self._records, self._passed_over, self._written = list(records), set(), 0.0
+    def show(
+        self, records: tuple[VersionRecord, ...], in_use: int | None = None, known: int = 0
+    ) -> None:
+        """Those of another session, and which of them is in use: 0 is none, None the newest; it knows
+        the strokes up to the patch `known`."""
+        self._records, self._passed_over, self._written = list(records), set(), float(known)
         self._numbers, self._waiting = {}, 0
         self._table.scores.clear()
         self._announced = max((r.number for r in records), default=0)
-        known = in_use is not None and in_use in {0, *(r.number for r in records)}
-        self._current = in_use if in_use is not None and known else self._announced
+        there = in_use is not None and in_use in {0, *(r.number for r in records)}
+        self._current = in_use if in_use is not None and there else self._announced
         self.base = None
         if self._current:
             with contextlib.suppress(ModelError):
@@ -221,6 +225,18 @@ class VersionKeeper(QObject):
     def has_written(self, patch: Patch) -> bool:
         """Whether a patch is none of the person's: it brought back the strokes of a version."""
         return patch.number <= self._written
+
+    def knows_all(self, newest: int, settings: TuneSettings) -> bool:
+        """Whether the version in use was trained by these settings on all that is painted, up to the
+        patch `newest`."""
+        used = [r for r in self._records if r.number == self._current and r.source == "trained"]
+        with contextlib.suppress(InputError):  # settings of another version of this program
+            return any(
+                newest <= max(record.patch, self._written)
+                and TuneSettings.from_dict(record.settings) == settings
+                for record in used
+            )
+        return False
 
     def export(self, number: int, path: str) -> None:
         """Save the model of a version under another name."""

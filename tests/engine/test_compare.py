@@ -118,7 +118,7 @@ def test_a_version_that_comes_before_its_comparison_ends_is_beside_the_one_that_
         asked.append((old.name, new.name))
         return iter(lambda: None, 0)
 
-    monkeypatch.setattr("napari_papernets.engine.learner.comparing", never)
+    monkeypatch.setattr("napari_papernets.engine.in_use.comparing", never)
     person = Person(tmp_path, auto=False)
     person.see(Preview, stroke(1, 1), stroke(2, 2))
     for number in (3, 4, 5):
@@ -161,7 +161,7 @@ def test_a_stroke_goes_before_a_comparison_and_training_takes_turns_with_it(
             yield
         return Compared(old, new, ())
 
-    monkeypatch.setattr("napari_papernets.engine.learner.comparing", slowly)
+    monkeypatch.setattr("napari_papernets.engine.in_use.comparing", slowly)
     person = Person(tmp_path, TINY.replace(steps=20))
     person.see(Version, stroke(1, 1), stroke(2, 2))
     person.see(Version, stroke(1, 3, row=30))

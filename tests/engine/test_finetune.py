@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -289,6 +290,23 @@ def test_a_run_by_the_clock_is_repeated_by_its_steps(tmp_path: Path) -> None:
     assert steps >= 1
     by_steps, _ = train([image], [ids], tmp_path, TINY.replace(steps=steps), name="steps")
     assert_same_weights(by_clock, by_steps)
+
+
+@pytest.mark.parametrize(("seconds", "counted"), [(100.0, 0.3), (0.4, 0.2)])
+def test_what_comes_before_the_first_step_counts_up_to_half_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, counted: float
+) -> None:
+    image, ids = scene()
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.3)
+        return hold_out(*given)
+
+    monkeypatch.setattr(finetune_room, "hold_out", slowly)
+    timed = TINY.replace(steps=None, seconds=seconds)
+    _, events = train([image], [ids], tmp_path, timed, stop_at=1)
+    first = next(e for e in events if isinstance(e, Step))
+    assert first.seconds > counted
 
 
 def test_resume_refuses_other_settings_other_data_and_damage(tmp_path: Path) -> None:

@@ -282,6 +282,54 @@ def test_closing_and_opening_again_goes_on_with_the_session(make, viewer, engine
     np.testing.assert_array_equal(strokes, viewer.layers["image strokes"].data)
 
 
+def test_what_a_version_knows_is_not_learnt_anew_when_its_session_is_opened(
+    make, viewer, engine, qtbot, tmp_path
+):
+    first = make(viewer)
+    annotate(first, qtbot, engine)
+    stroke(first, qtbot)
+    keep_version(first, engine, qtbot, tmp_path)
+    first.shut_down()
+    again = make(viewer)
+    again.parts.image.adopt_evident()
+    qtbot.waitUntil(lambda: engine.jobs[-1].arguments["model"] != "scratch", timeout=5000)
+    job = engine.jobs[-1]
+    assert not job.arguments["auto"]
+    assert wishes(job) == []
+    stroke(again, qtbot, y=20)
+    qtbot.waitUntil(lambda: wishes(job) == ["follow"], timeout=5000)
+
+
+def test_other_settings_are_learnt_by_without_a_new_stroke(make, viewer, engine, qtbot, tmp_path):
+    panel = make(viewer)
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.form.setValue(panel.parts.form.value().replace(train="head"))
+    qtbot.waitUntil(lambda: "stop" in wishes(job), timeout=5000)
+    job.give(None)
+    qtbot.waitUntil(lambda: engine.jobs[-1] is not job, timeout=5000)
+    assert engine.jobs[-1].arguments["auto"]
+
+
+def test_another_image_alone_is_nothing_new(make, viewer, engine, qtbot, tmp_path):
+    panel = make(viewer)
+    viewer.add_image(np.random.default_rng(1).random(SHAPE), name="second")
+    panel.parts.image.picker.choose(viewer.layers["image"])
+    job = annotate(panel, qtbot, engine)
+    stroke(panel, qtbot)
+    keep_version(panel, engine, qtbot, tmp_path)
+    panel.parts.image.picker.choose(viewer.layers["second"])
+    panel.parts.image.annotate.click()
+    assert "stop" in wishes(job)
+    job.give(None)
+    qtbot.waitUntil(lambda: engine.jobs[-1] is not job, timeout=5000)
+    assert len(engine.jobs[-1].arguments["images"]) == 2
+    assert not engine.jobs[-1].arguments["auto"]
+    stroke(panel, qtbot, y=20)
+    qtbot.waitUntil(lambda: wishes(engine.jobs[-1]) == ["follow"], timeout=5000)
+
+
 def test_a_session_is_opened_with_its_own_strokes_whatever_lies_on_the_image(
     make, viewer, engine, qtbot, tmp_path
 ):
