@@ -195,8 +195,8 @@ class Learner:
     # Answers.
 
     def fit_quickly(self) -> None:
-        """Fit the head to all strokes on the features of the network as it is."""
-        self.answers.fit(self.scene.planes, anew=self.step > 0)
+        """Fit the head to all strokes, on what was last read of the network."""
+        self.answers.fit(self.scene.planes)
         self._note(FIT)
         self.unsaved = self.unsaved or self.start.fits_head
 
@@ -216,13 +216,16 @@ class Learner:
             self._note(GROW)
 
     def read_view(self) -> None:
-        """Make ready for the first strokes in view."""
+        """Read the view under the network as it is, where it was not."""
+        if self.answers.outdated:
+            self._note(READ)
         self.answers.read()
-        self._note_reading()
 
-    def preview(self) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
-        """Classes and uncertainty of the view."""
-        self._note_reading()
+    def preview(self, fresh: bool = True) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
+        """Classes and uncertainty of the view; `fresh`: by the network as it is, else as it was read
+        last."""
+        if fresh or self.answers.unread:
+            self.read_view()
         return self.answers.answer()
 
     # Rounds.
@@ -320,11 +323,6 @@ class Learner:
     def _note(self, kind: str, *values: Any) -> None:
         if self.course is not None:
             self.course.note(kind, *values)
-
-    def _note_reading(self) -> None:
-        """The quick head takes features of what was read; in training it reads the view anew."""
-        if self.view is not None and not self.step:
-            self._note(READ)
 
     def _open(self) -> Training:
         planes, chances, problem = self._lessons()

@@ -133,7 +133,11 @@ class Loop:
         self._training, self._keeping = False, False
         self._rest_reason = ""
         self._shown_at, self._cost = 0.0, 0.0
-        self._stepped, self._painted_at = False, 0.0
+        self._stepped = False  # the turn before was a step of training
+        self._learnt = (
+            False  # one came since strokes were answered: painting does not keep it from learning
+        )
+        self._painted_at = 0.0
         self._wanted_at = 0.0  # since when it is to train
         self._only_quick = False  # has been shown since the last strokes
         self._growing: Iterator[None] | None = None  # a forest, in steps
@@ -178,7 +182,9 @@ class Loop:
         """One piece of work, short enough for new strokes to wait for."""
         learner = self.learner
         stepped, self._stepped = self._stepped, False
-        if (self._patches or self._fresh) and (stepped or not self._training or not learner.step):
+        painted = bool(self._patches or self._fresh)
+        if painted and (self._learnt or not (self._trains and learner.step)):
+            self._learnt = False
             yield from self._answer_strokes()
         elif self._view is not None and self._view != learner.view:
             yield from self._look()
@@ -186,12 +192,12 @@ class Loop:
             self._keeping = False
             if learner.unsaved:
                 yield learner.keep(BY_YOU)
-        elif self._growing is not None or self._forest_is_next:
+        elif not painted and (self._growing is not None or self._forest_is_next):
             yield from self._grow()
         elif learner.in_use.comparison is not None and (stepped or not (self._trains and self._paused)):
             yield from learner.in_use.compare()  # it takes turns with the training, if any goes on
         elif self._trains and self._paused:
-            self._stepped = True  # so that steady painting does not keep it from learning
+            self._stepped = self._learnt = True
             yield from self._train()
         else:
             yield from self._rest()
@@ -298,7 +304,7 @@ class Loop:
         if learner.view is None:
             return
         began = time.monotonic()
-        view, labels, doubt = learner.preview()
+        view, labels, doubt = learner.preview(fresh=source == "trained")
         self._shown_at = time.monotonic()
         self._only_quick = source == "quick"
         self._cost = self._shown_at - began

@@ -55,9 +55,12 @@ class HeadFitter:
         self._memory = PixelMemory(self._read, network.size_rule, width, at_hand, most)
 
     def network_changed(self) -> None:
-        """The network was trained: what is remembered of it does not hold any more."""
-        self._memory.forget()
+        """The network was trained, and its last layer with it: the next fits stay near that."""
         self._keeps, self._weights = True, None
+
+    def forget(self) -> None:
+        """What is remembered of pixels is of a network that is not asked any more."""
+        self._memory.forget()
 
     @torch.no_grad()
     def fit(self, planes: Sequence[Plane]) -> None:

@@ -24,6 +24,9 @@ from .view_maps import ViewMaps
 class QuickAnswers:
     """Answers for the view, under one state of the network after the other.
 
+    While it is trained, strokes are answered by what was last read of it, so that they need not wait for
+    another reading: head and maps are of one moment, a few steps ago.
+
     Parameters
     ----------
     network : ReadableNetwork
@@ -65,6 +68,7 @@ class QuickAnswers:
         if isinstance(network, Forested):
             self._grower = ForestGrower(network, device, seed)
             threading.Thread(target=warm_up, daemon=True).start()
+        self._trained = False  # since pixels were first remembered
         self.forest_is_due = False
         self.teacher: Teacher | None = None
 
@@ -80,21 +84,31 @@ class QuickAnswers:
         """Another part is visible."""
         self._maps.look_at(view)
 
+    @property
+    def unread(self) -> bool:
+        """Whether nothing was read of the view yet."""
+        return self._maps.unread
+
+    @property
+    def outdated(self) -> bool:
+        """Whether `read` has something to do."""
+        return self._maps.outdated
+
     def read(self) -> None:
-        """Make ready for the first strokes in view."""
+        """Read the view under the network as it is; what is known of pixels is read again, too."""
+        if self._trained and self.outdated:
+            self._fitter.forget()
+            self._trained = False
         self._maps.read()
 
-    def fit(self, planes: Sequence[Plane], anew: bool) -> None:
-        """Fit the head to all strokes on the features of the network as it is; `anew`: the view's were
-        read under another state.
+    def fit(self, planes: Sequence[Plane]) -> None:
+        """Fit the head to all strokes, on the features that were read last.
 
         A forest, which knows the former strokes only, is left out until it is grown.
         """
         if isinstance(self._network, Forested):
             self._network.set_forest(None)
         self.teacher = None  # it does not know them
-        if anew:
-            self._maps.read()
         self._fitter.fit(planes)
         self.forest_is_due = self.has_forest
 
@@ -116,6 +130,9 @@ class QuickAnswers:
         return self._maps.answer()
 
     def network_changed(self) -> None:
-        """By training: what was read under its former state is so no longer."""
+        """By training: what was read is of a former state, until the next `read`."""
         self._fitter.network_changed()
         self._maps.network_changed()
+        self._trained = True
+        if self.view is None:  # nobody will read
+            self._fitter.forget()

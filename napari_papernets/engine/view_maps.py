@@ -38,7 +38,7 @@ class Window:
 
 
 class ViewMaps:
-    """Maps of the visible part under one state of a network.
+    """Maps of the visible part under one state of a network: as it is, or was when they were read.
 
     Parameters
     ----------
@@ -75,8 +75,18 @@ class ViewMaps:
             self._windows = []
 
     def network_changed(self) -> None:
-        """Its maps are to be made anew."""
+        """Its maps are to be made anew, by the next `read`."""
         self._stale = True
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is a view, and no maps of it under any state."""
+        return self.view is not None and not self._windows
+
+    @property
+    def outdated(self) -> bool:
+        """Whether there is a view, and no maps of it under the network as it is."""
+        return self.unread or (self.view is not None and self._stale)
 
     def forest_changed(self) -> None:
         """Its votes are to be made anew."""
@@ -92,13 +102,20 @@ class ViewMaps:
 
     @torch.no_grad()
     def read(self) -> None:
-        """Make the maps of the view now."""
-        if self.view is not None:
-            self._renewed(self.view, middle_of(self.view.region))
+        """Make the maps of the view, where there are none of the network as it is."""
+        if self.view is None:
+            return
+        self._network.eval()  # reading must not train it
+        if not self._windows:
+            self._windows = self._read(self.view, middle_of(self.view.region))
+        elif self._stale:
+            for window in self._windows:
+                window.maps = read_maps(self._network, window.pixels, self._bf16)
+        self._stale = False
 
     @torch.no_grad()
     def features(self, plane: Plane, places: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Tensor]:
-        """Features of those of some flat places of a plane that are in view.
+        """Features of those of some flat places of a plane that are in view, by the maps there are.
 
         Returns
         -------
@@ -110,7 +127,7 @@ class ViewMaps:
         head = self._network.head
         found, features = np.zeros(len(places), bool), torch.empty(len(places), sum(head.channels))
         here = self.view is not None and (self.view.image, self.view.plane) == (plane.image, plane.index)
-        if self._stale or not here:
+        if not here:
             return found, features
         points = np.stack(np.unravel_index(places, plane.shape), axis=-1)
         for window in self._windows:
@@ -124,16 +141,20 @@ class ViewMaps:
 
     @torch.no_grad()
     def answer(self) -> tuple[View, NDArray[np.uint8], NDArray[np.uint8]]:
-        """What the head says of the view: the part, classes 1…K and uncertainty 0…255, both (h, w).
+        """What the head says of the view, by the maps there are (read now where there are none): the
+        part, classes 1…K and uncertainty 0…255, both (h, w).
 
         The uncertainty is 255 · (1 − difference of the two highest probabilities).
         """
         assert self.view is not None
         view = self.view
+        if self.unread:
+            self.read()
+        self._network.eval()
         y0, y1, x0, x1 = region = middle_of(view.region)
         labels = np.empty((y1 - y0, x1 - x0), np.uint8)
         doubt = np.empty_like(labels)
-        for window in self._renewed(view, region):
+        for window in self._windows:
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                 logits = self._network.head(window.maps)[0]
             (rows, columns), (top, left) = window.tile.crop, window.tile.write
@@ -149,17 +170,6 @@ class ViewMaps:
             margin = (best.values[0] - best.values[1]).clamp(0, 1)
             doubt[place] = (255 * (1 - margin)).to(torch.uint8).cpu().numpy()
         return View(view.image, view.plane, region), labels, doubt
-
-    def _renewed(self, view: View, region: Region) -> list[Window]:
-        """The windows of the view, with the maps of the network as it is: reading must not train it."""
-        self._network.eval()
-        if not self._windows:
-            self._windows = self._read(view, region)
-        elif self._stale:
-            for window in self._windows:
-                window.maps = read_maps(self._network, window.pixels, self._bf16)
-        self._stale = False
-        return self._windows
 
     def _read(self, view: View, region: Region) -> list[Window]:
         image = self._images[view.image]

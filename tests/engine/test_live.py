@@ -313,6 +313,62 @@ def test_a_stroke_does_not_wait_for_a_forest_that_grows(tmp_path: Path, monkeypa
     person.job.close()
 
 
+def test_while_it_trains_a_stroke_waits_for_a_step_and_not_for_the_forest(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    begun: list[int] = []
+
+    def growing(_: Any) -> Any:  # takes for ever, in short steps
+        begun.append(1)
+        while True:
+            yield
+
+    monkeypatch.setattr(live_module, "PAUSE", 0.0)
+    person = Person(tmp_path, TINY.replace(steps=1000), model="auto")
+    person.see(Preview, stroke(1, 1), stroke(2, 2), "train")
+    person.see(Step)
+    monkeypatch.setattr(learner_module.Learner, "growing", growing)
+    while not begun:
+        person.see(Preview, stroke(1, len(person.events) + 3, row=20))
+        for _ in range(20):
+            person.job.send(None)
+    before = len(person.events)
+    shown = person.see(Preview, stroke(2, 10_000, row=30))
+    while shown.patch < 10_000:
+        shown = person.see(Preview)
+    assert shown.source == "quick"
+    assert sum(isinstance(e, Step) for e in person.events[before:]) <= 1
+    person.job.close()
+
+
+def test_what_is_painted_after_a_class_was_erased_while_it_trained_is_answered(tmp_path: Path) -> None:
+    person = Person(tmp_path, TINY.replace(steps=1000))
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    person.see(Step)
+    erased = Patch(0, (), 10, 60, np.zeros((3, 25), np.uint8), 3)
+    assert "only 'ground'" in person.see(Resting, erased).reason
+    shown = person.see(Preview, stroke(2, 4, row=30))
+    assert shown.patch == 4
+    person.see(Step)
+    person.job.close()
+
+
+def test_while_it_trains_strokes_are_answered_without_reading_the_view_again(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    person = Person(tmp_path, TINY.replace(steps=1000))
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    person.see(Step)
+    learner = person.job.gi_frame.f_locals["learner"]
+    for name in ("PREVIEW_SECONDS", "PAUSE"):  # no other previews meanwhile
+        monkeypatch.setattr(live_module, name, 1e9)
+    read: list[int] = []
+    monkeypatch.setattr(learner.network, "read", lambda x: read.append(1))
+    shown = person.see(Preview, stroke(2, 3, row=30))
+    assert (shown.patch, shown.source, read) == (3, "quick", [])
+    person.job.close()
+
+
 def test_painting_without_a_pause_puts_training_off_for_a_while_only(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
