@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import threading
 import subprocess
 import sys
 
@@ -729,6 +730,9 @@ def test_a_model_is_saved_under_the_name_of_its_file(panel, engine, qtbot, tmp_p
 
 def leave_unfinished(panel, sessions):
     """As a program that was killed leaves its session."""
+    written = threading.Event()
+    panel.parts.store.later(written.set)
+    assert written.wait(10)
     folder = panel.parts.store.session.folder
     shutil.copytree(folder, sessions / "lost", ignore=shutil.ignore_patterns("open"))
     (sessions / "lost" / "open").write_text("{}")
