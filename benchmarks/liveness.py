@@ -26,7 +26,8 @@ from napari_papernets.core.tune_settings import TuneSettings
 from napari_papernets.engine.door import Engine
 from napari_papernets.samples import load_sample
 
-NEXT = 8  # strokes after the first answer
+NEXT = 8  # strokes after the first answer, and again while it trains
+PAUSES = 1.7  # seconds between two of the latter
 MOVES = 9  # of each of the CRF's sliders
 LIMIT = 60.0  # seconds to wait for an answer
 
@@ -61,9 +62,9 @@ class Watch:
                 return time.perf_counter()
 
 
-def measure_strokes() -> tuple[float, list[float], float]:
-    """Seconds from the first stroke of a second class to an answer, from each stroke after that, and
-    from the last of them to the answer of the trained network."""
+def measure_strokes() -> tuple[float, list[float], float, list[float]]:
+    """Seconds from the first stroke of a second class to an answer, from each stroke after that, from
+    the last of them to the answer of the trained network, and from each stroke while it trains."""
     sample = load_sample("nuclei")
     ys, xs = np.nonzero(sample.strokes)
     engine = Engine()
@@ -79,18 +80,21 @@ def measure_strokes() -> tuple[float, list[float], float]:
             began = time.perf_counter()
             watch.job.send(Patch(0, (), 0, 0, sample.strokes, 2))
             took = watch.answer(2) - began
-            later = []
-            for n in range(NEXT):
-                at = n * len(ys) // NEXT
+            waits = []
+            for n in range(2 * NEXT):
+                at = n * len(ys) // (2 * NEXT)
                 labels = np.ones((3, 20), np.uint8)
                 y, x = min(int(ys[at]), 500), min(int(xs[at]), 480)
                 number = n + 3
                 began = time.perf_counter()
                 watch.job.send(Patch(0, (), y, x, labels, number))
-                later.append(watch.answer(number) - began)
-            trained = watch.answer(number, "trained") - began
+                waits.append(watch.answer(number) - began)
+                if n == NEXT - 1:
+                    trained = watch.answer(number, "trained") - began
+                if n >= NEXT - 1:
+                    time.sleep(PAUSES)
             watch.job.cancel()
-            return took, later, trained
+            return took, waits[:NEXT], trained, waits[NEXT:]
     finally:
         engine.close()
 
@@ -139,7 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path, help="put the figures into this Markdown page")
     given = parser.parse_args()
-    took, later, trained = measure_strokes()
+    took, later, trained, training = measure_strokes()
     slid = measure_sliders()
     from napari_papernets.engine.device import pick_device
 
@@ -151,7 +155,8 @@ def main() -> None:
         "the door. Made by `benchmarks/liveness.py`.\n\n"
         f"First answer {took:.2f} s after a second class was painted; after each of {NEXT} further "
         f"strokes a median of {np.median(later):.2f} s (longest {max(later):.2f} s); first answer of "
-        f"the trained network {trained:.1f} s after the last of them.\n\n"
+        f"the trained network {trained:.1f} s after the last of them. While it trains, after each of "
+        f"{NEXT} strokes a median of {np.median(training):.2f} s (longest {max(training):.2f} s).\n\n"
         f"A CRF's new labels after its slider moved: {1e3 * slid['sigma_beta']:.0f} ms for σ_β, "
         f"{1e3 * slid['w1']:.0f} ms for w₁ (medians of {MOVES - 1} moves, RGB, 10 iterations)."
         f"\n\n{machine()}"

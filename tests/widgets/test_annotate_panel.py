@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
