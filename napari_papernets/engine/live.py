@@ -134,9 +134,9 @@ class Loop:
         self._rest_reason = ""
         self._shown_at, self._cost = 0.0, 0.0
         self._stepped = False  # the turn before was a step of training
-        self._learnt = (
-            False  # one came since strokes were answered: painting does not keep it from learning
-        )
+        # Seconds that its last step took, and that answering strokes took since: where a person paints
+        # steadily, each has half of the time.
+        self._training_took = self._answering = 0.0
         self._painted_at = 0.0
         self._wanted_at = 0.0  # since when it is to train
         self._only_quick = False  # has been shown since the last strokes
@@ -183,9 +183,11 @@ class Loop:
         learner = self.learner
         stepped, self._stepped = self._stepped, False
         painted = bool(self._patches or self._fresh)
-        if painted and (self._learnt or not (self._trains and learner.step)):
-            self._learnt = False
+        may_train = self._trains and self._paused
+        if painted and not (may_train and self._answering >= self._training_took):
+            began = time.monotonic()
             yield from self._answer_strokes()
+            self._answering += time.monotonic() - began
         elif self._view is not None and self._view != learner.view:
             yield from self._look()
         elif self._keeping:
@@ -194,11 +196,12 @@ class Loop:
                 yield learner.keep(BY_YOU)
         elif not painted and (self._growing is not None or self._forest_is_next):
             yield from self._grow()
-        elif learner.in_use.comparison is not None and (stepped or not (self._trains and self._paused)):
+        elif learner.in_use.comparison is not None and (stepped or not may_train):
             yield from learner.in_use.compare()  # it takes turns with the training, if any goes on
-        elif self._trains and self._paused:
-            self._stepped = self._learnt = True
+        elif may_train:
+            self._stepped, began = True, time.monotonic()
             yield from self._train()
+            self._answering, self._training_took = 0.0, time.monotonic() - began
         else:
             yield from self._rest()
 

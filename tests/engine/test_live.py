@@ -380,6 +380,19 @@ def test_painting_without_a_pause_puts_training_off_for_a_while_only(
     person.job.close()
 
 
+def test_steady_painting_keeps_it_from_no_training(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(live_module, "PAUSE", 1e9)
+    monkeypatch.setattr(live_module, "PATIENCE", 0.0)
+    person = Person(tmp_path, TINY)
+    person.see(Preview, stroke(1, 1), stroke(2, 2))
+    seen: list[type] = []
+    for number in range(3, 40):  # there is always a stroke that waits
+        seen += [type(person.job.send(sent)) for sent in (stroke(2, number, row=30), None)]
+    assert seen.count(Step) >= 3
+    assert seen.count(Preview) >= 3
+    person.job.close()
+
+
 def test_a_round_that_is_told_to_rest_says_so(tmp_path: Path) -> None:
     person = Person(tmp_path, TINY.replace(steps=None))
     person.see(Preview, stroke(1, 1), stroke(2, 2))
